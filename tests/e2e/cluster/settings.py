@@ -1,0 +1,43 @@
+"""What the environment says: the only reader of `os.environ` in this package."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster.errors import UsageError
+
+KUBE_VERSIONS = {"1.37": "v1.37.2", "1.36": "v1.36.3"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where things lie and which Kubernetes runs."""
+
+    kube_minor: str
+    """One of KUBE_VERSIONS' keys (KUBE_VERSION, default 1.37)."""
+    state_root: Path
+    """Holds one folder per cluster (CLUSTER_STATE, default /var/lib/hami-dra-clusters)."""
+    cache_root: Path
+    """What is built once and used by every cluster (XDG_CACHE_HOME/hami-dra)."""
+
+    @property
+    def kube_version(self) -> str:
+        return KUBE_VERSIONS[self.kube_minor]
+
+
+def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from environment variables; raises UsageError for a Kubernetes version we cannot build."""
+    minor = environment.get("KUBE_VERSION") or "1.37"
+    if minor not in KUBE_VERSIONS:
+        raise UsageError(f"KUBE_VERSION={minor}: wanted one of {', '.join(KUBE_VERSIONS)}")
+    cache = Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    state = Path(environment.get("CLUSTER_STATE") or "/var/lib/hami-dra-clusters")
+    return Settings(kube_minor=minor, state_root=state, cache_root=cache / "hami-dra")
+
+
+def inherited_environment(**changes: str) -> dict[str, str]:
+    """Our own environment with some variables changed, for a process we start."""
+    return {**os.environ, **changes}
