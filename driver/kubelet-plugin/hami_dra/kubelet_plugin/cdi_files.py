@@ -1,0 +1,68 @@
+"""The CDI folders: our specs are written and removed, the base specs are only read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hami_dra.api.names import ClaimUid, ShareId
+from hami_dra.kubelet_plugin import files
+from hami_dra.kubelet_plugin.cdi_plan import defines_base, find_shares, plan_spec
+from hami_dra.kubelet_plugin.entries import Entry
+from hami_dra.kubelet_plugin.errors import NodeStateError
+from hami_dra.kubelet_plugin.paths import NodePaths, claim_of_spec
+
+_SPEC_SUFFIXES = (".json", ".yaml", ".yml")
+
+
+class CdiFiles:
+    """Our specs in `cdi_dir`, and whoever's base specs in either folder."""
+
+    def __init__(self, paths: NodePaths) -> None:
+        self._paths = paths
+
+    def write(self, entry: Entry) -> None:
+        """Write the claim's spec; a claim without shares has none."""
+        spec = plan_spec(entry, self._paths)
+        if spec is None:
+            return
+        files.make_folder(self._paths.cdi_dir, 0o755)
+        data = json.dumps(spec, indent=2).encode() + b"\n"
+        files.write_atomic(self._paths.claim_spec(entry.claim.uid), data, mode=0o644, durable=False)
+
+    def remove(self, uid: ClaimUid) -> None:
+        """Remove the claim's spec; it may be gone already."""
+        files.remove_file(self._paths.claim_spec(uid))
+
+    def list(self) -> tuple[ClaimUid, ...]:
+        """The claims that have a spec here."""
+        names = (path.name for path in files.list_folder(self._paths.cdi_dir))
+        return tuple(uid for uid in map(claim_of_spec, names) if uid is not None)
+
+    def find_shares(self, uid: ClaimUid) -> tuple[ShareId, ...]:
+        """The shares that the claim's spec names; none where there is no readable spec."""
+        return find_shares(_parse(self._paths.claim_spec(uid)))
+
+    def has_base(self, uuid: str) -> bool:
+        """Whether any spec defines the base device of that GPU."""
+        folders = (self._paths.static_cdi_dir, self._paths.cdi_dir)
+        candidates = (path for folder in folders for path in files.list_folder(folder))
+        return any(
+            defines_base(_parse(path), uuid)
+            for path in candidates
+            if path.suffix in _SPEC_SUFFIXES and not path.name.startswith(".") and claim_of_spec(path.name) is None
+        )
+
+
+def _parse(path: Path) -> Any:
+    """The spec in `path`; None where it is absent or malformed, as the container runtime ignores it too."""
+    try:
+        data = files.read_bytes(path)
+        if data is None:
+            return None
+        return json.loads(data) if path.suffix == ".json" else yaml.safe_load(data)
+    except (NodeStateError, ValueError, yaml.YAMLError):
+        return None

@@ -1,0 +1,83 @@
+"""The CDI spec of a claim, and what a base device is called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hami_dra.api import names
+from hami_dra.api.names import ShareId
+from hami_dra.kubelet_plugin.entries import Entry, ShareResult
+from hami_dra.kubelet_plugin.paths import NodePaths
+from hami_dra.kubelet_plugin.share_text import container_library, environment_of
+
+_READ_ONLY = ["ro", "nosuid", "nodev", "bind", "rprivate"]
+_READ_WRITE = ["rw", "nosuid", "nodev", "bind", "rprivate"]
+
+
+def cdi_ids(share_id: ShareId, uuid: str) -> tuple[str, str]:
+    """What kubelet is given for a share, the share first: it becomes the resourceID in the pod's status."""
+    return (names.cdi_share_device(share_id), names.cdi_base_device(uuid))
+
+
+def plan_spec(entry: Entry, paths: NodePaths) -> dict[str, Any] | None:
+    """The claim's spec: a device per share, what all of them need once; None without shares."""
+    if not entry.shares:
+        return None
+    return {
+        "cdiVersion": _minimal_version(entry),
+        "kind": names.CDI_KIND_SHARE,
+        "devices": [_device(share, paths) for share in entry.shares],
+        "containerEdits": {
+            # Images that say NVIDIA_VISIBLE_DEVICES=all would get every GPU from NVIDIA's runtime hook.
+            "env": [f"{names.NVIDIA_VISIBLE_DEVICES}={names.NVIDIA_VISIBLE_DEVICES_VOID}"],
+            "mounts": [
+                _mount(str(paths.preload(entry.library)), names.PRELOAD_PATH, _READ_ONLY),
+                _mount(str(paths.library(entry.library)), container_library(entry.library), _READ_ONLY),
+            ],
+        },
+    }
+
+
+def find_shares(spec: object) -> tuple[ShareId, ...]:
+    """The shares that a spec of ours names; nothing of a spec that is not one."""
+    if not isinstance(spec, dict) or spec.get("kind") != names.CDI_KIND_SHARE:
+        return ()
+    return tuple(ShareId(name) for name in _device_names(spec))
+
+
+def defines_base(spec: object, uuid: str) -> bool:
+    """Whether this spec defines the base device of that GPU."""
+    return isinstance(spec, dict) and spec.get("kind") == names.CDI_KIND_BASE and uuid in _device_names(spec)
+
+
+def _device_names(spec: dict[str, Any]) -> list[str]:
+    devices = spec.get("devices")
+    if not isinstance(devices, list):
+        return []
+    return [d["name"] for d in devices if isinstance(d, dict) and isinstance(d.get("name"), str)]
+
+
+def _device(share: ShareResult, paths: NodePaths) -> dict[str, Any]:
+    host = paths.share(share.share_id)
+    container = f"{names.SHARES_DIR}/{share.share_id}"
+    modes = (
+        (names.LIMITS_FILE, _READ_ONLY),
+        (names.NODE_FILE, _READ_ONLY),
+        (names.USAGE_FILE, _READ_WRITE),
+    )
+    return {
+        "name": share.share_id,
+        "containerEdits": {
+            "env": [environment_of(share)],
+            "mounts": [_mount(str(host / name), f"{container}/{name}", options) for name, options in modes],
+        },
+    }
+
+
+def _mount(host: str, container: str, options: list[str]) -> dict[str, Any]:
+    return {"hostPath": host, "containerPath": container, "options": options}
+
+
+def _minimal_version(entry: Entry) -> str:
+    # Before 0.5.0 a device name had to start with a letter; half of all UUIDs start with a digit.
+    return "0.5.0" if any(share.share_id[:1].isdigit() for share in entry.shares) else "0.3.0"

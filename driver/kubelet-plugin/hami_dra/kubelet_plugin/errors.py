@@ -1,0 +1,50 @@
+"""Everything that the kubelet plugin raises.
+
+PluginError
+├── SettingsError          a setting is missing or malformed
+├── DriverUnavailable      no NVIDIA driver answers on this node (idle, retry)
+├── CheckpointCorrupt      the checkpoint's bytes cannot be trusted
+├── NodeStateError         a file of ours could not be read or written
+└── ClaimError             one claim cannot be prepared; its text is for an operator
+    ├── ClaimRefused       it will not work until claim, node or settings change
+    └── OverCapacity       its GPU is booked by other claims
+"""
+
+from __future__ import annotations
+
+
+class PluginError(Exception):
+    """The base of every error here."""
+
+
+class SettingsError(PluginError):
+    """A setting is missing or malformed."""
+
+
+class DriverUnavailable(PluginError):
+    """No NVIDIA driver answers on this node."""
+
+
+class CheckpointCorrupt(PluginError):
+    """The checkpoint's bytes cannot be trusted; the text says why."""
+
+
+class NodeStateError(PluginError):
+    """A file of ours could not be read or written; the text names path and cause."""
+
+    @classmethod
+    def from_os(cls, action: str, path: object, error: OSError) -> NodeStateError:
+        """Say which `action` ("write", "remove", …) failed on which path, and why."""
+        return cls(f"cannot {action} {path}: {error.strerror or error}")
+
+
+class ClaimError(PluginError):
+    """One claim cannot be prepared; the text is for an operator."""
+
+
+class ClaimRefused(ClaimError):
+    """The claim will not work until claim, node or settings change."""
+
+
+class OverCapacity(ClaimError):
+    """A GPU of the claim is booked by other claims."""

@@ -1,0 +1,69 @@
+"""Where everything of ours lies on the node; host and plugin container use the same paths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hami_dra.api import names
+from hami_dra.api.names import ClaimUid, ShareId
+
+_SHARE_SPEC_PREFIX = names.CDI_KIND_SHARE.replace("/", "-") + "_"
+
+
+@dataclass(frozen=True)
+class NodePaths:
+    """Roots of our files: the plugin's own folder, the tmpfs of the shares, the two CDI folders."""
+
+    plugin_dir: Path
+    run_dir: Path
+    cdi_dir: Path
+    static_cdi_dir: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """The checkpoint file."""
+        return self.plugin_dir / "checkpoint"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one plugin process that may write here."""
+        return self.plugin_dir / "lock"
+
+    @property
+    def shares_dir(self) -> Path:
+        """One folder per share."""
+        return self.run_dir / "shares"
+
+    @property
+    def preload_dir(self) -> Path:
+        """One preload file per library version."""
+        return self.run_dir / "preload"
+
+    @property
+    def library_dir(self) -> Path:
+        """One folder per library version."""
+        return self.plugin_dir / "lib"
+
+    def share(self, share_id: ShareId) -> Path:
+        """The folder of one share."""
+        return self.shares_dir / share_id
+
+    def preload(self, version: str) -> Path:
+        """The file mounted as /etc/ld.so.preload."""
+        return self.preload_dir / version
+
+    def library(self, version: str) -> Path:
+        """The interceptor of this version."""
+        return self.library_dir / version / names.LIBRARY_NAME
+
+    def claim_spec(self, uid: ClaimUid) -> Path:
+        """The CDI spec of one claim."""
+        return self.cdi_dir / f"{_SHARE_SPEC_PREFIX}{uid}.json"
+
+
+def claim_of_spec(file_name: str) -> ClaimUid | None:
+    """The claim whose CDI spec has this file name; None for anybody else's file."""
+    if file_name.startswith(_SHARE_SPEC_PREFIX) and file_name.endswith(".json"):
+        return ClaimUid(file_name.removeprefix(_SHARE_SPEC_PREFIX).removesuffix(".json"))
+    return None

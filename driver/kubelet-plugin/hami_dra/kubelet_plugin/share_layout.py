@@ -1,0 +1,59 @@
+"""Sizes, offsets and numbers of the files that plugin and interceptor share.
+
+Each constant is `HAMI_<NAME>` of `share_env.h`; a test compares all of them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+LIMITS_MAX_BYTES: Final = 4096
+LIMITS_LAYOUT: Final = 1
+
+NODE_BYTES: Final = 4096
+NODE_MAGIC: Final = 0x3145444F4E494D48
+NODE_LAYOUT: Final = 1
+NODE_OFFSET_MAGIC: Final = 0
+NODE_OFFSET_LAYOUT: Final = 8
+NODE_OFFSET_SEQUENCE: Final = 16
+NODE_OFFSET_HEARTBEAT_NS: Final = 24
+NODE_OFFSET_UNLEDGERED_BYTES: Final = 32
+NODE_OFFSET_GATE: Final = 40
+NODE_OFFSET_PRIORITY: Final = 44
+GATE_OPEN: Final = 0
+GATE_CLOSED: Final = 1
+
+USAGE_MAGIC: Final = 0x3145534155494D48
+USAGE_LAYOUT: Final = 1
+USAGE_HEADER_BYTES: Final = 64
+USAGE_PAGE_BYTES: Final = 4096
+USAGE_SLOTS_OFFSET: Final = 4096
+USAGE_SLOT_COUNT: Final = 1024
+USAGE_SLOT_BYTES: Final = 256
+USAGE_FILE_BYTES: Final = 266240
+USAGE_OFFSET_MAGIC: Final = 0
+USAGE_OFFSET_LAYOUT: Final = 8
+USAGE_OFFSET_STATE: Final = 12
+USAGE_OFFSET_FILE_BYTES: Final = 16
+USAGE_OFFSET_SLOT_COUNT: Final = 24
+USAGE_OFFSET_SLOT_BYTES: Final = 28
+USAGE_OFFSET_SLOTS: Final = 32
+USAGE_OFFSET_TOTALS: Final = 36
+
+TOTAL_CHARGED: Final = 0
+TOTAL_DEVICE: Final = 1
+TOTAL_MANAGED: Final = 2
+TOTAL_POOL: Final = 3
+TOTAL_ARRAY: Final = 4
+TOTAL_CONTEXT: Final = 5
+TOTAL_MODULE: Final = 6
+TOTAL_GRAPH: Final = 7
+TOTAL_VIRTUAL: Final = 8
+TOTAL_LAUNCHES: Final = 9
+TOTAL_GPU_NS: Final = 10
+TOTAL_THROTTLED_NS: Final = 11
+TOTAL_LAST_ACTIVITY_NS: Final = 12
+TOTAL_DENIED: Final = 13
+TOTAL_BUDGET_NS: Final = 14
+TOTAL_REFILLED_NS: Final = 15
+TOTAL_COUNT: Final = 16
