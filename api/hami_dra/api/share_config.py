@@ -4,13 +4,16 @@ It travels as opaque parameters, which the API server does not look into, so a
 typing error must be caught here: every unknown field is refused.
 """
 
-from __future__ import annotations
-
+import difflib
 import enum
-from typing import Annotated, ClassVar, Literal
+import json
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
+
+from hami_dra.api.errors import ShareConfigError
+from hami_dra.api.names import SHARE_CONFIG_API_VERSION, SHARE_CONFIG_KIND
 
 
 class CoreLimit(enum.StrEnum):
@@ -38,7 +41,7 @@ class DevicePlacement(enum.StrEnum):
 
 class _Section(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True
+        extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True, str_strip_whitespace=True
     )
 
 
@@ -59,15 +62,20 @@ class Choice(_Section):
     exclude: tuple[_Term, ...] = ()
 
 
+# What an error message says is wanted, where pydantic only says which of several bounds was missed.
+_PERCENT: Final = "a whole number from 1 to 100"
+_INT32: Final = "a whole number of at most 32 bits"
+
+
 class ShareConfig(_Section):
     """Validated parameters. None, or an empty Choice, where nothing was said.
 
     `memory_percent` is of the chosen GPU's memory; `models` are substrings of the model's name, `uuids` whole ones.
     """
 
-    memory_percent: Annotated[int, Field(strict=True, ge=1, le=100)] | None = None
+    memory_percent: Annotated[int | None, Field(strict=True, ge=1, le=100, description=_PERCENT)] = None
     core_limit: CoreLimit | None = None
-    priority: Annotated[int, Field(strict=True, ge=-(1 << 31), lt=1 << 31)] | None = None
+    priority: Annotated[int | None, Field(strict=True, ge=-(1 << 31), lt=1 << 31, description=_INT32)] = None
     placement: Placement = Placement()
     models: Choice = Choice()
     uuids: Choice = Choice()
@@ -84,9 +92,90 @@ def parse_share_config(parameters: object) -> ShareConfig:
 
     Raises ShareConfigError, whose message names every wrong field, what was found and what was wanted.
     """
-    raise NotImplementedError
+    if not isinstance(parameters, dict):
+        raise ShareConfigError((f"found {_shown(parameters)}, wanted an object",))
+    try:
+        document = _Document.model_validate(parameters, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise ShareConfigError(tuple(_problem(detail) for detail in error.errors(include_url=False))) from error
+    return ShareConfig(**{name: getattr(document, name) for name in ShareConfig.model_fields})
 
 
 def merge_share_configs(*configs: ShareConfig) -> ShareConfig:
     """One configuration of several, field by field: what a later one says beats an earlier one (class, then claim)."""
-    raise NotImplementedError
+    merged = ShareConfig()
+    for config in configs:
+        merged = _merge(merged, config)
+    return merged
+
+
+_M = TypeVar("_M", bound=_Section)
+
+
+def _merge(base: _M, over: _M) -> _M:
+    said: dict[str, Any] = {}
+    for name in type(over).model_fields:
+        value = getattr(over, name)
+        if isinstance(value, _Section):
+            said[name] = _merge(getattr(base, name), value)
+        elif value not in (None, ()):
+            said[name] = value
+    return base.model_copy(update=said)
+
+
+# Pydantic's own texts speak of Python types; users write YAML.
+_WANTED: Final = {
+    "string_type": "a text",
+    "tuple_type": "a list",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+    "enum": "one of {expected}",
+    "literal_error": "{expected}",
+    "string_too_short": "a text that is not empty",
+}
+
+
+def _problem(detail: Any) -> str:
+    path = _path(detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        return _unknown_field(detail["loc"], path)
+    if detail["type"] == "missing":
+        wanted = {"apiVersion": SHARE_CONFIG_API_VERSION, "kind": SHARE_CONFIG_KIND}
+        return f"{path}: missing, wanted {wanted[path]}"
+    return f"{path}: found {_shown(detail['input'])}, wanted {_wanted(detail)}"
+
+
+def _wanted(detail: Any) -> str:
+    field = next((field for field in ShareConfig.model_fields.values() if field.alias == detail["loc"][0]), None)
+    if field is not None and field.description:
+        return field.description
+    template = _WANTED.get(detail["type"])
+    return template.format(**detail.get("ctx", {})) if template else str(detail["msg"])
+
+
+def _unknown_field(location: tuple[int | str, ...], path: str) -> str:
+    model: type[BaseModel] = _Document
+    for step in location[:-1]:
+        annotation = model.model_fields[str(_field_of(model, str(step)))].annotation
+        assert isinstance(annotation, type)
+        model = annotation
+    known = sorted(str(field.alias) for field in model.model_fields.values())
+    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+    hint = f', did you mean "{close[0]}"?' if close else f", wanted one of {', '.join(known)}"
+    return f"{path}: unknown field{hint}"
+
+
+def _field_of(model: type[BaseModel], alias: str) -> str:
+    return next(name for name, field in model.model_fields.items() if alias in (name, field.alias))
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    path = ""
+    for step in location:
+        path += f"[{step}]" if isinstance(step, int) else f".{step}"
+    return path.removeprefix(".")
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, default=repr)
+    return text if len(text) <= 80 else f"{text[:77]}..."

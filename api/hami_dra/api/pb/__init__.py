@@ -1,0 +1,1 @@
+"""Protocols between kubelet and its plugins; the stubs are generated from the .proto files beside them."""
