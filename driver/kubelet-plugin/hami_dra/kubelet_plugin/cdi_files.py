@@ -10,7 +10,7 @@ import yaml
 
 from hami_dra.api.names import ClaimUid, ShareId
 from hami_dra.kubelet_plugin import files
-from hami_dra.kubelet_plugin.cdi_plan import defines_base, find_shares, plan_spec
+from hami_dra.kubelet_plugin.cdi_plan import defines_base, find_library, find_shares, plan_spec
 from hami_dra.kubelet_plugin.entries import Entry
 from hami_dra.kubelet_plugin.errors import NodeStateError
 from hami_dra.kubelet_plugin.paths import NodePaths, claim_of_spec
@@ -45,6 +45,10 @@ class CdiFiles:
     def find_shares(self, uid: ClaimUid) -> tuple[ShareId, ...]:
         """The shares that the claim's spec names; none where there is no readable spec."""
         return find_shares(_parse(self._paths.claim_spec(uid)))
+
+    def find_library(self, uid: ClaimUid) -> str:
+        """The library version that the claim's spec mounts; empty where there is no readable spec."""
+        return find_library(_parse(self._paths.claim_spec(uid)))
 
     def has_base(self, uuid: str) -> bool:
         """Whether any spec defines the base device of that GPU."""

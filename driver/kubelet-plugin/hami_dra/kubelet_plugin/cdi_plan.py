@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Any
 
 from hami_dra.api import names
@@ -43,6 +44,18 @@ def find_shares(spec: object) -> tuple[ShareId, ...]:
     if not isinstance(spec, dict) or spec.get("kind") != names.CDI_KIND_SHARE:
         return ()
     return tuple(ShareId(name) for name in _device_names(spec))
+
+
+def find_library(spec: object) -> str:
+    """The library version that a spec of ours mounts; empty where it does not say."""
+    if not find_shares(spec) or not isinstance(spec, dict):
+        return ""
+    try:
+        mounts = spec["containerEdits"]["mounts"]
+        sources = {mount["containerPath"]: mount["hostPath"] for mount in mounts}
+        return PurePosixPath(sources[names.PRELOAD_PATH]).name
+    except (KeyError, TypeError):
+        return ""
 
 
 def defines_base(spec: object, uuid: str) -> bool:

@@ -19,11 +19,14 @@ class LibraryFiles:
         self._paths = paths
         self._source = source
         self._project_version = project_version
+        self._known_version: str | None = None
 
     def version(self) -> str:
         """`<project version>-<8 hex digits of the library's SHA-256>`: content decides, not the tag of an image."""
-        digest = hashlib.sha256(self._content()).hexdigest()
-        return f"{self._project_version}-{digest[:8]}"
+        if self._known_version is None:
+            digest = hashlib.sha256(self._content()).hexdigest()
+            self._known_version = f"{self._project_version}-{digest[:8]}"
+        return self._known_version
 
     def ensure(self, version: str) -> None:
         """Have library and preload file of `version` on the node.
@@ -41,8 +44,11 @@ class LibraryFiles:
             files.write_atomic(preload, render_preload(version), mode=0o444, durable=False)
 
     def remove_unused(self, used: Iterable[str]) -> None:
-        """Remove every version but `used`."""
-        keep = set(used)
+        """Remove every version but `used` and the image's own; nothing where that one is unknown."""
+        try:
+            keep = {*used, self.version()}
+        except NodeStateError:
+            return
         for folder in files.list_folder(self._paths.library_dir):
             if folder.name not in keep:
                 files.remove_folder(folder)

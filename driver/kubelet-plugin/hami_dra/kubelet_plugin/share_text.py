@@ -18,6 +18,8 @@ class Limits:
     uuid: str
     memory_bytes: int
     core_percent: int
+    core_limit: str
+    priority: int | None
 
 
 def render_limits(share: ShareResult) -> bytes:
@@ -44,6 +46,8 @@ def parse_limits(data: bytes) -> Limits | None:
             uuid=pairs[names.LIMITS_KEY_UUID],
             memory_bytes=int(pairs[names.LIMITS_KEY_MEMORY]),
             core_percent=int(pairs[names.LIMITS_KEY_CORES]),
+            core_limit=pairs[names.LIMITS_KEY_CORE_LIMIT],
+            priority=int(pairs[names.LIMITS_KEY_PRIORITY]) if names.LIMITS_KEY_PRIORITY in pairs else None,
         )
     except (ValueError, KeyError):
         return None

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from hami_dra.api.names import DeviceName, ShareId
+from hami_dra.api.quantity import MIB
 from hami_dra.kubelet_plugin.entries import ClaimRef, Entry
-
-MIB = 1024 * 1024
 
 
 @dataclass(frozen=True)

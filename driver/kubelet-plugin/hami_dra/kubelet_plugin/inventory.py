@@ -1,0 +1,49 @@
+"""What this node has: GPUs as the driver describes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from hami_dra.api.names import DeviceName, device_name
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU. `uuid` as NVML spells it, `memory_bytes` the unrounded total, None where unknown."""
+
+    uuid: str
+    model: str
+    minor: int
+    memory_bytes: int
+    architecture: str | None
+    compute_capability: tuple[int, int] | None
+    pci_bus_id: str | None
+    pcie_root: str | None
+    numa_node: int | None
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """All GPUs of the node, with the driver's version (`580.82.07`) and its CUDA version (12090 is 12.9)."""
+
+    driver_version: str
+    cuda_driver_version: int
+    gpus: tuple[Gpu, ...]
+
+    @property
+    def uuids(self) -> dict[DeviceName, str]:
+        """NVML's spelling of each device's name."""
+        return {device_name(gpu.uuid): gpu.uuid for gpu in self.gpus}
+
+
+class GpuSource(Protocol):
+    """Where the inventory comes from."""
+
+    def read(self) -> Inventory:
+        """The node's GPUs now.
+
+        Raises:
+            DriverUnavailable: no driver answers; the text says what was tried.
+        """
+        ...

@@ -1,0 +1,113 @@
+"""The inventory through NVML: the only importer of pynvml."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pynvml  # type: ignore[import-untyped]
+
+from hami_dra.kubelet_plugin.errors import DriverUnavailable
+from hami_dra.kubelet_plugin.inventory import Gpu, Inventory
+from hami_dra.kubelet_plugin.pci import PciTree, normalise_bus_id
+
+# The folders of Debian, of Red Hat, and of a driver container's root.
+_LIBRARY_PLACES = (
+    "usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1",
+    "usr/lib/aarch64-linux-gnu/libnvidia-ml.so.1",
+    "usr/lib64/libnvidia-ml.so.1",
+    "usr/lib/libnvidia-ml.so.1",
+)
+
+_ARCHITECTURES = {
+    value: name.removeprefix("NVML_DEVICE_ARCH_").capitalize()
+    for name, value in vars(pynvml).items()
+    if name.startswith("NVML_DEVICE_ARCH_") and not name.endswith("_UNKNOWN")
+}
+_T = TypeVar("_T")
+_NUMA_WORDS = 1
+_MIG_ENABLED = 1
+
+
+class NvmlSource:
+    """Reads the GPUs of the driver under `driver_root`, each time from a fresh nvmlInit."""
+
+    def __init__(self, driver_root: Path, pci: PciTree) -> None:
+        self._driver_root = driver_root
+        self._pci = pci
+
+    def read(self) -> Inventory:
+        """The node's GPUs, without those split by MIG and those that fell off the bus."""
+        self._load()
+        try:
+            pynvml.nvmlInit()
+        except pynvml.NVMLError as error:
+            raise DriverUnavailable(f"NVML under {self._driver_root} does not start: {error}") from error
+        try:
+            return self._read_all()
+        except pynvml.NVMLError as error:
+            raise DriverUnavailable(f"NVML under {self._driver_root} stopped answering: {error}") from error
+        finally:
+            pynvml.nvmlShutdown()
+
+    def _load(self) -> None:
+        if pynvml.nvmlLib is not None:
+            return
+        tried = [self._driver_root / place for place in _LIBRARY_PLACES]
+        path = next((candidate for candidate in tried if candidate.exists()), None)
+        if path is None:
+            raise DriverUnavailable(f"no libnvidia-ml.so.1 under {self._driver_root}, e.g. at {tried[0]}")
+        try:
+            pynvml.nvmlLib = ctypes.CDLL(str(path))
+        except OSError as error:
+            raise DriverUnavailable(f"cannot load {path}: {error}") from error
+
+    def _read_all(self) -> Inventory:
+        gpus = (self._read_gpu(index) for index in range(pynvml.nvmlDeviceGetCount()))
+        return Inventory(
+            driver_version=pynvml.nvmlSystemGetDriverVersion(),
+            cuda_driver_version=pynvml.nvmlSystemGetCudaDriverVersion(),
+            gpus=tuple(gpu for gpu in gpus if gpu is not None),
+        )
+
+    def _read_gpu(self, index: int) -> Gpu | None:
+        try:
+            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        except (pynvml.NVMLError_GpuIsLost, pynvml.NVMLError_NoPermission):
+            return None
+        mig = _ask(lambda: pynvml.nvmlDeviceGetMigMode(handle)[0])
+        if mig == _MIG_ENABLED:
+            return None
+        bus_id = _ask(lambda: normalise_bus_id(str(pynvml.nvmlDeviceGetPciInfo(handle).busId)))
+        return Gpu(
+            uuid=pynvml.nvmlDeviceGetUUID(handle),
+            model=pynvml.nvmlDeviceGetName(handle),
+            minor=pynvml.nvmlDeviceGetMinorNumber(handle),
+            memory_bytes=pynvml.nvmlDeviceGetMemoryInfo(handle).total,
+            architecture=_ARCHITECTURES.get(_ask(lambda: pynvml.nvmlDeviceGetArchitecture(handle))),
+            compute_capability=_ask(lambda: pynvml.nvmlDeviceGetCudaComputeCapability(handle)),
+            pci_bus_id=bus_id,
+            pcie_root=self._pci.find_root(bus_id) if bus_id else None,
+            numa_node=self._find_numa_node(handle, bus_id),
+        )
+
+    def _find_numa_node(self, handle: Any, bus_id: str | None) -> int | None:
+        node = self._pci.find_numa_node(bus_id) if bus_id else None
+        return node if node is not None else _ask(lambda: _nearest_memory(handle))
+
+
+def _nearest_memory(handle: Any) -> int | None:
+    # nvmlDeviceGetNumaNodeId is no answer: it names the node that the GPU's own memory forms.
+    words = pynvml.nvmlDeviceGetMemoryAffinity(handle, _NUMA_WORDS, pynvml.NVML_AFFINITY_SCOPE_NODE)
+    mask = int(words[0])
+    return (mask & -mask).bit_length() - 1 if mask else None
+
+
+def _ask(question: Callable[[], _T]) -> _T | None:
+    """What NVML answers; None where this driver or GPU does not say."""
+    try:
+        return question()
+    except (pynvml.NVMLError_NotSupported, pynvml.NVMLError_FunctionNotFound, pynvml.NVMLError_InvalidArgument):
+        return None

@@ -1,0 +1,178 @@
+"""Prepare and unprepare one claim: reserve in the checkpoint, write files, record that it is done.
+
+Every step may be repeated. A crash leaves an entry that is STARTED, whose files
+the next call writes again or unprepare removes. Locks: one call at a time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable
+
+from hami_dra.api.errors import ApiError
+from hami_dra.api.names import ClaimUid
+from hami_dra.api.resources import Claim
+from hami_dra.kube.errors import KubeError
+from hami_dra.kubelet_plugin.devices import compute_capacities
+from hami_dra.kubelet_plugin.effects import Effects
+from hami_dra.kubelet_plugin.entries import Entry, State
+from hami_dra.kubelet_plugin.errors import ClaimRefused, NodeStateError, OverCapacity
+from hami_dra.kubelet_plugin.inventory import Inventory
+from hami_dra.kubelet_plugin.ledger import Ledger
+from hami_dra.kubelet_plugin.prepare_plan import NodeFacts, is_allocation_of, plan_entry
+from hami_dra.kubelet_plugin.processes import Alive
+from hami_dra.kubelet_plugin.sums import Booking, Overload, bookings_of, find_overload
+
+
+@dataclasses.dataclass(frozen=True)
+class PrepareOptions:
+    """What does not change while the plugin runs."""
+
+    node_name: str
+    boot_id: str
+    shares_per_gpu: int
+    kube_scheduler_allocates: bool
+    cdi_folders: str
+
+
+class Preparer:
+    """The node's claims. `inventory` answers what the node has now; it raises DriverUnavailable."""
+
+    def __init__(
+        self, effects: Effects, ledger: Ledger, options: PrepareOptions, inventory: Callable[[], Inventory]
+    ) -> None:
+        self._effects = effects
+        self._ledger = ledger
+        self._options = options
+        self._inventory = inventory
+        self._lock = threading.Lock()
+
+    def prepare(self, claim: Claim) -> Entry:
+        """Make the claim's shares real and return its completed entry; the same one when asked again.
+
+        Raises:
+            ClaimError: this claim cannot be served here, or its GPU is booked by others.
+            NodeStateError: a file could not be written; what was begun is taken back.
+            DriverUnavailable, ShareConfigError.
+        """
+        with self._lock:
+            held = self._ledger.get(claim.uid)
+            if held and is_allocation_of(held, claim):
+                return self._complete(held, fresh=self._is_stale(held))
+            return self._prepare_new(claim, held)
+
+    def unprepare(self, uid: ClaimUid) -> None:
+        """Take everything of the claim from the node; an unknown claim is none.
+
+        Raises:
+            NodeStateError: a file could not be removed; asking again goes on from there.
+        """
+        with self._lock:
+            self._undo(uid)
+
+    def _prepare_new(self, claim: Claim, held: Entry | None) -> Entry:
+        inventory = self._inventory()
+        entry = plan_entry(claim, self._facts(inventory), self._effects.library.version())
+        rebuilt = held is not None and _has_same_shares(held, entry)
+        if held and rebuilt:
+            entry = dataclasses.replace(entry, library=held.library)
+        elif held:
+            self._give_up(held)
+        self._check_bases(entry)
+        self._check_sums(entry, inventory)
+        try:
+            return self._complete(entry, fresh=not rebuilt)
+        except NodeStateError:
+            if not rebuilt:
+                self._undo(entry.claim.uid)
+            raise
+
+    def _complete(self, entry: Entry, *, fresh: bool) -> Entry:
+        effects = self._effects
+        if entry.state is State.STARTED:
+            self._ledger.put(entry)
+        effects.library.ensure(entry.library)
+        for share in entry.shares:
+            effects.shares.ensure(share, fresh=fresh)
+        effects.specs.write(entry)
+        completed = dataclasses.replace(entry, state=State.COMPLETED, boot_id=self._options.boot_id)
+        self._ledger.put(completed)
+        return completed
+
+    def _undo(self, uid: ClaimUid) -> None:
+        effects = self._effects
+        entry = self._ledger.get(uid)
+        if entry is None:
+            # Only its spec knows the shares of a claim whose entry was lost, so the spec goes last.
+            for share_id in effects.specs.find_shares(uid):
+                effects.shares.remove(share_id)
+                self._ledger.drop_stray(share_id)
+            effects.specs.remove(uid)
+            return
+        # The spec first: no container may start with mounts whose files are going.
+        effects.specs.remove(uid)
+        for share in entry.shares:
+            effects.shares.remove(share.share_id)
+        self._ledger.drop(uid)
+        if entry.library not in self._ledger.libraries() and not self._ledger.has_strays:
+            effects.library.remove_unused(self._ledger.libraries())
+
+    def _give_up(self, held: Entry) -> None:
+        """Remove what an earlier allocation of this very claim left, unless somebody still runs on it."""
+        alive = [share.share_id for share in held.shares if self._effects.processes.find(share.share_id) is Alive.YES]
+        if alive:
+            raise ClaimRefused(f"the claim was allocated anew while processes still use its share {', '.join(alive)}")
+        self._undo(held.claim.uid)
+
+    def _check_bases(self, entry: Entry) -> None:
+        for result in entry.results:
+            if not self._effects.specs.has_base(result.uuid):
+                raise ClaimRefused(
+                    f"no CDI spec in {self._options.cdi_folders} defines {result.cdi_ids[-1]}, the access to GPU "
+                    f"{result.uuid}; make it on the node with: nvidia-ctk cdi generate --device-name-strategy=uuid "
+                    "--vendor=k8s.gpu.hami.io --class=base --output=/etc/cdi/k8s.gpu.hami.io-base.yaml"
+                )
+
+    def _check_sums(self, entry: Entry, inventory: Inventory) -> None:
+        capacities = compute_capacities(inventory, shares_per_gpu=self._options.shares_per_gpu)
+        while overload := find_overload(capacities, self._ledger.bookings(but=entry.claim.uid), bookings_of(entry)):
+            if not self._free_one(overload):
+                raise OverCapacity(str(overload))
+
+    def _free_one(self, overload: Overload) -> bool:
+        """Unprepare one claim in the way that is gone from the API and has no process; False where there is none."""
+        for booking in overload.in_the_way:
+            if self._effects.processes.find(booking.share_id) is not Alive.NO or not self._is_forgotten(booking):
+                continue
+            if booking.claim:
+                self._undo(booking.claim.uid)
+            return True
+        return False
+
+    def _is_forgotten(self, booking: Booking) -> bool:
+        if booking.claim is None or not booking.claim.name:
+            # Its name was lost with the checkpoint, so nobody can be asked about it.
+            return False
+        try:
+            claim = self._effects.claims.read(booking.claim)
+        except (KubeError, ApiError):
+            return False
+        held = self._ledger.get(booking.claim.uid)
+        return held is not None and (claim is None or not is_allocation_of(held, claim))
+
+    def _facts(self, inventory: Inventory) -> NodeFacts:
+        return NodeFacts(
+            node_name=self._options.node_name,
+            uuids=inventory.uuids,
+            boot_id=self._options.boot_id,
+            kube_scheduler_allocates=self._options.kube_scheduler_allocates,
+        )
+
+    def _is_stale(self, entry: Entry) -> bool:
+        # Nobody runs on an entry that was never completed, or that is from before a reboot.
+        return entry.state is State.STARTED or entry.boot_id != self._options.boot_id
+
+
+def _has_same_shares(held: Entry, planned: Entry) -> bool:
+    return [share.share_id for share in held.shares] == [share.share_id for share in planned.shares]

@@ -1,0 +1,129 @@
+"""What a start does before anything is served: bring files and checkpoint into line.
+
+A reboot empties /run and with it every share's files and CDI spec; a lost
+checkpoint leaves files whose claims only the CDI specs still name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from hami_dra.api.names import ClaimUid, ShareId, device_name
+from hami_dra.kubelet_plugin.cdi_plan import cdi_ids
+from hami_dra.kubelet_plugin.effects import Effects
+from hami_dra.kubelet_plugin.entries import ClaimRef, Entry, ShareResult, State
+from hami_dra.kubelet_plugin.errors import NodeStateError
+from hami_dra.kubelet_plugin.ledger import Ledger
+from hami_dra.kubelet_plugin.processes import Alive
+from hami_dra.kubelet_plugin.share_text import Limits
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """A ledger that agrees with the files. `lost` says why the checkpoint was, `broken` which claims stay broken."""
+
+    ledger: Ledger
+    lost: str | None
+    broken: tuple[str, ...]
+
+
+def recover(effects: Effects, boot_id: str) -> Recovered:
+    """Load the checkpoint, mend what completed claims need, remove what no claim needs.
+
+    Raises:
+        NodeStateError: our own folders cannot be read or written.
+    """
+    loaded = effects.checkpoint.load()
+    folders = effects.shares.list()
+    entries = loaded.entries
+    lost = loaded.corrupt
+    if loaded.missing and any(effects.specs.list()):
+        lost = "it is missing, though claims are prepared on this node"
+    if lost:
+        entries = _rebuild(effects, folders, boot_id)
+    ledger = Ledger(effects.checkpoint, entries)
+    broken = tuple(_mend_all(effects, ledger, boot_id))
+    _remove_orphans(effects, ledger, folders, trust_checkpoint=lost is None)
+    ledger.save()
+    return Recovered(ledger, lost, broken)
+
+
+def _mend_all(effects: Effects, ledger: Ledger, boot_id: str) -> list[str]:
+    broken: list[str] = []
+    for entry in ledger.snapshot():
+        if entry.state is State.COMPLETED:
+            try:
+                _mend(effects, entry, fresh=entry.boot_id != boot_id)
+                ledger.put(replace(entry, boot_id=boot_id))
+            except NodeStateError as error:
+                # One claim's trouble must not keep the node from serving the others.
+                broken.append(f"{entry.claim}: {error}")
+    return broken
+
+
+def _mend(effects: Effects, entry: Entry, *, fresh: bool) -> None:
+    effects.library.ensure(entry.library)
+    for share in entry.shares:
+        effects.shares.ensure(share, fresh=fresh)
+    effects.specs.write(entry)
+
+
+def _remove_orphans(
+    effects: Effects, ledger: Ledger, folders: dict[ShareId, Limits | None], *, trust_checkpoint: bool
+) -> None:
+    entries = ledger.snapshot()
+    claims = {entry.claim.uid for entry in entries}
+    for uid in effects.specs.list():
+        if uid not in claims:
+            effects.specs.remove(uid)
+    known = {share.share_id for entry in entries for share in entry.shares}
+    for share_id in sorted(folders.keys() - known):
+        _remove_orphan(effects, ledger, share_id, folders[share_id], trust_checkpoint=trust_checkpoint)
+    if not ledger.has_strays:
+        effects.library.remove_unused(ledger.libraries())
+
+
+def _remove_orphan(
+    effects: Effects, ledger: Ledger, share_id: ShareId, limits: Limits | None, *, trust_checkpoint: bool
+) -> None:
+    alive = effects.processes.find(share_id)
+    # A sound checkpoint names every share that kubelet was told of, so only a living process speaks against it.
+    if alive is Alive.NO or (trust_checkpoint and alive is Alive.UNKNOWN):
+        effects.shares.remove(share_id)
+    elif limits is not None:
+        ledger.add_stray(share_id, limits)
+
+
+def _rebuild(effects: Effects, folders: dict[ShareId, Limits | None], boot_id: str) -> dict[ClaimUid, Entry]:
+    """Entries without name and request for the claims whose specs and limits are still there.
+
+    They keep their capacity booked and can be unprepared; prepare fills in the rest.
+    """
+    rebuilt: dict[ClaimUid, Entry] = {}
+    for uid in effects.specs.list():
+        limits = [folders.get(share_id) for share_id in effects.specs.find_shares(uid)]
+        results = tuple(_rebuild_result(found) for found in limits if found is not None)
+        if results:
+            rebuilt[uid] = Entry(
+                state=State.COMPLETED,
+                boot_id=boot_id,
+                claim=ClaimRef("", "", uid),
+                results=results,
+                library=effects.specs.find_library(uid),
+            )
+    return rebuilt
+
+
+def _rebuild_result(limits: Limits) -> ShareResult:
+    return ShareResult(
+        request="",
+        device=device_name(limits.uuid),
+        uuid=limits.uuid,
+        share_id=limits.share_id,
+        memory_bytes=limits.memory_bytes,
+        core_percent=limits.core_percent,
+        core_limit=limits.core_limit,
+        priority=limits.priority,
+        admin_access=False,
+        cdi_ids=cdi_ids(limits.share_id, limits.uuid),
+    )
