@@ -1,0 +1,113 @@
+# Two commands for a reader: `make demo` and `make test`. Both set up all they need.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+CLUSTER ?= auto
+KUBE_VERSION ?= 1.37
+export CLUSTER KUBE_VERSION
+
+BIN := .venv/bin
+PY := $(BIN)/python
+VENV := .venv/.locked
+NATIVE := build/native/.built
+WHEELS := build/wheels/.built
+
+NATIVE_SOURCES := $(shell find cuda-intercept -type f -not -path '*/__pycache__/*')
+PYTHON_SOURCES := $(shell find api driver -name '*.py' -o -name '*.pyi') pyproject.toml
+
+.PHONY: help demo demo-down test unit native-test e2e lint bench packages programs images driver-image generate lock clean
+
+help:
+	@echo "make demo        a two-node cluster with fake GPUs, the driver, and a pod with a share of a GPU"
+	@echo "make demo-down   removes what make demo left"
+	@echo "make test        every check and test; make unit, native-test, e2e, lint run a part"
+	@echo "make bench       benchmarks, with ratios against a baseline of the same run"
+	@echo "make driver-image  build/images/driver.tar, the image of both daemons, with Docker or without"
+
+$(VENV): requirements-dev.lock pyproject.toml
+	@echo "==> Python packages into .venv (about a minute with a warm cache, three without)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python >= 3.11 is needed, found $$($(PYTHON) --version)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv; }
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+packages: $(VENV)
+	@$(PY) -m cluster packages
+
+programs: packages
+	@$(PY) -m cluster programs
+
+$(NATIVE): $(VENV) $(NATIVE_SOURCES)
+	@echo "==> the interceptor, the fake driver and their tests"
+	@$(BIN)/cmake -S cuda-intercept -B build/native -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DPython3_EXECUTABLE=$(abspath $(PY)) -DCMAKE_BUILD_TYPE=RelWithDebInfo >build/native-configure.log 2>&1 || { cat build/native-configure.log; exit 1; }
+	@$(BIN)/cmake --build build/native
+	@touch $@
+
+build:
+	@mkdir -p $@
+
+$(NATIVE): | build
+
+# The driver's image installs from these files only, so its build needs no network.
+$(WHEELS): $(VENV) requirements.lock $(PYTHON_SOURCES)
+	@echo "==> wheels of the driver and of what it depends on"
+	@mkdir -p build/wheels && rm -f build/wheels/hami_dra-*.whl
+	@cmp -s requirements.lock build/wheels/requirements.lock || { rm -f build/wheels/*; $(BIN)/pip wheel --quiet --disable-pip-version-check --require-hashes -r requirements.lock -w build/wheels && cp requirements.lock build/wheels/; }
+	@$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w build/wheels .
+	@touch $@
+
+images: programs $(NATIVE) $(WHEELS)
+	@$(PY) -m demo images
+
+driver-image: $(NATIVE) $(WHEELS)
+	@if docker info >/dev/null 2>&1; then docker build -f deploy/images/driver/Dockerfile -t hami-dra:$$($(PY) -c 'import importlib.metadata as m; print(m.version("hami-dra"))') .; else $(MAKE) images; fi
+
+demo: programs $(NATIVE) $(WHEELS)
+	@$(PY) -m demo up
+
+demo-down: $(VENV)
+	@$(PY) -m demo down
+
+generate: $(VENV)
+	@$(PY) -m hami_dra.api.generate
+	@$(PY) cuda-intercept/generate/generate.py
+
+lint: $(VENV)
+	@echo "==> lint, types, layers, generated files"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --config pyproject.toml
+	@$(BIN)/yamllint -s deploy .yamllint
+	@$(PY) -m hami_dra.api.generate --check
+	@$(PY) cuda-intercept/generate/generate.py --check
+
+unit: $(VENV) $(NATIVE)
+	@echo "==> unit and integration tests"
+	@$(BIN)/pytest -q tests --ignore=tests/e2e --ignore=tests/bench --ignore=tests/cluster
+
+native-test: $(NATIVE)
+	@echo "==> native tests"
+	@cd build/native && $(abspath $(BIN))/ctest --output-on-failure -j2
+
+e2e: programs $(NATIVE) $(WHEELS)
+	@echo "==> the local cluster's own tests, then every story of deploy/examples on a cluster"
+	@$(BIN)/pytest -v tests/cluster tests/e2e
+
+test: lint native-test unit e2e
+
+bench: programs $(NATIVE) $(WHEELS)
+	@for bench in tests/bench/bench_*.py; do echo "==> $$bench"; $(PY) $$bench || exit 1; done
+
+lock: $(VENV)
+	@$(BIN)/pip install --quiet uv
+	@$(BIN)/uv pip compile -q pyproject.toml --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11 -o requirements.lock
+	@$(BIN)/uv pip compile -q pyproject.toml --extra dev --extra native --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11 -o requirements-dev.lock
+
+clean:
+	@rm -rf build .venv

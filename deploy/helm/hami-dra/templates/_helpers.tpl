@@ -1,0 +1,31 @@
+{{- define "hami-dra.name" -}}
+{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 40 }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 40 }}{{ end }}
+{{- end }}
+
+{{- define "hami-dra.image" -}}
+{{ required "image.repository is empty: build the image with `make driver-image`, push it to a registry that your nodes reach, and name it with --set image.repository=REGISTRY/hami-dra" .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end }}
+
+{{- define "hami-dra.labels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "hami-dra.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "hami-dra.podIdentity" -}}
+- {name: HAMI_DRA_NODE_NAME, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}
+- {name: HAMI_DRA_POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+- {name: HAMI_DRA_POD_NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
+- {name: HAMI_DRA_POD_UID, valueFrom: {fieldRef: {fieldPath: metadata.uid}}}
+{{- end }}
+
+{{- /* True where a request (variable r of a CEL expression) names our class. */ -}}
+{{- define "hami-dra.celNamesOurClass" -}}
+(has(r.exactly) && r.exactly.deviceClassName == "gpu.hami.io") || (has(r.firstAvailable) && r.firstAvailable.exists(s, s.deviceClassName == "gpu.hami.io"))
+{{- end }}
