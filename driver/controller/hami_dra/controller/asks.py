@@ -1,0 +1,161 @@
+"""Reads a claim of ours into asks: one per request, or per alternative of a request, with class and configs applied."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from hami_dra.api import names
+from hami_dra.api.errors import ShareConfigError
+from hami_dra.api.resources import Claim, Device, DeviceClass, OpaqueConfig, RequestSpec
+from hami_dra.api.share_config import DevicePlacement, ShareConfig, merge_share_configs, parse_share_config
+from hami_dra.controller.errors import BadClaim, SelectorError
+from hami_dra.controller.inventory import Gpu
+from hami_dra.controller.usage import DeviceKey
+
+Matcher = Callable[[str, Gpu], bool]
+"""Evaluates a CEL expression on a GPU; SelectorError when it does not compile or fails."""
+
+MAX_RESULTS = 32
+_MODES = frozenset({"ExactCount", "All"})
+_NAMES_DRIVER = re.compile(rf"""device\.driver\s*==\s*["']{re.escape(names.DRIVER)}["']""")
+_PROBE = Gpu("", DeviceKey("", ""), Device(name="probe", allow_multiple_allocations=True))
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One kind of share that is wanted ``spec.count`` times; ``request`` is its name in results."""
+
+    claim: Claim
+    request: str
+    spec: RequestSpec
+    expressions: tuple[str, ...]
+    config: ShareConfig
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether every matching device of the node is wanted."""
+        return self.spec.allocation_mode == "All"
+
+    @property
+    def memory_percent(self) -> int | None:
+        """The part of the GPU's memory to take; an amount in the request beats a class's percentage."""
+        return None if names.CAPACITY_MEMORY in self.spec.capacity.requests else self.config.memory_percent
+
+
+Request = tuple[Ask, ...]
+"""The alternatives of one request, best first."""
+
+
+def is_ours(claim: Claim, classes: Mapping[str, DeviceClass], matches: Matcher) -> bool:
+    """Whether a request of the claim asks for devices of our driver."""
+    return any(_spec_is_ours(spec, classes, matches) for request in claim.requests for spec in request.alternatives)
+
+
+def is_mixed(claim: Claim, classes: Mapping[str, DeviceClass], matches: Matcher) -> bool:
+    """Whether only some requests of the claim ask for devices of our driver."""
+    specs = [spec for request in claim.requests for spec in request.alternatives]
+    return len({_spec_is_ours(spec, classes, matches) for spec in specs}) == 2
+
+
+def class_is_ours(device_class: DeviceClass, matches: Matcher) -> bool:
+    """Whether the class is for our driver: by its name, or because its selectors name our driver and can be true."""
+    return device_class.name == names.DEVICE_CLASS or _selects_us(
+        [selector.expression for selector in device_class.selectors], matches
+    )
+
+
+def _spec_is_ours(spec: RequestSpec, classes: Mapping[str, DeviceClass], matches: Matcher) -> bool:
+    if spec.device_class_name == names.DEVICE_CLASS:
+        return True
+    device_class = classes.get(spec.device_class_name)
+    if device_class is None:
+        return False
+    selectors = (*device_class.selectors, *spec.selectors)
+    return _selects_us([selector.expression for selector in selectors], matches)
+
+
+def _selects_us(expressions: list[str], matches: Matcher) -> bool:
+    mentions = [expression for expression in expressions if names.DRIVER in expression]
+    if any(_NAMES_DRIVER.search(expression) for expression in mentions):
+        return True
+    return bool(mentions) and all(_could_match(expression, matches) for expression in mentions)
+
+
+def _could_match(expression: str, matches: Matcher) -> bool:
+    try:
+        return matches(expression, _PROBE)
+    except SelectorError:
+        # It got as far as asking for an attribute, which the probe lacks: so it did not exclude our driver.
+        return True
+
+
+def read_requests(claim: Claim, classes: Mapping[str, DeviceClass], *, require_cores: bool) -> tuple[Request, ...]:
+    """The claim's requests in order. BadClaim says what can never be served."""
+    requests = tuple(
+        tuple(_ask(claim, request.result_name(spec), spec, classes) for spec in request.alternatives)
+        for request in claim.requests
+    )
+    for ask in (ask for request in requests for ask in request):
+        _check(ask, require_cores=require_cores)
+    least = sum(min(ask.spec.count for ask in request) for request in requests if request)
+    if least > MAX_RESULTS:
+        raise BadClaim(f"{_title(claim)} asks for {least} devices, at most {MAX_RESULTS} can be in one claim")
+    return requests
+
+
+def _ask(claim: Claim, request: str, spec: RequestSpec, classes: Mapping[str, DeviceClass]) -> Ask:
+    device_class = classes.get(spec.device_class_name)
+    if device_class is None:
+        raise BadClaim(f"{_title(claim)}, request {request}: DeviceClass {spec.device_class_name} does not exist")
+    own = _share_config(_title(claim), claim.config, request)
+    if own.memory_percent is not None and names.CAPACITY_MEMORY in spec.capacity.requests:
+        raise BadClaim(
+            f"{_title(claim)}, request {request}: found both capacity memory and ShareConfig memoryPercent, "
+            "wanted one of them"
+        )
+    inherited = _share_config(f"DeviceClass {device_class.name}", device_class.config, request="")
+    selectors = (*device_class.selectors, *spec.selectors)
+    return Ask(
+        claim=claim,
+        request=request,
+        spec=spec,
+        expressions=tuple(selector.expression for selector in selectors),
+        config=merge_share_configs(inherited, own),
+    )
+
+
+def _share_config(title: str, configs: tuple[OpaqueConfig, ...], request: str) -> ShareConfig:
+    parsed = []
+    for config in configs:
+        if config.driver != names.DRIVER or not (request == "" or config.applies_to(request)):
+            continue
+        try:
+            parsed.append(parse_share_config(config.parameters))
+        except ShareConfigError as error:
+            raise BadClaim(f"{title}: {error}") from error
+    return merge_share_configs(*parsed)
+
+
+def _check(ask: Ask, *, require_cores: bool) -> None:
+    title = f"{_title(ask.claim)}, request {ask.request}"
+    wanted = ask.spec.capacity.requests
+    unknown = sorted(set(wanted) - {names.CAPACITY_MEMORY, names.CAPACITY_CORES, names.CAPACITY_SHARES})
+    memory, cores = wanted.get(names.CAPACITY_MEMORY), wanted.get(names.CAPACITY_CORES, 0)
+    if ask.spec.allocation_mode not in _MODES:
+        raise BadClaim(f"{title}: found allocationMode {ask.spec.allocation_mode}, wanted ExactCount or All")
+    if unknown:
+        raise BadClaim(f"{title}: found capacity {unknown[0]}, wanted memory, cores or shares")
+    if memory is not None and memory <= 0:
+        raise BadClaim(f"{title}: capacity memory is {memory}, wanted at least 1Mi")
+    if not 0 <= cores <= names.CORES_PER_DEVICE:
+        raise BadClaim(f"{title}: capacity cores is {cores}, wanted 0 to {names.CORES_PER_DEVICE} (percent of one GPU)")
+    if require_cores and cores == 0 and not ask.spec.admin_access:
+        raise BadClaim(f"{title}: no cores are asked for, but this cluster wants every share to have a core limit")
+    if ask.config.placement.device is DevicePlacement.TOPOLOGY:
+        raise BadClaim(f"{title}: ShareConfig placement.device is topology, wanted binpack or spread")
+
+
+def _title(claim: Claim) -> str:
+    return f"ResourceClaim {claim.namespace}/{claim.name}"

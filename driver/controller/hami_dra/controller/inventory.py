@@ -1,0 +1,117 @@
+"""The GPUs that may be allocated, from ResourceSlices and DeviceTaintRules.
+
+A pool counts by its highest generation and only when all slices of that generation are there.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+
+from hami_dra.api import names
+from hami_dra.api.resources import Device, DeviceTaintRule, Slice, Taint
+from hami_dra.controller.usage import DeviceKey
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A published device: its own and the rules' taints, without our lock. ``reserved``: it carries our lock."""
+
+    node: str
+    key: DeviceKey
+    device: Device
+    taints: tuple[Taint, ...] = ()
+    cordons: tuple[Taint, ...] = ()
+    reserved: bool = True
+
+    @property
+    def name(self) -> str:
+        """The device's name in its slice."""
+        return self.key.device
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Equal for two GPUs exactly when no selector can tell them apart."""
+        published = (
+            self.device.name,
+            sorted((name, value.type, value.value) for name, value in self.device.attributes.items()),
+            sorted((name, value.value) for name, value in self.device.capacity.items()),
+            self.device.allow_multiple_allocations,
+        )
+        return blake2b(repr(published).encode(), digest_size=16).hexdigest()
+
+    def text_attribute(self, name: str) -> str:
+        """A string attribute of our domain, with or without the domain spelled out; empty where absent."""
+        found = self.device.attributes.get(name) or self.device.attributes.get(names.qualified_name(name))
+        return str(found.value) if found else ""
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """GPUs by node, in the order of their names, and the pools that were left out, with the reason."""
+
+    by_node: Mapping[str, tuple[Gpu, ...]]
+    skipped: Mapping[str, str]
+
+    def __iter__(self) -> Iterator[Gpu]:
+        for node in sorted(self.by_node):
+            yield from self.by_node[node]
+
+
+EMPTY = Inventory({}, {})
+
+
+def build_inventory(slices: Iterable[Slice], rules: Iterable[DeviceTaintRule] = ()) -> Inventory:
+    """Sort devices of our driver by node, each with the taints of the rules that match it."""
+    pools: dict[str, list[Slice]] = defaultdict(list)
+    for slice_ in slices:
+        if slice_.driver == names.DRIVER:
+            pools[slice_.pool.name].append(slice_)
+    merged, by_node, skipped = tuple(rules), defaultdict[str, list[Gpu]](list), dict[str, str]()
+    for pool, members in pools.items():
+        newest = max(slice_.pool.generation for slice_ in members)
+        current = [slice_ for slice_ in members if slice_.pool.generation == newest]
+        problem = _problem(current)
+        if problem:
+            skipped[pool] = problem
+            continue
+        for slice_ in current:
+            by_node[slice_.node_name].extend(_gpu(slice_, device, merged) for device in slice_.devices)
+    return Inventory({node: tuple(sorted(gpus, key=lambda gpu: gpu.key)) for node, gpus in by_node.items()}, skipped)
+
+
+def _problem(current: list[Slice]) -> str:
+    wanted = current[0].pool.resource_slice_count
+    if len(current) != wanted:
+        return f"found {len(current)} slices of generation {current[0].pool.generation}, wanted {wanted}"
+    nodes = {slice_.node_name for slice_ in current}
+    if len(nodes) != 1 or "" in nodes:
+        return f"its slices name {len(nodes)} nodes or none, wanted exactly one node"
+    devices = [device.name for slice_ in current for device in slice_.devices]
+    if len(devices) != len(set(devices)):
+        return "two devices have the same name"
+    return ""
+
+
+def _gpu(slice_: Slice, device: Device, rules: tuple[DeviceTaintRule, ...]) -> Gpu:
+    locks = [taint for taint in device.taints if _is_lock(taint)]
+    matching = (rule for rule in rules if rule.matches(names.DRIVER, slice_.pool.name, device.name))
+    return Gpu(
+        node=slice_.node_name,
+        key=DeviceKey(slice_.pool.name, device.name),
+        device=device,
+        taints=tuple(taint for taint in device.taints if not _is_lock(taint)),
+        cordons=tuple(rule.taint for rule in matching),
+        reserved=bool(locks) and device.allow_multiple_allocations,
+    )
+
+
+def _is_lock(taint: Taint) -> bool:
+    return (taint.key, taint.value, taint.effect) == (
+        names.ALLOCATOR_TAINT_KEY,
+        names.ALLOCATOR_TAINT_VALUE,
+        names.ALLOCATOR_TAINT_EFFECT,
+    )

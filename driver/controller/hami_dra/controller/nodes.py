@@ -1,0 +1,108 @@
+"""Which nodes a pod may run on, as far as node and pod say it: name, cordon, taints, selector, required affinity.
+
+The rules are kube-scheduler's plugins NodeName, NodeUnschedulable, TaintToleration and NodeAffinity. What else a
+node may lack (CPU, volumes, ports) is learned from refusals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hami_dra.controller.pods import Pod
+
+_UNSCHEDULABLE = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+_BLOCKING = frozenset({"NoSchedule", "NoExecute"})
+
+
+@dataclass(frozen=True)
+class Node:
+    """The parts of a Node that decide whether a pod may run there."""
+
+    name: str
+    labels: Mapping[str, str]
+    taints: tuple[Mapping[str, str], ...] = ()
+    unschedulable: bool = False
+
+    @classmethod
+    def from_json(cls, node: Mapping[str, Any]) -> Node:
+        """Read the raw object as the API server sends it."""
+        meta, spec = node["metadata"], node.get("spec") or {}
+        return cls(
+            name=meta["name"],
+            labels=meta.get("labels") or {},
+            taints=tuple(spec.get("taints") or ()),
+            unschedulable=bool(spec.get("unschedulable")),
+        )
+
+
+def may_run(pod: Pod, node: Node) -> bool:
+    """Whether ``pod`` may be placed on ``node``. A pod with a node name is there already: nothing else is asked."""
+    if pod.node_name:
+        return pod.node_name == node.name
+    return _taints_tolerated(pod, node) and _selected(pod, node)
+
+
+def _taints_tolerated(pod: Pod, node: Node) -> bool:
+    taints = [*node.taints, _UNSCHEDULABLE] if node.unschedulable else node.taints
+    return all(
+        any(tolerates(toleration, taint) for toleration in pod.tolerations)
+        for taint in taints
+        if taint.get("effect") in _BLOCKING
+    )
+
+
+def tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
+    """Whether a toleration covers a taint: empty key with Exists covers every key, empty effect every effect."""
+    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
+        return False
+    if toleration.get("key") and toleration["key"] != taint.get("key"):
+        return False
+    operator = toleration.get("operator") or "Equal"
+    if operator == "Exists":
+        return True
+    return bool(toleration.get("key")) and (toleration.get("value") or "") == (taint.get("value") or "")
+
+
+def _selected(pod: Pod, node: Node) -> bool:
+    if pod.node_selector and any(node.labels.get(key) != value for key, value in pod.node_selector.items()):
+        return False
+    return pod.node_affinity is None or any(_term_matches(term, node) for term in pod.node_affinity)
+
+
+def node_selected(selector: Mapping[str, Any] | None, node: Node) -> bool:
+    """Whether a NodeSelector, such as an allocation's, takes the node; None takes every node."""
+    return selector is None or any(_term_matches(term, node) for term in selector.get("nodeSelectorTerms") or ())
+
+
+def _term_matches(term: Mapping[str, Any], node: Node) -> bool:
+    expressions: Sequence[Mapping[str, Any]] = term.get("matchExpressions") or ()
+    fields: Sequence[Mapping[str, Any]] = term.get("matchFields") or ()
+    if not expressions and not fields:
+        return False  # An empty term selects nothing, by the API's definition.
+    return all(_requirement_holds(requirement, node.labels) for requirement in expressions) and all(
+        _requirement_holds(requirement, {"metadata.name": node.name}) for requirement in fields
+    )
+
+
+def _requirement_holds(requirement: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    test = _OPERATORS.get(requirement.get("operator", ""))
+    return test is not None and test(labels.get(requirement["key"]), requirement.get("values") or ())
+
+
+def _greater(found: str | None, values: Sequence[str], *, sign: int) -> bool:
+    try:
+        return found is not None and len(values) == 1 and (int(found) - int(values[0])) * sign > 0
+    except ValueError:
+        return False
+
+
+_OPERATORS: dict[str, Callable[[str | None, Sequence[str]], bool]] = {
+    "In": lambda found, values: found in values,
+    "NotIn": lambda found, values: found not in values,
+    "Exists": lambda found, _: found is not None,
+    "DoesNotExist": lambda found, _: found is None,
+    "Gt": lambda found, values: _greater(found, values, sign=1),
+    "Lt": lambda found, values: _greater(found, values, sign=-1),
+}

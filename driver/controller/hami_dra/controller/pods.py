@@ -1,0 +1,127 @@
+"""What the controller reads of a Pod, and when a pod needs its claims."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NewType
+
+PodUid = NewType("PodUid", str)
+
+CLAIM_NAME_ANNOTATION = "resource.kubernetes.io/pod-claim-name"
+EXTENDED_RESOURCE_PREFIX = "deviceclass.resource.kubernetes.io/"
+_FINISHED = frozenset({"Succeeded", "Failed"})
+
+
+@dataclass(frozen=True)
+class PodClaim:
+    """One entry of ``spec.resourceClaims``: the name in the pod and, where it is known already, the claim's name."""
+
+    name: str
+    claim_name: str | None
+    from_template: bool
+    needed: bool = True
+
+
+@dataclass(frozen=True)
+class Pod:
+    """The parts of a pod that decide where it may run and whether it needs its claims."""
+
+    namespace: str
+    name: str
+    uid: PodUid
+    node_name: str = ""
+    phase: str = ""
+    deleting: bool = False
+    gated: bool = False
+    in_group: bool = False
+    priority: int = 0
+    created: str = ""
+    claims: tuple[PodClaim, ...] = ()
+    node_selector: Mapping[str, str] | None = None
+    node_affinity: Sequence[Mapping[str, Any]] | None = None
+    tolerations: tuple[Mapping[str, Any], ...] = ()
+    unschedulable_since: datetime | None = None
+    unschedulable_message: str = ""
+    extended_resources: tuple[str, ...] = ()
+
+    @property
+    def finished(self) -> bool:
+        """Whether its containers have all ended for good."""
+        return self.phase in _FINISHED
+
+    @property
+    def needs_claims(self) -> bool:
+        """Whether an allocation is wanted now: not finished, not deleting, not held back by scheduling gates."""
+        return not (self.finished or self.deleting or (self.gated and not self.node_name))
+
+    @property
+    def reference(self) -> dict[str, str]:
+        """The object reference that Events want."""
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "namespace": self.namespace,
+            "name": self.name,
+            "uid": self.uid,
+        }
+
+    @classmethod
+    def from_json(cls, pod: Mapping[str, Any]) -> Pod:
+        """Read the raw object as the API server sends it."""
+        meta, spec, status = pod["metadata"], pod.get("spec", {}), pod.get("status", {})
+        affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+        required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
+        since, message = _unschedulable(status)
+        return cls(
+            namespace=meta["namespace"],
+            name=meta["name"],
+            uid=PodUid(meta["uid"]),
+            node_name=spec.get("nodeName", ""),
+            phase=status.get("phase", ""),
+            deleting="deletionTimestamp" in meta,
+            gated=bool(spec.get("schedulingGates")),
+            in_group=bool(spec.get("schedulingGroup")),
+            priority=spec.get("priority") or 0,
+            created=meta.get("creationTimestamp") or "",
+            claims=tuple(_pod_claims(spec, status)),
+            node_selector=spec.get("nodeSelector") or None,
+            node_affinity=tuple(required.get("nodeSelectorTerms") or ()) if required is not None else None,
+            tolerations=tuple(spec.get("tolerations") or ()),
+            unschedulable_since=since,
+            unschedulable_message=message,
+            extended_resources=tuple(sorted(_extended_resources(spec))),
+        )
+
+
+def _pod_claims(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Iterator[PodClaim]:
+    statuses = {entry["name"]: entry for entry in status.get("resourceClaimStatuses") or ()}
+    for entry in spec.get("resourceClaims") or ():
+        name, direct = entry["name"], entry.get("resourceClaimName")
+        if direct:
+            yield PodClaim(name, direct, from_template=False)
+            continue
+        recorded = statuses.get(name)
+        claim_name = recorded.get("resourceClaimName") if recorded else None
+        # A recorded entry without a name is the API's way to say that this pod needs no claim here.
+        yield PodClaim(name, claim_name, from_template=True, needed=recorded is None or claim_name is not None)
+
+
+def _unschedulable(status: Mapping[str, Any]) -> tuple[datetime | None, str]:
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            if condition.get("reason") == "SchedulingGated":
+                return None, ""
+            return parse_time(condition.get("lastTransitionTime")), condition.get("message", "")
+    return None, ""
+
+
+def _extended_resources(spec: Mapping[str, Any]) -> set[str]:
+    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    return {name for container in containers for name in (container.get("resources") or {}).get("limits") or {}}
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """Read an RFC 3339 time of the API; None stays None."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None

@@ -1,0 +1,140 @@
+"""Settings of the controller: defaults, then the YAML file, then the environment, then flags."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import yaml
+
+from hami_dra.controller.errors import SettingsError
+
+DEFAULT_FILE = Path("/etc/hami-dra/config.yaml")
+_PREFIX = "HAMI_DRA_"
+_TRUE, _FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off"})
+
+
+class Allocator(StrEnum):
+    """Who allocates our devices in this cluster; never both."""
+
+    CONTROLLER = "controller"
+    SCHEDULER = "scheduler"
+
+
+class Spreading(StrEnum):
+    """Which candidate comes first: the fullest or the emptiest."""
+
+    BINPACK = "binpack"
+    SPREAD = "spread"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything an operator can choose."""
+
+    allocator: Allocator = Allocator.CONTROLLER
+    """Who allocates; ``scheduler`` makes the controller only report."""
+    kubeconfig: str = ""
+    """Path of a kubeconfig; empty means in-cluster credentials, then ``KUBECONFIG``."""
+    lease_namespace: str = "hami-dra"
+    """Namespace of the Lease by which one replica leads."""
+    lease_name: str = "hami-dra-controller"
+    """Name of that Lease."""
+    identity: str = ""
+    """This replica's name in the Lease; empty means the pod's name, else host and process."""
+    pod_name: str = ""
+    """Name of the pod this runs in, by the downward API."""
+    require_cores: bool = False
+    """Refuse shares that leave ``cores`` at 0, which would be unlimited."""
+    unbound_timeout_seconds: int = 30
+    """How long an allocation may wait for its pod to be bound before it is taken back."""
+    placement_node: Spreading = Spreading.BINPACK
+    """Order of nodes where the claim does not say."""
+    placement_device: Spreading = Spreading.BINPACK
+    """Order of GPUs on a node where the claim does not say."""
+    http_address: str = ":8080"
+    """Where /healthz, /readyz and /metrics are served."""
+    log_level: str = "INFO"
+    """Least level that is logged."""
+
+
+def load(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Settings:
+    """Read all sources, later ones winning: defaults, file, environment, flags. SettingsError names what is wrong."""
+    environment = os.environ if environment is None else environment
+    flags = {name: value for name, value in vars(_parser().parse_args(arguments)).items() if value is not None}
+    file = flags.pop("config", None) or environment.get(f"{_PREFIX}CONFIG")
+    merged = _from_file(Path(file) if file else DEFAULT_FILE, wanted=bool(file))
+    merged |= _from_environment(environment) | flags
+    hints = get_type_hints(Settings)
+    settings = Settings(**{name: _convert(name, value, hints[name]) for name, value in merged.items()})
+    if settings.unbound_timeout_seconds <= 0:
+        raise SettingsError(f"unboundTimeoutSeconds is {settings.unbound_timeout_seconds}, wanted a positive number")
+    return settings
+
+
+def identity(settings: Settings) -> str:
+    """The name of this replica in the Lease."""
+    return settings.identity or settings.pod_name or f"{socket.gethostname()}-{os.getpid()}"
+
+
+def _names() -> list[str]:
+    return [field.name for field in fields(Settings)]
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="hami-dra-controller", description=__doc__)
+    parser.add_argument("--config", metavar="FILE", help=f"YAML file of settings (default {DEFAULT_FILE})")
+    for name in _names():
+        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar="VALUE")
+    return parser
+
+
+def _from_file(path: Path, *, wanted: bool) -> dict[str, Any]:
+    if not wanted and not path.exists():
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise SettingsError(f"settings file {path}: {error}") from error
+    if not isinstance(content, dict):
+        raise SettingsError(f"settings file {path}: found {type(content).__name__}, wanted a mapping")
+    known = {_camel(name): name for name in _names()}
+    unknown = sorted(set(content) - set(known))
+    if unknown:
+        raise SettingsError(f"settings file {path}: unknown setting {unknown[0]!r}, wanted one of {sorted(known)}")
+    return {known[key]: value for key, value in content.items()}
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    variables = {f"{_PREFIX}{name.upper()}": name for name in _names()}
+    return {name: environment[variable] for variable, name in variables.items() if variable in environment}
+
+
+def _convert(name: str, value: Any, wanted: Any) -> Any:
+    text = str(value)
+    try:
+        if wanted is bool:
+            return _boolean(text)
+        return wanted(text)
+    except ValueError:
+        choices = f"one of {[str(choice) for choice in wanted]}" if issubclass(wanted, StrEnum) else wanted.__name__
+        raise SettingsError(f"setting {_camel(name)} is {text!r}, wanted {choices}") from None
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() in _TRUE:
+        return True
+    if text.lower() in _FALSE:
+        return False
+    raise ValueError(text)
