@@ -34,13 +34,13 @@ def run_slowly(
     say(f"{what} (usually {usually})")
     started = time.monotonic()
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        with subprocess.Popen([str(a) for a in argv], stdout=output, stderr=output, cwd=cwd, env=env) as process:
-            try:
-                _wait(process, what, usually, started)
-            except BaseException:
-                process.kill()
-                raise
+    words = [str(word) for word in argv]
+    with log.open("ab") as output, subprocess.Popen(words, stdout=output, stderr=output, cwd=cwd, env=env) as process:
+        try:
+            _wait(process, what, usually, started)
+        except BaseException:
+            process.kill()
+            raise
     if process.returncode:
         raise BuildError(f"{what}: {argv[0]} ended with {process.returncode}; {tail_of(log)}")
     say(f"{what}: done in {time.monotonic() - started:.0f} s")

