@@ -3,16 +3,30 @@
 Raw JSON only: the typed models and the `*Api` classes cost 60 MiB and more.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias, cast
 
+import orjson
+import urllib3
+from kubernetes import config as kube_config
+from kubernetes.client.api_client import ApiClient
+from kubernetes.client.configuration import Configuration
+from kubernetes.config.config_exception import ConfigException
+
+from hami_dra.api.names import DISTRIBUTION
 from hami_dra.api.resources import JsonObject
+from hami_dra.kube.errors import KubeError, NotConfigured, UnexpectedReply
+from hami_dra.kube.replies import FOREIGN, error_from_exception, error_from_status
 
 PAGE_LIMIT: Final = 500
 MERGE_PATCH: Final = "application/merge-patch+json"
+JSON: Final = "application/json"
+_CHUNK_BYTES: Final = 1 << 16
 
-Params = Mapping[str, str]
+Params: TypeAlias = Mapping[str, str]
+Transform: TypeAlias = Callable[[JsonObject], JsonObject]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,52 +45,178 @@ class WatchEvent:
     object: JsonObject
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Seconds. `quiet` ends a watch on which not even a bookmark came (the server sends one about every minute)."""
+
+    connect: float = 5.0
+    read: float = 30.0
+    quiet: float = 150.0
+
+
+@dataclass(slots=True)
 class WatchStream:
     """An open watch: iterate once; `close()` from any thread ends the iteration at once."""
 
+    _what: str
+    _response: urllib3.BaseHTTPResponse
+    _closed: threading.Event = field(default_factory=threading.Event)
+
     def __iter__(self) -> Iterator[WatchEvent]:
-        """Events until the server ends the stream. Raises Gone, Unavailable, other KubeError."""
-        raise NotImplementedError
+        """Events until the server ends the stream or falls quiet. Raises Gone, Unavailable, other KubeError."""
+        try:
+            for line in self._lines():
+                event = _watch_event(self._what, line)
+                if self._closed.is_set():
+                    return
+                yield event
+        finally:
+            self._response.close()
 
     def close(self) -> None:
-        """End the stream."""
-        raise NotImplementedError
+        """End the stream, also while another thread waits for its next event."""
+        self._closed.set()
+        try:
+            self._response.shutdown()
+        except (RuntimeError, ValueError, OSError):
+            # The stream ended by itself in this instant: nothing is left to wake.
+            return
+
+    def _lines(self) -> Iterator[bytes]:
+        rest = b""
+        try:
+            for chunk in self._response.stream(_CHUNK_BYTES):
+                *lines, rest = (rest + chunk).split(b"\n")
+                yield from (line for line in lines if line)
+        except urllib3.exceptions.ReadTimeoutError:
+            return
+        except FOREIGN as error:
+            if not self._closed.is_set():
+                raise error_from_exception(self._what, error) from error
+        except ValueError:
+            # A TLS socket that was shut down under a reader says so in this way.
+            if not self._closed.is_set():
+                raise
 
 
 class Client:
     """Requests to one API server; thread-safe. Every method raises the errors of `kube.errors`."""
 
+    def __init__(self, api_client: ApiClient, timeouts: Timeouts | None = None) -> None:
+        self._api_client = api_client
+        self._timeouts = timeouts or Timeouts()
+
+    def with_timeouts(self, timeouts: Timeouts) -> "Client":
+        """The same connections under other timeouts."""
+        return Client(self._api_client, timeouts)
+
     def get(self, path: str, params: Params | None = None) -> JsonObject:
         """One object."""
-        raise NotImplementedError
+        return self._call("GET", path, params)
 
-    def list(self, path: str, params: Params | None = None, *, limit: int = PAGE_LIMIT) -> ObjectList:
-        """All objects, read in pages of `limit`, without managedFields. Raises Gone when the pages expired."""
-        raise NotImplementedError
+    def list(
+        self,
+        path: str,
+        params: Params | None = None,
+        *,
+        limit: int = PAGE_LIMIT,
+        transform: Transform | None = None,
+    ) -> ObjectList:
+        """All objects, without managedFields, each through `transform` as soon as its page is read.
+
+        Read in pages of `limit`, in one piece for 0. Raises Gone when the pages expired meanwhile.
+        """
+        found: list[JsonObject] = []
+        query = dict(params or {})
+        if limit:
+            query["limit"] = str(limit)
+        while True:
+            page = self._call("GET", path, query)
+            found.extend(_stored(item, transform) for item in page.get("items") or ())
+            metadata = page.get("metadata") or {}
+            if not metadata.get("continue"):
+                return ObjectList(tuple(found), metadata.get("resourceVersion") or "")
+            query["continue"] = metadata["continue"]
 
     def create(self, path: str, body: JsonObject) -> JsonObject:
         """POST to a collection; the stored object. Raises AlreadyExists."""
-        raise NotImplementedError
+        return self._call("POST", path, body=body)
 
     def update(self, path: str, body: JsonObject) -> JsonObject:
         """PUT; with metadata.resourceVersion in `body` a Conflict is raised if the object changed since."""
-        raise NotImplementedError
+        return self._call("PUT", path, body=body)
 
     def patch(self, path: str, body: JsonObject, *, content_type: str = MERGE_PATCH) -> JsonObject:
         """PATCH; the stored object."""
-        raise NotImplementedError
+        return self._call("PATCH", path, body=body, content_type=content_type)
 
     def delete(self, path: str, *, uid: str = "", resource_version: str = "") -> None:
         """DELETE, only the object with that uid and version where given (else Conflict). Raises NotFound."""
-        raise NotImplementedError
+        wanted = {"uid": uid, "resourceVersion": resource_version}
+        preconditions = {key: value for key, value in wanted.items() if value}
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
+        self._call("DELETE", path, body=options if preconditions else None)
 
     def watch(self, path: str, params: Params) -> WatchStream:
-        """Open a watch from params["resourceVersion"]. Raises Gone."""
-        raise NotImplementedError
+        """Open a watch from params["resourceVersion"], with bookmarks. Raises Gone."""
+        query = {**params, "watch": "true", "allowWatchBookmarks": "true"}
+        timeouts = (self._timeouts.connect, self._timeouts.quiet)
+        response = self._send("GET", path, query, None, JSON, timeouts)
+        what = f"watch {path}"
+        if response.status != 200:
+            raise _refusal(what, response)
+        return WatchStream(what, response)
 
     def close(self) -> None:
         """Close pooled connections."""
-        raise NotImplementedError
+        self._api_client.close()  # type: ignore[no-untyped-call]
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        params: Params | None = None,
+        body: JsonObject | None = None,
+        content_type: str = JSON,
+    ) -> JsonObject:
+        timeouts = (self._timeouts.connect, self._timeouts.read)
+        response = self._send(method, path, params, body, content_type, timeouts)
+        what = f"{method} {path}"
+        if not 200 <= response.status < 300:
+            raise _refusal(what, response)
+        try:
+            reply = orjson.loads(response.data)
+        except FOREIGN as error:
+            raise error_from_exception(what, error) from error
+        if not isinstance(reply, dict):
+            raise UnexpectedReply(f"{what}: found {type(reply).__name__}, wanted an object", code=response.status)
+        return reply
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        params: Params | None,
+        body: JsonObject | None,
+        content_type: str,
+        timeouts: tuple[float, float],
+    ) -> urllib3.BaseHTTPResponse:
+        headers = {"Accept": JSON}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        try:
+            request = self._api_client.param_serialize(
+                method,
+                path,
+                query_params=list((params or {}).items()),
+                header_params=headers,
+                body=body,
+                auth_settings=["BearerToken"],
+            )
+            reply = self._api_client.call_api(*request, _request_timeout=timeouts)
+        except FOREIGN as error:
+            raise error_from_exception(f"{method} {path}", error) from error
+        return cast(urllib3.BaseHTTPResponse, reply.response)
 
 
 def connect(kubeconfig: str | None = None) -> Client:
@@ -84,4 +224,52 @@ def connect(kubeconfig: str | None = None) -> Client:
 
     Reads files, opens no connection. Raises NotConfigured.
     """
-    raise NotImplementedError
+    configuration = Configuration()
+    loader: Any = kube_config
+    try:
+        if kubeconfig is not None:
+            loader.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+        else:
+            _load_found(loader, configuration)
+    except (ConfigException, OSError) as error:
+        place = kubeconfig or "a pod's service account, $KUBECONFIG, ~/.kube/config"
+        raise NotConfigured(f"no cluster: looked for {place}: {error}") from error
+    # Own back-off decides on retries; the default three would hide them and repeat writes.
+    configuration.retries = False
+    configuration.keep_alive = True
+    api_client = ApiClient(configuration)
+    api_client.user_agent = DISTRIBUTION
+    return Client(api_client)
+
+
+def _load_found(loader: Any, configuration: Configuration) -> None:
+    try:
+        loader.load_incluster_config(client_configuration=configuration)
+    except ConfigException:
+        loader.load_kube_config(client_configuration=configuration)
+
+
+def _stored(item: JsonObject, transform: Transform | None) -> JsonObject:
+    item["metadata"].pop("managedFields", None)
+    return transform(item) if transform else item
+
+
+def _refusal(what: str, response: urllib3.BaseHTTPResponse) -> KubeError:
+    try:
+        status = orjson.loads(response.data)
+    except FOREIGN:
+        # Proxies answer in HTML; the code alone still says what happened.
+        status = None
+    return error_from_status(what, response.status, status, response.headers.get("Retry-After"))
+
+
+def _watch_event(what: str, line: bytes) -> WatchEvent:
+    try:
+        event = orjson.loads(line)
+        kind, body = event["type"], event["object"]
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise UnexpectedReply(f"{what}: found {line[:80]!r}, wanted a watch event") from error
+    if kind == "ERROR":
+        raise error_from_status(what, int(body.get("code") or 0), body)
+    body.get("metadata", {}).pop("managedFields", None)
+    return WatchEvent(kind, body)
