@@ -62,20 +62,20 @@ $(WHEELS): $(VENV) requirements.lock $(PYTHON_SOURCES)
 	@touch $@
 
 images: programs $(NATIVE) $(WHEELS)
-	@$(PY) -m demo images
+	@$(PY) -m testbed images
 
 driver-image: $(NATIVE) $(WHEELS)
 	@if docker info >/dev/null 2>&1; then docker build -f deploy/images/driver/Dockerfile -t hami-dra:$$($(PY) -c 'import importlib.metadata as m; print(m.version("hami-dra"))') .; else $(MAKE) images; fi
 
 demo: programs $(NATIVE) $(WHEELS)
-	@$(PY) -m demo up
+	@$(PY) -m testbed up
 
 demo-down: $(VENV)
-	@$(PY) -m demo down
+	@$(PY) -m testbed down
 
 generate: $(VENV)
 	@$(PY) -m hami_dra.api.generate
-	@$(PY) cuda-intercept/generate/generate.py
+	@$(PY) cuda-intercept/generate
 
 lint: $(VENV)
 	@echo "==> lint, types, layers, generated files"
@@ -85,7 +85,7 @@ lint: $(VENV)
 	@$(BIN)/lint-imports --config pyproject.toml
 	@$(BIN)/yamllint -s deploy .yamllint
 	@$(PY) -m hami_dra.api.generate --check
-	@$(PY) cuda-intercept/generate/generate.py --check
+	@$(PY) cuda-intercept/generate --check
 
 unit: $(VENV) $(NATIVE)
 	@echo "==> unit and integration tests"

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import pytest
+
 from testbed.bed import Testbed
 from testbed.kubectl import Json
 from testbed.story import Story

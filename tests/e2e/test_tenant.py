@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import pytest
+
 from testbed.story import Story
 from testbed.waiting import until
 
@@ -17,7 +18,9 @@ ATTEMPTS = {
     ),
     "LD_PRELOAD of something else": "LD_PRELOAD=/lib/x86_64-linux-gnu/libm.so.6 gpu-sample alloc 1001",
     "HAMi-core variables": "CUDA_DEVICE_MEMORY_LIMIT=90g CUDA_DEVICE_MEMORY_LIMIT_0=90g gpu-sample alloc 1001",
-    "limits overwritten": 'for f in /run/hami/shares/*/limits; do echo "memory 99999999999" > $f; done; gpu-sample alloc 1001',
+    "limits overwritten": (
+        'for f in /run/hami/shares/*/limits; do echo "memory 99999999999" > $f; done; gpu-sample alloc 1001'
+    ),
     "limits removed": "rm -rf /run/hami/shares/*; gpu-sample alloc 1001",
     "a share of its own": (
         "mkdir -p /run/hami/shares/00000000-0000-0000-0000-000000000001; "
@@ -50,7 +53,9 @@ def test_no_attempt_of_the_tenant_raises_its_limit(stories: Stories) -> None:
         pytest.param("truncate -s 1G $f", id="grown"),
     ],
 )
-def test_a_damaged_usage_file_harms_nobody_else(stories: Stories, damage: str, node_usage_bytes: Callable[[str], list[int]]) -> None:
+def test_a_damaged_usage_file_harms_nobody_else(
+    stories: Stories, damage: str, node_usage_bytes: Callable[[str], list[int]]
+) -> None:
     """A neighbour still holds and allocates; the plugin goes on and cuts a grown file back."""
     with stories("tenant") as story:
         story.apply("pod.yaml")

@@ -13,13 +13,23 @@ from testbed.errors import CommandError
 Json = dict[str, Any]
 
 
-def run(argv: Sequence[str | Path], *, env: dict[str, str] | None = None, stdin: str | None = None, timeout: float = 180) -> str:
+def run(
+    argv: Sequence[str | Path], *, env: dict[str, str] | None = None, stdin: str | None = None, timeout: float = 180
+) -> str:
     """Run a program and return what it printed to stdout.
 
     Raises: CommandError with both outputs when it exits non-zero.
     """
     words = [str(word) for word in argv]
-    done = subprocess.run(words, env={**os.environ, **(env or {})}, input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
+    done = subprocess.run(
+        words,
+        env={**os.environ, **(env or {})},
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
     if done.returncode:
         raise CommandError(words, done.returncode, done.stdout + done.stderr)
     return done.stdout

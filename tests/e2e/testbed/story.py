@@ -35,7 +35,9 @@ class Story:
         def ready() -> Json | None:
             pod = self.pod(name)
             conditions = {c["type"]: c["status"] for c in pod.get("status", {}).get("conditions", [])}
-            return pod if pod.get("status", {}).get("phase") == "Running" and conditions.get("Ready") == "True" else None
+            return (
+                pod if pod.get("status", {}).get("phase") == "Running" and conditions.get("Ready") == "True" else None
+            )
 
         found = until(ready, f"pod {name} runs", timeout=timeout)
         assert found is not None

@@ -1,0 +1,72 @@
+"""One cluster for the whole suite; the driver is installed once per allocator."""
+
+import itertools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import pytest
+
+from testbed.bed import Testbed, testbed
+from testbed.images import built_images
+from testbed.story import Story, story
+
+
+@pytest.fixture(scope="session")
+def bed_without_driver() -> Iterator[Testbed]:
+    """The cluster with its fake GPUs; HAMI_DRA_KEEP=1 leaves it up for a look."""
+    bed = testbed(os.environ.get("HAMI_DRA_E2E_CLUSTER", "e2e"), built_images())
+    keep = os.environ.get("HAMI_DRA_KEEP") == "1"
+    try:
+        if not keep:
+            bed.cluster.down()
+        bed.up()
+        yield bed
+    finally:
+        if not keep:
+            bed.cluster.down(keep_logs=True)
+
+
+@pytest.fixture(scope="session", params=["scheduler", "controller"])
+def allocator(request: pytest.FixtureRequest, bed_without_driver: Testbed) -> str:
+    """Each test runs once with kube-scheduler as the allocator and once with our controller."""
+    name: str = request.param
+    bed_without_driver.install_driver(name)
+    return name
+
+
+@pytest.fixture
+def bed(bed_without_driver: Testbed, allocator: str) -> Testbed:
+    return bed_without_driver
+
+
+@pytest.fixture(scope="session")
+def counter() -> Iterator[int]:
+    return itertools.count(1)
+
+
+@pytest.fixture
+def stories(bed: Testbed, counter: Iterator[int]) -> Callable[[str], AbstractContextManager[Story]]:
+    """Open a story by the name of its folder, in a namespace of its own."""
+
+    @contextmanager
+    def opened(name: str) -> Iterator[Story]:
+        with story(bed.kubectl, name, f"{name}-{next(counter)}") as told:
+            try:
+                yield told
+            except BaseException:
+                print(bed.daemon_logs(), file=sys.stderr)
+                raise
+
+    return opened
+
+
+@pytest.fixture
+def node_files(bed: Testbed) -> Callable[[str], list[str]]:
+    return bed.traces
+
+
+@pytest.fixture
+def node_usage_bytes(bed: Testbed) -> Callable[[str], list[int]]:
+    return bed.usage_bytes

@@ -1,0 +1,8 @@
+"""The commands behind `make demo`, `make demo-down` and `make images`."""
+
+import sys
+
+from testbed.demo import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

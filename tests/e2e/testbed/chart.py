@@ -1,0 +1,32 @@
+"""The driver's Helm chart on a test bed."""
+
+from pathlib import Path
+
+from testbed.kubectl import Kubectl, run
+from testbed.names import CHART, DRIVER_REPOSITORY, DRIVER_ROOT, NAMESPACE, RELEASE
+
+
+def install(kubectl: Kubectl, allocator: str, tag: str) -> None:
+    """Install the chart or upgrade it; returns when both daemons are ready."""
+    values = {
+        "allocator": allocator,
+        "image.repository": DRIVER_REPOSITORY,
+        "image.tag": tag,
+        "image.pullPolicy": "Never",
+        "kubeletPlugin.driverRoot": DRIVER_ROOT,
+    }
+    helm: list[str | Path] = [kubectl.programs / "helm", "upgrade", "--install", RELEASE, CHART]
+    options = ["--namespace", NAMESPACE, "--create-namespace"]
+    options += [f"--set={key}={value}" for key, value in values.items()]
+    run([*helm, *options], env=kubectl.environment)
+    wait_ready(kubectl)
+
+
+def wait_ready(kubectl: Kubectl, timeout: int = 120) -> None:
+    """Until every pod of both daemons is of the newest revision and ready."""
+    for workload in (f"daemonset/{RELEASE}-kubelet-plugin", f"deployment/{RELEASE}-controller"):
+        kubectl.within(NAMESPACE)("rollout", "status", workload, f"--timeout={timeout}s", timeout=timeout + 30)
+
+
+def uninstall(kubectl: Kubectl) -> None:
+    run([kubectl.programs / "helm", "uninstall", RELEASE, "--namespace", NAMESPACE, "--wait"], env=kubectl.environment)
