@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cluster import network
+from cluster.archive import references_of
 from cluster.build import program_folder
 from cluster.cache import copy_or_link
 from cluster.control_plane import COMPONENTS, ControlPlane
@@ -50,14 +51,15 @@ class Cluster:
             for node in nodes:
                 record = record.with_node(node)
             write_record(self.layout.record, record)
-            for archive in (*small_images(self.settings), *images):
-                self._add_archive(archive)
+            running = [node for node in map(self._node, record.nodes) if node.running()]
+            archives = [self._add_archive(archive) for archive in (*small_images(self.settings), *images)]
             network.make_cluster_network(self.layout)
             control_plane = ControlPlane(self.layout, record)
             control_plane.prepare()
             control_plane.start()
             for node in record.nodes:
                 self._node(node).start()
+            self._load([name for name in archives if name], running)
         self.wait_ready()
 
     def down(self, *, keep_logs: bool = False) -> None:
@@ -190,10 +192,9 @@ class Cluster:
 
     def load_image(self, archive: Path) -> None:
         """Import an image archive on every running node; nodes that come later import it when they boot."""
-        self._add_archive(archive)
-        running = [node for node in map(self._node, self.nodes) if node.running()]
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda node: node.load_image(archive.name), running))
+        name = self._add_archive(archive)
+        if name:
+            self._load([name], [node for node in map(self._node, self.nodes) if node.running()])
 
     # --- inner workings
 
@@ -212,8 +213,21 @@ class Cluster:
         record = self._record()
         return Node(self.layout, node, record.nodes[node], Path(record.programs))
 
-    def _add_archive(self, archive: Path) -> None:
-        copy_or_link(archive, self.layout.images / archive.name)
+    def _add_archive(self, archive: Path) -> str | None:
+        """Have every node import the archive at its next boot; returns its name there, None when it is there already.
+
+        Named by its images, so that a newer archive replaces an older one of the same image.
+        """
+        name = "+".join(references_of(archive)).translate(str.maketrans("/:", "__")) + ".tar"
+        target = self.layout.images / name
+        if target.exists() and _stamp(target) == _stamp(archive):
+            return None
+        copy_or_link(archive, target)
+        return name
+
+    def _load(self, names: Sequence[str], nodes: Sequence[Node]) -> None:
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda node: [node.load_image(name) for name in names], nodes))
 
     def _not_ready(self, waiting: Sequence[str], timeout: float) -> ComponentError:
         logs = [self.layout.node(node).log / "kubelet.log" for node in waiting]
@@ -228,3 +242,8 @@ class Cluster:
         with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns

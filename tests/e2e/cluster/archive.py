@@ -63,6 +63,13 @@ def write_archive(path: Path, image: Image) -> None:
     path.write_bytes(archive_of(image))
 
 
+def references_of(path: Path) -> list[str]:
+    """The names of the images in an archive."""
+    with tarfile.open(path) as tar:
+        manifest = tar.extractfile("manifest.json")
+        return [] if manifest is None else [tag for image in json.load(manifest) for tag in image["RepoTags"]]
+
+
 _Entry = tuple[tarfile.TarInfo, bytes]
 
 

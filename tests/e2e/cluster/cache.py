@@ -65,5 +65,5 @@ def copy_or_link(source: Path, target: Path) -> None:
     try:
         new.hardlink_to(source.resolve())
     except OSError:
-        shutil.copyfile(source, new)
+        shutil.copy2(source, new)
     new.rename(target)

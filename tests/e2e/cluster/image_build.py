@@ -24,7 +24,6 @@ _UNNEEDED = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/us
 _BASE_OPTIONS = (
     "--variant=minbase",
     "--mode=root",
-    "--include=ca-certificates",
     *(f"--dpkgopt=path-exclude={path}" for path in _UNNEEDED),
     "--dpkgopt=path-include=/usr/share/doc/*/copyright",
 )

@@ -100,7 +100,7 @@ import-images() {
     # Imported images outlive a reboot; an archive that was replaced is imported again.
     mark=/var/lib/containerd/imported/$(basename "$archive").$(stat -c %Y-%s "$archive")
     [ -e "$mark" ] && continue
-    ctr -n k8s.io images import "$archive"
+    ctr -n k8s.io images import --local "$archive"
     mkdir -p "${mark%/*}"
     touch "$mark"
   done
