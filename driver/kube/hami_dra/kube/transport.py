@@ -267,9 +267,9 @@ def _watch_event(what: str, line: bytes) -> WatchEvent:
     try:
         event = orjson.loads(line)
         kind, body = event["type"], event["object"]
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        if kind == "ERROR":
+            raise error_from_status(what, int(body.get("code") or 0), body)
+        body["metadata"].pop("managedFields", None)
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
         raise UnexpectedReply(f"{what}: found {line[:80]!r}, wanted a watch event") from error
-    if kind == "ERROR":
-        raise error_from_status(what, int(body.get("code") or 0), body)
-    body.get("metadata", {}).pop("managedFields", None)
     return WatchEvent(kind, body)
