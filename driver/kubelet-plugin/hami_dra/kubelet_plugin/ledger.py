@@ -17,10 +17,14 @@ class Ledger:
     Not thread-safe but for `snapshot`: whoever writes holds the preparer's lock.
     """
 
-    def __init__(self, store: EntryStore, entries: Mapping[ClaimUid, Entry]) -> None:
+    def __init__(self, store: EntryStore) -> None:
         self._store = store
-        self._entries = dict(entries)
+        self._entries: dict[ClaimUid, Entry] = {}
         self._strays: dict[ShareId, Limits] = {}
+
+    def adopt(self, entries: Mapping[ClaimUid, Entry]) -> None:
+        """Start from what the checkpoint said."""
+        self._entries = dict(entries)
 
     def get(self, uid: ClaimUid) -> Entry | None:
         """The claim's entry."""

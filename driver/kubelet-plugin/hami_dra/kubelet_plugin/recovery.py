@@ -20,15 +20,14 @@ from hami_dra.kubelet_plugin.share_text import Limits
 
 @dataclass(frozen=True)
 class Recovered:
-    """A ledger that agrees with the files. `lost` says why the checkpoint was, `broken` which claims stay broken."""
+    """What a start found: `lost` says why the checkpoint was, `broken` which claims could not be mended."""
 
-    ledger: Ledger
     lost: str | None
     broken: tuple[str, ...]
 
 
-def recover(effects: Effects, boot_id: str) -> Recovered:
-    """Load the checkpoint, mend what completed claims need, remove what no claim needs.
+def recover(effects: Effects, ledger: Ledger, boot_id: str) -> Recovered:
+    """Load the checkpoint into `ledger`, mend what completed claims need, remove what no claim needs.
 
     Raises:
         NodeStateError: our own folders cannot be read or written.
@@ -41,11 +40,11 @@ def recover(effects: Effects, boot_id: str) -> Recovered:
         lost = "it is missing, though claims are prepared on this node"
     if lost:
         entries = _rebuild(effects, folders, boot_id)
-    ledger = Ledger(effects.checkpoint, entries)
+    ledger.adopt(entries)
     broken = tuple(_mend_all(effects, ledger, boot_id))
     _remove_orphans(effects, ledger, folders, trust_checkpoint=lost is None)
     ledger.save()
-    return Recovered(ledger, lost, broken)
+    return Recovered(lost, broken)
 
 
 def _mend_all(effects: Effects, ledger: Ledger, boot_id: str) -> list[str]:

@@ -1,0 +1,38 @@
+"""Say on the Node what concerns all of its GPUs."""
+
+from __future__ import annotations
+
+from hami_dra.kube.events import EventType, ObjectReference
+from hami_dra.kubelet_plugin.metrics import PluginMetrics
+from hami_dra.kubelet_plugin.report import EventSink
+from hami_dra.kubelet_plugin.slice_plan import NodeIdentity
+
+
+class NodeReporter:
+    """Events on one Node, and the metrics of publishing."""
+
+    def __init__(self, events: EventSink, metrics: PluginMetrics, node_name: str) -> None:
+        self._events = events
+        self._metrics = metrics
+        self._node_name = node_name
+
+    def observe_publish(self, *, ok: bool) -> None:
+        """One round of slice writes."""
+        self._metrics.observe_publish(ok=ok)
+
+    def withdrawn(self, node: NodeIdentity, reason: str) -> None:
+        """No device is published, for the API server would not keep what it must have."""
+        self._emit(
+            node.uid,
+            "DevicesWithdrawn",
+            f"no GPU of this node is published: {reason}. Turn on the feature gates DRADeviceTaints and "
+            "DRAConsumableCapacity of the API server, then restart the kubelet plugin",
+        )
+
+    def checkpoint_lost(self, reason: str) -> None:
+        """What was prepared had to be pieced together from the shares' files."""
+        self._emit("", "CheckpointLost", f"the record of prepared claims could not be used: {reason}")
+
+    def _emit(self, uid: str, reason: str, message: str) -> None:
+        node = ObjectReference(api_version="v1", kind="Node", name=self._node_name, uid=uid)
+        self._events.emit(node, EventType.WARNING, reason, message)

@@ -1,0 +1,217 @@
+"""Put the parts together, once; nothing here decides anything."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Protocol
+
+from hami_dra.api import names
+from hami_dra.kube.claims import Claims
+from hami_dra.kube.events import EventRecorder
+from hami_dra.kube.paths import NODES, SLICES, named
+from hami_dra.kube.reflector import Reflector, ReflectorOptions
+from hami_dra.kube.slices import Slices
+from hami_dra.kube.transport import Client
+from hami_dra.kubelet_plugin import sockets
+from hami_dra.kubelet_plugin.cdi_files import CdiFiles
+from hami_dra.kubelet_plugin.checkpoint_file import CheckpointFile
+from hami_dra.kubelet_plugin.claim_reader import KubeClaimReader
+from hami_dra.kubelet_plugin.effects import Effects, ProcessFinder
+from hami_dra.kubelet_plugin.gpus import InventoryKeeper
+from hami_dra.kubelet_plugin.heartbeat import Heartbeat
+from hami_dra.kubelet_plugin.http import HttpServer, Page, Pages
+from hami_dra.kubelet_plugin.inventory import GpuSource
+from hami_dra.kubelet_plugin.ledger import Ledger
+from hami_dra.kubelet_plugin.library import LibraryFiles
+from hami_dra.kubelet_plugin.log import Log
+from hami_dra.kubelet_plugin.metrics import METRICS_CONTENT_TYPE, PluginMetrics, ShareCollector
+from hami_dra.kubelet_plugin.node_events import NodeReporter
+from hami_dra.kubelet_plugin.paths import NodePaths
+from hami_dra.kubelet_plugin.prepare import PrepareOptions, Preparer
+from hami_dra.kubelet_plugin.process_lock import ProcessLock
+from hami_dra.kubelet_plugin.publish import Publisher, PublishOptions
+from hami_dra.kubelet_plugin.recovery import recover
+from hami_dra.kubelet_plugin.registration import RegistrationServer
+from hami_dra.kubelet_plugin.report import CallReporter, ReportTargets
+from hami_dra.kubelet_plugin.servicer import ClaimCalls, ClaimServer
+from hami_dra.kubelet_plugin.settings import Allocator, Settings
+from hami_dra.kubelet_plugin.share_files import ShareFiles
+from hami_dra.kubelet_plugin.slice_plan import NodeIdentity
+from hami_dra.kubelet_plugin.status import StatusWriter
+
+
+class Service(Protocol):
+    """A part that runs."""
+
+    def start(self) -> None:
+        """Begin."""
+        ...
+
+    def stop(self) -> None:
+        """End; a part that was never started has nothing to do."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What the plugin gets from its surroundings; `boot_id` is the kernel's."""
+
+    client: Client
+    gpus: GpuSource
+    processes: ProcessFinder
+    boot_id: str
+    stopping: threading.Event
+
+
+class Plugin:
+    """The whole daemon. Parts start in dependency order and stop in reverse: sockets last up, first down."""
+
+    def __init__(self, settings: Settings, outside: Outside) -> None:
+        self._settings = settings
+        self._outside = outside
+        self._log = Log(__name__)
+        self._running = ExitStack()
+        self._registered = False
+        paths = node_paths(settings)
+        shares = ShareFiles(paths, time.monotonic_ns)
+        claims = Claims(outside.client)
+        self._effects = Effects(
+            claims=KubeClaimReader(claims),
+            checkpoint=CheckpointFile(paths.checkpoint),
+            shares=shares,
+            specs=CdiFiles(paths),
+            library=LibraryFiles(paths, settings.library, metadata.version(names.DISTRIBUTION)),
+            processes=outside.processes,
+        )
+        self._lock = ProcessLock(paths.lock, outside.stopping)
+        self._ledger = Ledger(self._effects.checkpoint)
+        self._metrics = PluginMetrics()
+        self._events = EventRecorder(outside.client, component=names.KUBELET_PLUGIN_PROGRAM, host=settings.node_name)
+        self._status = StatusWriter(claims)
+        self._gpus = InventoryKeeper(outside.gpus, self._inventory_changed)
+        self._node_reporter = NodeReporter(self._events, self._metrics, settings.node_name)
+        slices = Slices(outside.client, node_name=settings.node_name, driver=names.DRIVER)
+        self._publisher = self._make_publisher(slices)
+        self._watch = Reflector(
+            outside.client,
+            SLICES,
+            ReflectorOptions(params=slices.params, on_change=lambda _: self._publisher.wake()),
+        )
+        self._heartbeat = Heartbeat(self._ledger, shares)
+        self._metrics.registry.register(ShareCollector(self._ledger, shares, self._gpus.find))
+        self._http = HttpServer(settings.http_address, self._pages())
+        dra_socket = sockets.dra_socket(paths.plugin_dir)
+        self._claim_server = ClaimServer(dra_socket, self._make_calls())
+        self._registration = RegistrationServer(
+            sockets.registration_socket(settings.registry_dir), dra_socket, self._on_registration
+        )
+
+    @property
+    def http_port(self) -> int:
+        """The port of /healthz, /readyz and /metrics, once started."""
+        return self._http.port
+
+    def start(self) -> None:
+        """Recover, then serve: claims before registration, slices after it.
+
+        Raises:
+            NodeStateError: our own folders cannot be used.
+        """
+        self._start(self._lock)
+        self._start(self._events)
+        recovered = recover(self._effects, self._ledger, self._outside.boot_id)
+        if recovered.lost:
+            self._log.error("checkpoint lost", reason=recovered.lost)
+            self._node_reporter.checkpoint_lost(recovered.lost)
+        for broken in recovered.broken:
+            self._log.error("claim not restored", reason=broken)
+        # Registration last: kubelet dials the claim server at once.
+        services: tuple[Service, ...] = (
+            self._status,
+            self._gpus,
+            self._heartbeat,
+            self._publisher,
+            self._watch,
+            self._http,
+            self._claim_server,
+            self._registration,
+        )
+        for service in services:
+            self._start(service)
+
+    def stop(self) -> None:
+        """Stop hard: what kubelet asked and got no answer to, it asks again."""
+        self._running.close()
+
+    def _start(self, service: Service) -> None:
+        service.start()
+        self._running.callback(service.stop)
+
+    def _make_publisher(self, slices: Slices) -> Publisher:
+        settings = self._settings
+        options = PublishOptions(
+            shares_per_gpu=settings.shares_per_gpu, reserve=settings.allocator is Allocator.CONTROLLER
+        )
+        return Publisher(slices, self._find_node, self._gpus.find, options, self._node_reporter)
+
+    def _make_calls(self) -> ClaimCalls:
+        settings = self._settings
+        options = PrepareOptions(
+            node_name=settings.node_name,
+            boot_id=self._outside.boot_id,
+            shares_per_gpu=settings.shares_per_gpu,
+            kube_scheduler_allocates=settings.allocator is Allocator.SCHEDULER,
+            cdi_folders=f"{settings.static_cdi_dir} or {settings.cdi_dir}",
+        )
+        targets = ReportTargets(self._events, self._status, self._metrics, settings.node_name)
+        preparer = Preparer(self._effects, self._ledger, options, self._gpus.get)
+        reporter = CallReporter(targets, self._gpus.find)
+        return ClaimCalls(self._effects.claims, preparer, reporter, settings.node_name)
+
+    def _pages(self) -> Pages:
+        return {"/healthz": self._health_page, "/readyz": self._ready_page, "/metrics": self._metrics_page}
+
+    def _health_page(self) -> Page:
+        alive = self._heartbeat.is_alive()
+        return Page(b"ok\n" if alive else b"the heartbeat of shares stopped\n", ok=alive)
+
+    def _ready_page(self) -> Page:
+        if not self._registered:
+            return Page(b"kubelet has not registered the driver\n", ok=False)
+        # A node without GPUs is as ready as it can be.
+        ready = self._publisher.is_published or self._gpus.find() is None
+        return Page(b"ok\n" if ready else b"the node's slices are not published\n", ok=ready)
+
+    def _metrics_page(self) -> Page:
+        return Page(self._metrics.render(), content_type=METRICS_CONTENT_TYPE)
+
+    def _on_registration(self, registered: bool, error: str) -> None:
+        self._registered = registered
+        if registered:
+            self._log.info("registered with kubelet")
+        else:
+            self._log.error("kubelet refused the driver", error=error)
+        self._publisher.set_registered(registered)
+
+    def _inventory_changed(self) -> None:
+        inventory = self._gpus.find()
+        self._metrics.set_gpus(len(inventory.gpus) if inventory else 0)
+        self._publisher.wake()
+
+    def _find_node(self) -> NodeIdentity:
+        node = self._outside.client.get(named(NODES, self._settings.node_name))
+        return NodeIdentity(self._settings.node_name, node["metadata"]["uid"])
+
+
+def node_paths(settings: Settings) -> NodePaths:
+    """The folders that the settings name."""
+    return NodePaths(
+        plugin_dir=settings.plugins_dir / names.DRIVER,
+        run_dir=settings.run_dir,
+        cdi_dir=settings.cdi_dir,
+        static_cdi_dir=settings.static_cdi_dir,
+    )

@@ -1,0 +1,149 @@
+"""Settings: defaults, then the file, then the environment, then flags; the last one to speak wins."""
+
+from __future__ import annotations
+
+import argparse
+import enum
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hami_dra.api import names
+from hami_dra.kubelet_plugin.errors import SettingsError
+
+ENVIRONMENT_PREFIX = "HAMI_DRA_"
+DEFAULT_FILE = Path("/etc/hami-dra/config.yaml")
+_MAX_SHARES = 1000
+
+
+class Allocator(enum.StrEnum):
+    """Who allocates our devices on this cluster."""
+
+    CONTROLLER = "controller"
+    SCHEDULER = "scheduler"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Each field is `camelCase` in the file, `HAMI_DRA_UPPER_SNAKE` in the environment, `--kebab-case` as a flag."""
+
+    node_name: str = ""
+    """The node that this plugin serves; required."""
+    allocator: Allocator = Allocator.CONTROLLER
+    """`controller` publishes the taint that reserves our devices for our controller."""
+    shares_per_gpu: int = 10
+    """How many claims may share one GPU."""
+    driver_root: Path = Path("/")
+    """Where the NVIDIA driver's files are seen from here."""
+    library: Path = Path(f"/usr/share/hami-dra/{names.LIBRARY_NAME}")
+    """The interceptor in this image."""
+    plugins_dir: Path = Path(names.PLUGINS_DIR)
+    """kubelet's folder of plugin data; ours is the driver's name in it."""
+    registry_dir: Path = Path(names.PLUGIN_REGISTRY_DIR)
+    """Where kubelet looks for registration sockets."""
+    cdi_dir: Path = Path(names.CDI_DIR)
+    """Where the specs of claims are written."""
+    static_cdi_dir: Path = Path(names.CDI_STATIC_DIR)
+    """Where the specs of base devices are also looked for."""
+    run_dir: Path = Path(names.RUN_DIR)
+    """The tmpfs folder of the shares' files."""
+    http_address: str = ":8080"
+    """Where /healthz, /readyz and /metrics are served."""
+    kubeconfig: str = ""
+    """Used instead of the pod's service account."""
+    log_level: str = "INFO"
+    """Least level that is logged."""
+
+
+def load_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """The settings of this process.
+
+    Raises:
+        SettingsError: a value is malformed or unknown, or nodeName is missing; names source, key and value.
+    """
+    flags = vars(_parser().parse_args(list(arguments)))
+    file = flags.pop("config") or environment.get(f"{ENVIRONMENT_PREFIX}CONFIG")
+    layers = (
+        _from_file(Path(file) if file else DEFAULT_FILE, required=bool(file)),
+        _from_environment(environment),
+        {key: (f"flag --{key.replace('_', '-')}", value) for key, value in flags.items() if value is not None},
+    )
+    values: dict[str, Any] = {key: _convert(key, *sourced) for layer in layers for key, sourced in layer.items()}
+    settings = Settings(**values)
+    if not settings.node_name:
+        raise SettingsError(f"no node name: set {ENVIRONMENT_PREFIX}NODE_NAME or --node-name")
+    if settings.log_level not in logging.getLevelNamesMapping():
+        raise SettingsError(f"logLevel is {settings.log_level!r}, wanted DEBUG, INFO, WARNING or ERROR")
+    return settings
+
+
+def camel_case(name: str) -> str:
+    """`shares_per_gpu` as `sharesPerGpu`."""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+_Layer = dict[str, tuple[str, object]]
+
+
+def _fields() -> dict[str, Field[Any]]:
+    return {field.name: field for field in fields(Settings)}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=names.KUBELET_PLUGIN_PROGRAM, allow_abbrev=False)
+    parser.add_argument("--config", help=f"YAML file (default: {DEFAULT_FILE} where it exists)")
+    for name, field in _fields().items():
+        parser.add_argument(f"--{name.replace('_', '-')}", help=f"default: {field.default}")
+    return parser
+
+
+def _from_file(path: Path, *, required: bool) -> _Layer:
+    try:
+        document = yaml.safe_load(path.read_text())
+    except FileNotFoundError as error:
+        if required:
+            raise SettingsError(f"settings file {path} does not exist") from error
+        return {}
+    except (OSError, yaml.YAMLError) as error:
+        raise SettingsError(f"settings file {path}: {error}") from error
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise SettingsError(f"settings file {path}: found {type(document).__name__}, wanted keys and values")
+    known = {camel_case(name): name for name in _fields()}
+    unknown = sorted(str(key) for key in document.keys() - known.keys())
+    if unknown:
+        raise SettingsError(f"settings file {path}: unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    return {known[key]: (f"{key} in {path}", value) for key, value in document.items()}
+
+
+def _from_environment(environment: Mapping[str, str]) -> _Layer:
+    variables = {name: f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in _fields()}
+    return {name: (variable, environment[variable]) for name, variable in variables.items() if variable in environment}
+
+
+def _convert(name: str, source: str, value: object) -> object:
+    default = _fields()[name].default
+    if default is MISSING:
+        raise SettingsError(f"{source}: no default")
+    if isinstance(default, Allocator):
+        if value not in set(Allocator):
+            raise SettingsError(f"{source}: found {value!r}, wanted one of {', '.join(Allocator)}")
+        return Allocator(str(value))
+    if isinstance(default, int):
+        return _convert_count(source, value)
+    if not isinstance(value, str):
+        raise SettingsError(f"{source}: found {value!r}, wanted a text")
+    return Path(value) if isinstance(default, Path) else value
+
+
+def _convert_count(source: str, value: object) -> int:
+    text = str(value)
+    if not text.isdecimal() or not 1 <= int(text) <= _MAX_SHARES:
+        raise SettingsError(f"{source}: found {value!r}, wanted a whole number from 1 to {_MAX_SHARES}")
+    return int(text)
