@@ -1,0 +1,29 @@
+"""What the environment says."""
+
+from pathlib import Path
+
+import pytest
+
+from cluster.errors import UsageError
+from cluster.settings import read_settings
+
+
+def test_defaults_are_the_newest_kubernetes_and_the_users_cache() -> None:
+    """An empty environment gives 1.37, /var/lib and ~/.cache."""
+    settings = read_settings({})
+    assert settings.kube_version == "v1.37.2"
+    assert settings.state_root == Path("/var/lib/hami-dra-clusters")
+    assert settings.cache_root == Path.home() / ".cache/hami-dra"
+
+
+def test_environment_moves_state_and_cache() -> None:
+    """Each variable decides one setting."""
+    settings = read_settings({"KUBE_VERSION": "1.36", "CLUSTER_STATE": "/s", "XDG_CACHE_HOME": "/c"})
+    assert settings.kube_version.startswith("v1.36.")
+    assert (settings.state_root, settings.cache_root) == (Path("/s"), Path("/c/hami-dra"))
+
+
+def test_unknown_kubernetes_version_is_refused_with_the_known_ones() -> None:
+    """The message names what was found and what was wanted."""
+    with pytest.raises(UsageError, match=r"KUBE_VERSION=1\.12: wanted one of 1\.37, 1\.36"):
+        read_settings({"KUBE_VERSION": "1.12"})
