@@ -1,0 +1,299 @@
+#include "driver.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STACK_DEPTH 64
+
+/* Written under the lock; a primary context exists while it is retained. */
+static struct CUctx_st primaries[FG_MAX_GPUS];
+static unsigned primary_flags[FG_MAX_GPUS];
+static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER;
+
+static _Atomic uint64_t next_context_id = 1;
+
+static _Thread_local CUcontext stack[STACK_DEPTH];
+static _Thread_local unsigned depth;
+
+CUcontext fg_current(CUresult *result)
+{
+    *result = fg_ready();
+    if (*result != CUDA_SUCCESS)
+        return NULL;
+    CUcontext context = depth ? stack[depth - 1] : NULL;
+    if (!context)
+        *result = CUDA_ERROR_INVALID_CONTEXT;
+    else if (!context->retained)
+        *result = CUDA_ERROR_CONTEXT_IS_DESTROYED;
+    return *result == CUDA_SUCCESS ? context : NULL;
+}
+
+static void begin_stream(struct CUstream_st *stream, CUcontext context, bool legacy)
+{
+    memset((void *)stream, 0, sizeof *stream);
+    stream->context = context;
+    stream->legacy = legacy;
+}
+
+/* Charges what a context costs and makes it usable. */
+static CUresult begin(CUcontext context, CUdevice ordinal, unsigned flags)
+{
+    const struct fg_gpu *gpu = fg_device(ordinal);
+    unsigned number = fg_machine_number(gpu);
+    uint64_t cost = fg_machine()->profile.context_bytes;
+    if (cost && !fg_state_charge(number, cost, fg_capacity_bytes(gpu)))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    memset((void *)context, 0, sizeof *context);
+    context->gpu = gpu;
+    context->number = number;
+    context->ordinal = ordinal;
+    context->flags = flags;
+    context->retained = 1;
+    context->id = next_context_id++;
+    context->charged_bytes = cost;
+    begin_stream(&context->legacy, context, true);
+    begin_stream(&context->per_thread, context, false);
+    fg_state_add_context(number, 1);
+    return CUDA_SUCCESS;
+}
+
+static void end(CUcontext context)
+{
+    fg_clock_wait(context->tail_ns);
+    fg_memory_release(context);
+    fg_state_credit(context->number, context->charged_bytes);
+    fg_state_add_context(context->number, -1);
+    context->retained = 0;
+}
+
+CUcontext fg_primary(CUdevice ordinal)
+{
+    return &primaries[ordinal];
+}
+
+static CUresult check_device(CUdevice device)
+{
+    CUresult result = fg_ready();
+    if (result == CUDA_SUCCESS && !fg_device(device))
+        result = CUDA_ERROR_INVALID_DEVICE;
+    return result;
+}
+
+CUresult cuDevicePrimaryCtxRetain(CUcontext *out, CUdevice device)
+{
+    CUresult result = check_device(device);
+    if (result != CUDA_SUCCESS)
+        return result;
+    if (!out)
+        return CUDA_ERROR_INVALID_VALUE;
+    CUcontext context = &primaries[device];
+    pthread_mutex_lock(&changing);
+    if (context->retained) {
+        context->retained++;
+    } else {
+        result = begin(context, device, primary_flags[device]);
+        context->primary = result == CUDA_SUCCESS;
+    }
+    pthread_mutex_unlock(&changing);
+    if (result == CUDA_SUCCESS)
+        *out = context;
+    return result;
+}
+
+CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device)
+{
+    CUresult result = check_device(device);
+    if (result != CUDA_SUCCESS)
+        return result;
+    CUcontext context = &primaries[device];
+    pthread_mutex_lock(&changing);
+    if (!context->retained)
+        result = CUDA_ERROR_INVALID_CONTEXT;
+    else if (context->retained > 1)
+        context->retained--;
+    else
+        end(context);
+    pthread_mutex_unlock(&changing);
+    return result;
+}
+
+CUresult cuDevicePrimaryCtxRelease(CUdevice device)
+{
+    return cuDevicePrimaryCtxRelease_v2(device);
+}
+
+/* Holders keep their references: the context begins anew, empty. */
+CUresult cuDevicePrimaryCtxReset_v2(CUdevice device)
+{
+    CUresult result = check_device(device);
+    if (result != CUDA_SUCCESS)
+        return result;
+    CUcontext context = &primaries[device];
+    pthread_mutex_lock(&changing);
+    unsigned retained = context->retained;
+    if (retained) {
+        end(context);
+        result = begin(context, device, primary_flags[device]);
+        context->primary = true;
+        context->retained = result == CUDA_SUCCESS ? retained : 0;
+    }
+    pthread_mutex_unlock(&changing);
+    return result;
+}
+
+CUresult cuDevicePrimaryCtxReset(CUdevice device)
+{
+    return cuDevicePrimaryCtxReset_v2(device);
+}
+
+CUresult cuDevicePrimaryCtxSetFlags_v2(CUdevice device, unsigned int flags)
+{
+    CUresult result = check_device(device);
+    if (result == CUDA_SUCCESS) {
+        primary_flags[device] = flags;
+        primaries[device].flags = flags;
+    }
+    return result;
+}
+
+CUresult cuDevicePrimaryCtxSetFlags(CUdevice device, unsigned int flags)
+{
+    return cuDevicePrimaryCtxSetFlags_v2(device, flags);
+}
+
+CUresult cuDevicePrimaryCtxGetState(CUdevice device, unsigned int *flags, int *active)
+{
+    CUresult result = check_device(device);
+    if (result != CUDA_SUCCESS)
+        return result;
+    if (!flags || !active)
+        return CUDA_ERROR_INVALID_VALUE;
+    *flags = primary_flags[device];
+    *active = primaries[device].retained > 0;
+    return CUDA_SUCCESS;
+}
+
+static CUresult push(CUcontext context)
+{
+    if (depth == STACK_DEPTH)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    stack[depth++] = context;
+    return CUDA_SUCCESS;
+}
+
+static CUresult create(CUcontext *out, unsigned flags, CUdevice device)
+{
+    CUresult result = check_device(device);
+    if (result != CUDA_SUCCESS)
+        return result;
+    CUcontext context = out ? calloc(1, sizeof *context) : NULL;
+    if (!context)
+        return CUDA_ERROR_INVALID_VALUE;
+    result = begin(context, device, flags);
+    if (result == CUDA_SUCCESS)
+        result = push(context);
+    if (result == CUDA_SUCCESS)
+        *out = context;
+    else
+        free((void *)context);
+    return result;
+}
+
+CUresult cuCtxCreate(CUcontext *out, unsigned int flags, CUdevice device)
+{
+    return create(out, flags, device);
+}
+
+CUresult cuCtxCreate_v2(CUcontext *out, unsigned int flags, CUdevice device)
+{
+    return create(out, flags, device);
+}
+
+CUresult cuCtxCreate_v3(CUcontext *out, CUexecAffinityParam *affinity, int count,
+                        unsigned int flags, CUdevice device)
+{
+    (void)affinity;
+    return count ? CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY : create(out, flags, device);
+}
+
+CUresult cuCtxCreate_v4(CUcontext *out, CUctxCreateParams *params, unsigned int flags,
+                        CUdevice device)
+{
+    if (params && params->numExecAffinityParams)
+        return CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY;
+    return create(out, flags, device);
+}
+
+/* The memory of a destroyed context is kept: another thread may still have it
+ * on its stack and must find out that it is gone. */
+CUresult cuCtxDestroy_v2(CUcontext context)
+{
+    CUresult result = fg_ready();
+    if (result != CUDA_SUCCESS)
+        return result;
+    if (!context || context->primary || !context->retained)
+        return CUDA_ERROR_INVALID_CONTEXT;
+    if (depth && stack[depth - 1] == context)
+        depth--;
+    end(context);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuCtxDestroy(CUcontext context)
+{
+    return cuCtxDestroy_v2(context);
+}
+
+CUresult cuCtxPushCurrent_v2(CUcontext context)
+{
+    CUresult result = fg_ready();
+    if (result != CUDA_SUCCESS)
+        return result;
+    return context ? push(context) : CUDA_ERROR_INVALID_CONTEXT;
+}
+
+CUresult cuCtxPushCurrent(CUcontext context)
+{
+    return cuCtxPushCurrent_v2(context);
+}
+
+CUresult cuCtxPopCurrent_v2(CUcontext *out)
+{
+    CUresult result = fg_ready();
+    if (result != CUDA_SUCCESS)
+        return result;
+    if (!depth)
+        return CUDA_ERROR_INVALID_CONTEXT;
+    depth--;
+    if (out)
+        *out = stack[depth];
+    return CUDA_SUCCESS;
+}
+
+CUresult cuCtxPopCurrent(CUcontext *out)
+{
+    return cuCtxPopCurrent_v2(out);
+}
+
+CUresult cuCtxSetCurrent(CUcontext context)
+{
+    CUresult result = fg_ready();
+    if (result != CUDA_SUCCESS)
+        return result;
+    if (depth)
+        depth--;
+    return context ? push(context) : CUDA_SUCCESS;
+}
+
+CUresult cuCtxGetCurrent(CUcontext *out)
+{
+    CUresult result = fg_ready();
+    if (result != CUDA_SUCCESS)
+        return result;
+    if (!out)
+        return CUDA_ERROR_INVALID_VALUE;
+    *out = depth ? stack[depth - 1] : NULL;
+    return CUDA_SUCCESS;
+}

@@ -1,0 +1,69 @@
+/* What the parts of the fake libcuda share. Functions of cuda.h are exported;
+ * everything else is hidden and starts with fg_. */
+#ifndef FG_DRIVER_H
+#define FG_DRIVER_H
+
+/* Without this, cuda.h renames cuMemAlloc to cuMemAlloc_v2 and hides the old. */
+#define __CUDA_API_VERSION_INTERNAL
+
+#pragma GCC visibility push(default)
+#include <cuda.h>
+#pragma GCC visibility pop
+
+#include "../device/machine.h"
+#include "../device/state.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FG_GRANULARITY ((uint64_t)2 << 20)
+
+struct CUstream_st {
+    CUcontext context;
+    unsigned flags;
+    int priority;
+    uint64_t id;
+    bool legacy;
+    _Atomic uint64_t tail_ns; /* when everything queued so far has run */
+};
+
+struct CUctx_st {
+    const struct fg_gpu *gpu;
+    unsigned number; /* of the GPU in the shared state */
+    CUdevice ordinal;
+    unsigned flags;
+    unsigned retained; /* primary contexts; 1 for others */
+    bool primary;
+    uint64_t id;
+    uint64_t charged_bytes;
+    _Atomic uint64_t tail_ns;          /* of all streams */
+    _Atomic uint64_t blocking_tail_ns; /* of those that the legacy stream waits for */
+    struct CUstream_st legacy;
+    struct CUstream_st per_thread; /* one for all threads: order is not simulated finer */
+};
+
+/* CUDA_SUCCESS once cuInit has worked in this process (not in its parent). */
+CUresult fg_ready(void);
+const struct fg_machine *fg_machine(void); /* after fg_ready */
+
+unsigned fg_device_count(void);
+const struct fg_gpu *fg_device(CUdevice ordinal); /* NULL: no such ordinal */
+uint64_t fg_capacity_bytes(const struct fg_gpu *gpu);
+
+/* The calling thread's context, or NULL with *result set. */
+CUcontext fg_current(CUresult *result);
+CUcontext fg_primary(CUdevice ordinal);
+
+/* The stream behind a handle, the special ones included, or NULL with *result. */
+CUstream fg_stream(CUstream handle, CUresult *result);
+/* What a NULL stream means in a _ptsz function. */
+CUstream fg_per_thread(CUstream handle);
+/* When work put into the stream now can start, and that it ends at `end_ns`. */
+uint64_t fg_stream_start(CUstream stream);
+void fg_stream_extend(CUstream stream, uint64_t end_ns);
+
+/* Frees whatever a context holds. */
+void fg_memory_release(CUcontext context);
+
+#endif

@@ -1,0 +1,209 @@
+#include "module.h"
+
+#include <ctype.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Guards the lists of functions. */
+static pthread_mutex_t naming = PTHREAD_MUTEX_INITIALIZER;
+
+static bool is_text(const char *image)
+{
+    return isspace((unsigned char)*image) || *image == '/' || *image == '.';
+}
+
+static struct fg_image *create(CUcontext context, const void *image)
+{
+    struct fg_image *created = calloc(1, sizeof *created);
+    if (!created)
+        return NULL;
+    created->context = context;
+    created->text = is_text(image) ? strdup(image) : NULL;
+    return created;
+}
+
+static void destroy(struct fg_image *image)
+{
+    for (struct CUfunc_st *function = image->functions, *next; function; function = next) {
+        next = function->next;
+        free(function);
+    }
+    free(image->text);
+    free(image);
+}
+
+/* A binary image is not looked into: it has whatever it is asked for. */
+static bool may_define(const struct fg_image *image, const char *name)
+{
+    return !image->text || strstr(image->text, name);
+}
+
+static struct CUfunc_st *add_function(struct fg_image *image, const char *name)
+{
+    size_t size = strlen(name) + 1;
+    struct CUfunc_st *function = malloc(sizeof *function + size);
+    if (!function)
+        return NULL;
+    memcpy(function->name, name, size);
+    function->image = image;
+    function->next = image->functions;
+    image->functions = function;
+    return function;
+}
+
+static CUresult find(struct fg_image *image, const char *name, struct CUfunc_st **out)
+{
+    if (!out || !image || !name)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (!may_define(image, name))
+        return CUDA_ERROR_NOT_FOUND;
+    pthread_mutex_lock(&naming);
+    struct CUfunc_st *function = image->functions;
+    while (function && strcmp(function->name, name))
+        function = function->next;
+    if (!function)
+        function = add_function(image, name);
+    pthread_mutex_unlock(&naming);
+    *out = function;
+    return function ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+CUresult cuModuleLoadData(CUmodule *out, const void *image)
+{
+    CUresult result;
+    CUcontext context = fg_current(&result);
+    if (!context)
+        return result;
+    if (!out || !image)
+        return CUDA_ERROR_INVALID_VALUE;
+    *out = (CUmodule)create(context, image);
+    return *out ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+CUresult cuModuleLoadDataEx(CUmodule *out, const void *image, unsigned int count,
+                            CUjit_option *options, void **values)
+{
+    (void)count, (void)options, (void)values;
+    return cuModuleLoadData(out, image);
+}
+
+CUresult cuModuleLoadFatBinary(CUmodule *out, const void *image)
+{
+    return cuModuleLoadData(out, image);
+}
+
+CUresult cuModuleLoad(CUmodule *out, const char *path)
+{
+    if (!path)
+        return CUDA_ERROR_INVALID_VALUE;
+    return access(path, R_OK) ? CUDA_ERROR_FILE_NOT_FOUND : cuModuleLoadData(out, "\x7f" "ELF");
+}
+
+CUresult cuModuleUnload(CUmodule module)
+{
+    if (!module)
+        return CUDA_ERROR_INVALID_HANDLE;
+    destroy((struct fg_image *)module);
+    return fg_ready();
+}
+
+CUresult cuModuleGetFunction(CUfunction *out, CUmodule module, const char *name)
+{
+    return find((struct fg_image *)module, name, out);
+}
+
+CUresult cuModuleGetLoadingMode(CUmoduleLoadingMode *mode)
+{
+    if (!mode)
+        return CUDA_ERROR_INVALID_VALUE;
+    *mode = CU_MODULE_LAZY_LOADING;
+    return fg_ready();
+}
+
+CUresult cuLibraryLoadData(CUlibrary *out, const void *code, CUjit_option *jit, void **jit_values,
+                           unsigned int jit_count, CUlibraryOption *options, void **option_values,
+                           unsigned int option_count)
+{
+    (void)jit, (void)jit_values, (void)jit_count;
+    (void)options, (void)option_values, (void)option_count;
+    CUresult result = fg_ready();
+    if (result != CUDA_SUCCESS)
+        return result;
+    if (!out || !code)
+        return CUDA_ERROR_INVALID_VALUE;
+    *out = (CUlibrary)create(NULL, code);
+    return *out ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+CUresult cuLibraryUnload(CUlibrary library)
+{
+    if (!library)
+        return CUDA_ERROR_INVALID_HANDLE;
+    destroy((struct fg_image *)library);
+    return fg_ready();
+}
+
+CUresult cuLibraryGetKernel(CUkernel *out, CUlibrary library, const char *name)
+{
+    return find((struct fg_image *)library, name, (struct CUfunc_st **)out);
+}
+
+CUresult cuLibraryGetModule(CUmodule *out, CUlibrary library)
+{
+    if (!out || !library)
+        return CUDA_ERROR_INVALID_VALUE;
+    *out = (CUmodule)library;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuKernelGetFunction(CUfunction *out, CUkernel kernel)
+{
+    if (!out || !kernel)
+        return CUDA_ERROR_INVALID_VALUE;
+    *out = (CUfunction)kernel;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuFuncGetName(const char **name, CUfunction function)
+{
+    if (!name || !function)
+        return CUDA_ERROR_INVALID_VALUE;
+    *name = function->name;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuKernelGetName(const char **name, CUkernel kernel)
+{
+    return cuFuncGetName(name, (CUfunction)kernel);
+}
+
+CUresult cuFuncGetModule(CUmodule *module, CUfunction function)
+{
+    if (!module || !function)
+        return CUDA_ERROR_INVALID_VALUE;
+    *module = (CUmodule)function->image;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuFuncGetAttribute(int *value, CUfunction_attribute name, CUfunction function)
+{
+    if (!value || !function)
+        return CUDA_ERROR_INVALID_VALUE;
+    *value = name == CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK ? 1024 : 0;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute name, int value)
+{
+    (void)name, (void)value;
+    return function ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+}
+
+CUresult cuFuncSetCacheConfig(CUfunction function, CUfunc_cache config)
+{
+    (void)config;
+    return function ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+}

@@ -1,0 +1,21 @@
+/* Code: modules, libraries and the functions in them. No code is ever run, so
+ * an image is only remembered; a function is its name. */
+#ifndef FG_MODULE_H
+#define FG_MODULE_H
+
+#include "driver.h"
+
+struct fg_image {
+    CUcontext context; /* NULL for a library */
+    char *text;        /* a copy of the image where it is PTX, else NULL */
+    struct CUfunc_st *functions;
+};
+
+/* CUfunction and CUkernel name the same object. */
+struct CUfunc_st {
+    struct fg_image *image;
+    struct CUfunc_st *next;
+    char name[];
+};
+
+#endif

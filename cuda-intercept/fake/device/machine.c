@@ -1,0 +1,55 @@
+#include "machine.h"
+
+#include "root.h"
+#include "state.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Written once, under the lock, before it is handed out. */
+static struct fg_machine machine;
+static bool loaded;
+static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
+
+static bool has_device_node(const struct fg_gpu *gpu)
+{
+    char name[32], path[4096];
+    snprintf(name, sizeof name, "/dev/nvidia%u", gpu->minor);
+    return fg_root_path(name, path, sizeof path) && access(path, F_OK) == 0;
+}
+
+static bool load(void)
+{
+    char path[4096], message[256];
+    if (!fg_root_path("/etc/fake-gpu/profile", path, sizeof path))
+        return false;
+    const char *problem = fg_profile_read(path, &machine.profile, message);
+    if (problem) {
+        if (getenv("FAKE_GPU_DEBUG"))
+            fprintf(stderr, "fake-gpu: %s\n", problem);
+        return false;
+    }
+    if (fg_state_open())
+        return false;
+    machine.gpu_count = 0;
+    for (unsigned i = 0; i < machine.profile.gpu_count; i++)
+        if (has_device_node(&machine.profile.gpus[i]))
+            machine.gpus[machine.gpu_count++] = &machine.profile.gpus[i];
+    return true;
+}
+
+const struct fg_machine *fg_machine_load(void)
+{
+    pthread_mutex_lock(&loading);
+    if (!loaded)
+        loaded = load();
+    pthread_mutex_unlock(&loading);
+    return loaded ? &machine : NULL;
+}
+
+unsigned fg_machine_number(const struct fg_gpu *gpu)
+{
+    return (unsigned)(gpu - machine.profile.gpus);
+}

@@ -1,0 +1,56 @@
+/*
+ * What the simulated machine has. A profile is a text file of "key value"
+ * lines; '#' starts a comment. A line "gpu <minor>" begins a GPU, which starts
+ * out with what the lines before the first GPU said.
+ */
+#ifndef FG_PROFILE_H
+#define FG_PROFILE_H
+
+#include <stdint.h>
+
+#define FG_MAX_GPUS 16
+#define FG_MAX_LINKS 18
+#define FG_PCI_LENGTH 32
+
+struct fg_gpu {
+    unsigned minor;
+    char uuid[64]; /* as NVML spells it */
+    char name[96];
+    char pci[FG_PCI_LENGTH]; /* 00000000:1B:00.0 */
+    char serial[32];
+    uint64_t memory_bytes;   /* all of it, as NVML says */
+    uint64_t reserved_bytes; /* the part that no program can have */
+    uint64_t pci_device_id;
+    uint64_t pci_subsystem_id;
+    int64_t numa_node; /* -1: unknown */
+    uint64_t compute_major;
+    uint64_t compute_minor;
+    uint64_t architecture; /* NVML_DEVICE_ARCH_* */
+    uint64_t multiprocessors;
+    uint64_t cores_per_multiprocessor;
+    uint64_t sm_clock_mhz;
+    uint64_t memory_clock_mhz;
+    uint64_t memory_bus_bits;
+    uint64_t l2_bytes;
+    uint64_t power_limit_mw;
+    uint64_t idle_power_mw;
+    uint64_t temperature_c;
+    unsigned link_count;
+    char links[FG_MAX_LINKS][FG_PCI_LENGTH]; /* NVLink's far ends */
+};
+
+struct fg_profile {
+    char driver_version[80];
+    char nvml_version[80];
+    uint64_t cuda_version;  /* 1000 * major + 10 * minor */
+    uint64_t context_bytes; /* what a context costs on its GPU */
+    uint64_t kernel_ns;     /* how long a kernel runs that says nothing */
+    unsigned gpu_count;
+    struct fg_gpu gpus[FG_MAX_GPUS];
+};
+
+/* Reads the profile at `path`. Returns NULL, or a message with the line in it
+ * that is written to `message`. */
+const char *fg_profile_read(const char *path, struct fg_profile *profile, char message[256]);
+
+#endif

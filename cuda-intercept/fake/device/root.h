@@ -1,0 +1,12 @@
+/* Where the driver is installed: everything it reads lies below one folder. */
+#ifndef FG_ROOT_H
+#define FG_ROOT_H
+
+#include <stddef.h>
+
+/* Writes <root><path> to `out`. The root is $FAKE_GPU_ROOT, else the folder
+ * that holds the usr/lib/... this library was loaded from, else "". Returns
+ * false where the result does not fit. */
+_Bool fg_root_path(const char *path, char *out, size_t size);
+
+#endif

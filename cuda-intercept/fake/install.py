@@ -1,0 +1,206 @@
+"""Lay out the fake driver as a driver root, and describe it as nvidia-ctk would.
+
+The root looks like the root of a machine with an NVIDIA driver: libraries,
+nvidia-smi, device nodes. The CDI spec gives containers the same. Running it
+again changes nothing but what is out of date; a running cluster may look on.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import stat
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+LIBRARY_FOLDER = "usr/lib/x86_64-linux-gnu"
+PROFILE = "etc/fake-gpu/profile"
+STATE = "var/lib/fake-gpu/state"
+SPEC_NAME = "k8s.gpu.hami.io-base.json"
+SPEC_KIND = "k8s.gpu.hami.io/base"
+NULL_DEVICE = os.makedev(1, 3)
+
+
+class InstallError(Exception):
+    """The root cannot be laid out as asked."""
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """What the installer needs to know of a GPU in a profile."""
+
+    minor: int
+    uuid: str
+
+
+def find_profile(name: str) -> Path:
+    """Return the profile file of that path, or else of that name."""
+    for path in (Path(name), Path(__file__).parent / "profiles" / name):
+        if path.is_file():
+            return path
+    raise InstallError(f"profile {name!r}: neither a file nor one of {profile_names()}")
+
+
+def profile_names() -> list[str]:
+    """Return the names of the profiles that come with the fake driver."""
+    return sorted(path.name for path in (Path(__file__).parent / "profiles").iterdir())
+
+
+def salt_uuid(uuid: str, salt: str) -> str:
+    """Return a UUID that depends on both, of the form that NVML has."""
+    digest = hashlib.sha256(f"{salt}/{uuid}".encode()).hexdigest()
+    groups = [digest[:8], digest[8:12], "4" + digest[13:16], "8" + digest[17:20], digest[20:32]]
+    return "GPU-" + "-".join(groups)
+
+
+def salt_profile(text: str, salt: str | None) -> str:
+    """Return the profile with every UUID made this node's own."""
+    if not salt:
+        return text
+    return re.sub(r"^(\s*uuid\s+)(\S+)", lambda found: found[1] + salt_uuid(found[2], salt), text, flags=re.M)
+
+
+def parse_gpus(text: str) -> list[Gpu]:
+    """Return the GPUs of a profile, or raise InstallError."""
+    minors = re.findall(r"^\s*gpu\s+(\d+)", text, flags=re.M)
+    uuids = re.findall(r"^\s*uuid\s+(\S+)", text, flags=re.M)
+    if not minors or len(minors) != len(uuids):
+        raise InstallError(f"the profile has {len(minors)} GPUs and {len(uuids)} UUIDs")
+    return [Gpu(int(minor), uuid) for minor, uuid in zip(minors, uuids, strict=True)]
+
+
+def put(path: Path, content: bytes, mode: int) -> None:
+    """Make the file have that content and mode, replacing it in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_file() and not path.is_symlink() and path.read_bytes() == content:
+        path.chmod(mode)
+        return
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            os.fchmod(file.fileno(), mode)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink()
+        raise
+
+
+def put_link(path: Path, target: str) -> None:
+    """Make the path a symbolic link to the target, in one step."""
+    if path.is_symlink() and str(path.readlink()) == target:
+        return
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(path)
+
+
+def put_device(path: Path) -> None:
+    """Make the path a device node that behaves as /dev/null."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() or path.is_symlink():
+        status = path.lstat()
+        if stat.S_ISCHR(status.st_mode) and status.st_rdev == NULL_DEVICE:
+            path.chmod(0o666)
+            return
+        path.unlink()
+    os.mknod(path, stat.S_IFCHR | 0o666, NULL_DEVICE)
+    path.chmod(0o666)
+
+
+def put_state(path: Path) -> None:
+    """Make sure that there is a state file, and keep one that is there.
+
+    Processes that run have it mapped: it is never replaced or cut. The library
+    sets up an empty one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    path.chmod(0o666)
+
+
+def remove_devices(folder: Path, keep: Sequence[int]) -> None:
+    """Remove the device nodes of GPUs that the profile does not have."""
+    for path in folder.glob("nvidia[0-9]*"):
+        if path.name not in {f"nvidia{minor}" for minor in keep}:
+            path.unlink()
+
+
+def lay_out(root: Path, build: Path, profile: str, gpus: Sequence[Gpu]) -> None:
+    """Write everything that the root holds."""
+    libraries = root / LIBRARY_FOLDER
+    for name in ("libcuda.so.1", "libnvidia-ml.so.1"):
+        put(libraries / name, (build / name).read_bytes(), 0o755)
+    put_link(libraries / "libcuda.so", "libcuda.so.1")
+    put(root / "usr/bin/nvidia-smi", (build / "nvidia-smi").read_bytes(), 0o755)
+    put(root / PROFILE, profile.encode(), 0o644)
+    put_state(root / STATE)
+    put_device(root / "dev/nvidiactl")
+    for gpu in gpus:
+        put_device(root / f"dev/nvidia{gpu.minor}")
+    remove_devices(root / "dev", [gpu.minor for gpu in gpus])
+
+
+def describe(host_root: str, gpus: Sequence[Gpu]) -> dict[str, object]:
+    """Return the CDI spec: a device per GPU, and one with all of them."""
+
+    def node(name: str) -> dict[str, object]:
+        return {"path": f"/dev/{name}", "hostPath": f"{host_root}/dev/{name}", "type": "c", "permissions": "rw"}
+
+    def mount(path: str, *options: str) -> dict[str, object]:
+        return {"hostPath": f"{host_root}/{path}", "containerPath": f"/{path}", "options": [*options, "nosuid", "bind"]}
+
+    nodes = {gpu.uuid: node(f"nvidia{gpu.minor}") for gpu in gpus}
+    devices = [{"name": uuid, "containerEdits": {"deviceNodes": [it]}} for uuid, it in nodes.items()]
+    devices.append({"name": "all", "containerEdits": {"deviceNodes": list(nodes.values())}})
+    read_only = [
+        f"{LIBRARY_FOLDER}/libcuda.so.1",
+        f"{LIBRARY_FOLDER}/libnvidia-ml.so.1",
+        "usr/bin/nvidia-smi",
+        PROFILE,
+    ]
+    mounts = [*(mount(path, "ro", "nodev") for path in read_only), mount(STATE, "rw", "nodev")]
+    return {
+        "cdiVersion": "0.6.0",
+        "kind": SPEC_KIND,
+        "devices": devices,
+        "containerEdits": {"deviceNodes": [node("nvidiactl")], "mounts": mounts},
+    }
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the command line's options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--profile", required=True, help=f"a file, or one of {', '.join(profile_names())}")
+    parser.add_argument("--salt", help="makes the UUIDs this node's own")
+    parser.add_argument("--build", type=Path, required=True, help="where the fake driver was built")
+    parser.add_argument("--root", type=Path, required=True, help="the driver root to lay out")
+    parser.add_argument("--host-root", help="where the node sees the driver root (default: --root)")
+    parser.add_argument("--cdi-dir", type=Path, help="where to write the CDI spec (default: none is written)")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Install as the command line says; return an exit status."""
+    options = parse_arguments(arguments)
+    try:
+        profile = salt_profile(find_profile(options.profile).read_text(), options.salt)
+        gpus = parse_gpus(profile)
+        lay_out(options.root, options.build, profile, gpus)
+        if options.cdi_dir:
+            spec = describe((options.host_root or str(options.root.resolve())).rstrip("/"), gpus)
+            put(options.cdi_dir / SPEC_NAME, (json.dumps(spec, indent=2) + "\n").encode(), 0o644)
+    except (InstallError, OSError) as error:
+        print(f"install.py: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

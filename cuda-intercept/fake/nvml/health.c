@@ -1,0 +1,169 @@
+#include "library.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+/* Events: sets can be made, filled and waited on; nothing ever happens. */
+struct nvmlEventSet_st {
+    unsigned long long types;
+};
+
+#define KNOWN_EVENTS                                                                               \
+    (nvmlEventTypeSingleBitEccError | nvmlEventTypeDoubleBitEccError |                             \
+     nvmlEventTypeXidCriticalError)
+
+nvmlReturn_t nvmlEventSetCreate(nvmlEventSet_t *set)
+{
+    if (!fg_nvml_machine())
+        return NVML_ERROR_UNINITIALIZED;
+    if (!set)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    *set = calloc(1, sizeof **set);
+    return *set ? NVML_SUCCESS : NVML_ERROR_MEMORY;
+}
+
+nvmlReturn_t nvmlEventSetFree(nvmlEventSet_t set)
+{
+    free(set);
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetSupportedEventTypes(nvmlDevice_t device, unsigned long long *types)
+{
+    FG_GPU(gpu, device, types);
+    *types = KNOWN_EVENTS;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceRegisterEvents(nvmlDevice_t device, unsigned long long types,
+                                      nvmlEventSet_t set)
+{
+    FG_GPU(gpu, device, set);
+    if (types & ~(unsigned long long)KNOWN_EVENTS)
+        return NVML_ERROR_NOT_SUPPORTED;
+    set->types |= types;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *data,
+                                 unsigned int timeout_ms)
+{
+    if (!set || !data)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    struct timespec pause = {timeout_ms / 1000, (long)(timeout_ms % 1000) * 1000000};
+    nanosleep(&pause, NULL);
+    return NVML_ERROR_TIMEOUT;
+}
+
+nvmlReturn_t nvmlEventSetWait(nvmlEventSet_t set, nvmlEventData_t *data, unsigned int timeout_ms)
+{
+    return nvmlEventSetWait_v2(set, data, timeout_ms);
+}
+
+static unsigned busy_percent(const struct fg_gpu *gpu)
+{
+    return fg_clock_busy_percent(fg_state_meter(fg_machine_number(gpu)), 1000000000ull);
+}
+
+nvmlReturn_t nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned int *milliwatts)
+{
+    FG_GPU(gpu, device, milliwatts);
+    uint64_t span = gpu->power_limit_mw - gpu->idle_power_mw;
+    *milliwatts = (unsigned)(gpu->idle_power_mw + span * busy_percent(gpu) / 100);
+    return NVML_SUCCESS;
+}
+
+/* Every limit that a power limit can be read through is the same. */
+#define POWER_LIMIT(name)                                                                          \
+    nvmlReturn_t name(nvmlDevice_t device, unsigned int *milliwatts)                               \
+    {                                                                                              \
+        FG_GPU(gpu, device, milliwatts);                                                           \
+        *milliwatts = (unsigned)gpu->power_limit_mw;                                               \
+        return NVML_SUCCESS;                                                                       \
+    }
+
+POWER_LIMIT(nvmlDeviceGetPowerManagementLimit)
+POWER_LIMIT(nvmlDeviceGetPowerManagementDefaultLimit)
+POWER_LIMIT(nvmlDeviceGetEnforcedPowerLimit)
+
+static unsigned celsius(const struct fg_gpu *gpu)
+{
+    return (unsigned)gpu->temperature_c + busy_percent(gpu) / 4;
+}
+
+nvmlReturn_t nvmlDeviceGetTemperature(nvmlDevice_t device, nvmlTemperatureSensors_t sensor,
+                                      unsigned int *temperature)
+{
+    FG_GPU(gpu, device, temperature);
+    (void)sensor;
+    *temperature = celsius(gpu);
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetTemperatureV(nvmlDevice_t device, nvmlTemperature_t *temperature)
+{
+    FG_GPU(gpu, device, temperature);
+    if (temperature->version != NVML_STRUCT_VERSION(Temperature, 1))
+        return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+    temperature->temperature = (int)celsius(gpu);
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetPerformanceState(nvmlDevice_t device, nvmlPstates_t *state)
+{
+    FG_GPU(gpu, device, state);
+    *state = NVML_PSTATE_0;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetPersistenceMode(nvmlDevice_t device, nvmlEnableState_t *mode)
+{
+    FG_GPU(gpu, device, mode);
+    *mode = NVML_FEATURE_ENABLED;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetDisplayActive(nvmlDevice_t device, nvmlEnableState_t *active)
+{
+    FG_GPU(gpu, device, active);
+    *active = NVML_FEATURE_DISABLED;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetComputeMode(nvmlDevice_t device, nvmlComputeMode_t *mode)
+{
+    FG_GPU(gpu, device, mode);
+    *mode = NVML_COMPUTEMODE_DEFAULT;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetEccMode(nvmlDevice_t device, nvmlEnableState_t *current,
+                                  nvmlEnableState_t *pending)
+{
+    FG_GPU(gpu, device, current && pending);
+    *current = *pending = NVML_FEATURE_ENABLED;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetTotalEccErrors(nvmlDevice_t device, nvmlMemoryErrorType_t error,
+                                         nvmlEccCounterType_t counter, unsigned long long *count)
+{
+    FG_GPU(gpu, device, count);
+    (void)error, (void)counter;
+    *count = 0;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetMaxClockInfo(nvmlDevice_t device, nvmlClockType_t type,
+                                       unsigned int *megahertz)
+{
+    FG_GPU(gpu, device, megahertz);
+    *megahertz = (unsigned)(type == NVML_CLOCK_MEM ? gpu->memory_clock_mhz : gpu->sm_clock_mhz);
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetClockInfo(nvmlDevice_t device, nvmlClockType_t type,
+                                    unsigned int *megahertz)
+{
+    return nvmlDeviceGetMaxClockInfo(device, type, megahertz);
+}

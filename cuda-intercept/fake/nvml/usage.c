@@ -1,0 +1,185 @@
+#include "library.h"
+
+#include <string.h>
+
+#define SECOND_NS 1000000000ull
+#define MEMORY_V2 NVML_STRUCT_VERSION(Memory, 2)
+
+static uint64_t used_bytes(const struct fg_gpu *gpu)
+{
+    return fg_state_used_bytes(fg_machine_number(gpu));
+}
+
+static uint64_t free_bytes(const struct fg_gpu *gpu, uint64_t used)
+{
+    uint64_t capacity = gpu->memory_bytes - gpu->reserved_bytes;
+    return capacity > used ? capacity - used : 0;
+}
+
+/* Version 1 counts the reserved part as used. */
+nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory)
+{
+    FG_GPU(gpu, device, memory);
+    memory->total = gpu->memory_bytes;
+    memory->free = free_bytes(gpu, used_bytes(gpu));
+    memory->used = memory->total - memory->free;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemory_v2_t *memory)
+{
+    FG_GPU(gpu, device, memory);
+    if (memory->version != MEMORY_V2)
+        return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+    memory->total = gpu->memory_bytes;
+    memory->reserved = gpu->reserved_bytes;
+    memory->used = used_bytes(gpu);
+    memory->free = free_bytes(gpu, memory->used);
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetBAR1MemoryInfo(nvmlDevice_t device, nvmlBAR1Memory_t *memory)
+{
+    FG_GPU(gpu, device, memory);
+    memory->bar1Total = (unsigned long long)128 << 30;
+    memory->bar1Used = (unsigned long long)1 << 20;
+    memory->bar1Free = memory->bar1Total - memory->bar1Used;
+    return NVML_SUCCESS;
+}
+
+static unsigned busy_percent(const struct fg_gpu *gpu)
+{
+    return fg_clock_busy_percent(fg_state_meter(fg_machine_number(gpu)), SECOND_NS);
+}
+
+nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_t *utilization)
+{
+    FG_GPU(gpu, device, utilization);
+    utilization->gpu = busy_percent(gpu);
+    utilization->memory = utilization->gpu / 2;
+    return NVML_SUCCESS;
+}
+
+static unsigned list(const struct fg_gpu *gpu, struct fg_process_report reports[FG_MAX_PROCESSES])
+{
+    return fg_state_processes(fg_machine_number(gpu), reports, FG_MAX_PROCESSES);
+}
+
+/* All versions answer alike: the caller's array is filled, or, where it is too
+ * small, only the count is set. */
+static nvmlReturn_t check_room(unsigned int *room, unsigned found, const void *out)
+{
+    unsigned given = *room;
+    *room = found;
+    if (found > given)
+        return NVML_ERROR_INSUFFICIENT_SIZE;
+    return found && !out ? NVML_ERROR_INVALID_ARGUMENT : NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned int *count,
+                                                     nvmlProcessInfo_t *out)
+{
+    FG_GPU(gpu, device, count);
+    struct fg_process_report reports[FG_MAX_PROCESSES];
+    unsigned found = list(gpu, reports);
+    nvmlReturn_t result = check_room(count, found, out);
+    for (unsigned i = 0; result == NVML_SUCCESS && i < found; i++)
+        out[i] = (nvmlProcessInfo_t){(unsigned)reports[i].pid, reports[i].used_bytes, ~0u, ~0u};
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v2(nvmlDevice_t device, unsigned int *count,
+                                                     nvmlProcessInfo_v2_t *out)
+{
+    return nvmlDeviceGetComputeRunningProcesses_v3(device, count, out);
+}
+
+nvmlReturn_t nvmlDeviceGetComputeRunningProcesses(nvmlDevice_t device, unsigned int *count,
+                                                  nvmlProcessInfo_v1_t *out)
+{
+    FG_GPU(gpu, device, count);
+    struct fg_process_report reports[FG_MAX_PROCESSES];
+    unsigned found = list(gpu, reports);
+    nvmlReturn_t result = check_room(count, found, out);
+    for (unsigned i = 0; result == NVML_SUCCESS && i < found; i++)
+        out[i] = (nvmlProcessInfo_v1_t){(unsigned)reports[i].pid, reports[i].used_bytes};
+    return result;
+}
+
+static nvmlReturn_t none(nvmlDevice_t device, unsigned int *count)
+{
+    FG_GPU(gpu, device, count);
+    *count = 0;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses_v3(nvmlDevice_t device, unsigned int *count,
+                                                      nvmlProcessInfo_t *out)
+{
+    (void)out;
+    return none(device, count);
+}
+
+nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses_v2(nvmlDevice_t device, unsigned int *count,
+                                                      nvmlProcessInfo_v2_t *out)
+{
+    (void)out;
+    return none(device, count);
+}
+
+nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses(nvmlDevice_t device, unsigned int *count,
+                                                   nvmlProcessInfo_v1_t *out)
+{
+    (void)out;
+    return none(device, count);
+}
+
+nvmlReturn_t nvmlDeviceGetMPSComputeRunningProcesses_v3(nvmlDevice_t device, unsigned int *count,
+                                                        nvmlProcessInfo_t *out)
+{
+    (void)out;
+    return none(device, count);
+}
+
+/* One sample per process: the last second's. NOT_FOUND where there is none
+ * newer than the caller has seen. */
+nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t device,
+                                             nvmlProcessUtilizationSample_t *out,
+                                             unsigned int *count, unsigned long long last_seen)
+{
+    FG_GPU(gpu, device, count);
+    struct fg_process_report reports[FG_MAX_PROCESSES];
+    unsigned found = list(gpu, reports);
+    if (!found || reports[0].at_ns / 1000 <= last_seen)
+        return NVML_ERROR_NOT_FOUND;
+    nvmlReturn_t result = check_room(count, found, out);
+    if (result == NVML_ERROR_INVALID_ARGUMENT)
+        result = NVML_ERROR_INSUFFICIENT_SIZE;
+    for (unsigned i = 0; result == NVML_SUCCESS && i < found; i++)
+        out[i] = (nvmlProcessUtilizationSample_t){
+            .pid = (unsigned)reports[i].pid,
+            .timeStamp = reports[i].at_ns / 1000,
+            .smUtil = reports[i].busy_percent,
+        };
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetProcessesUtilizationInfo(nvmlDevice_t device,
+                                                   nvmlProcessesUtilizationInfo_t *info)
+{
+    FG_GPU(gpu, device, info);
+    if (info->version != NVML_STRUCT_VERSION(ProcessesUtilizationInfo, 1))
+        return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+    struct fg_process_report reports[FG_MAX_PROCESSES];
+    unsigned found = list(gpu, reports);
+    nvmlReturn_t result = check_room(&info->processSamplesCount, found, info->procUtilArray);
+    if (result == NVML_ERROR_INVALID_ARGUMENT)
+        result = NVML_ERROR_INSUFFICIENT_SIZE;
+    for (unsigned i = 0; result == NVML_SUCCESS && i < found; i++)
+        info->procUtilArray[i] = (nvmlProcessUtilizationInfo_v1_t){
+            .pid = (unsigned)reports[i].pid,
+            .timeStamp = reports[i].at_ns / 1000,
+            .smUtil = reports[i].busy_percent,
+        };
+    return result;
+}
