@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
@@ -11,6 +12,7 @@ from typing import ClassVar
 from hami_dra.kubelet_plugin.errors import SettingsError
 
 _TIMEOUT_SECONDS = 10
+_POLL_SECONDS = 0.1
 
 
 class Page:
@@ -43,7 +45,8 @@ class HttpServer:
         handler = type("_BoundHandler", (_Handler,), {"pages": self._pages})
         self._server = ThreadingHTTPServer(self._address, handler)
         self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, name="http", daemon=True).start()
+        serve = partial(self._server.serve_forever, poll_interval=_POLL_SECONDS)
+        threading.Thread(target=serve, name="http", daemon=True).start()
 
     def stop(self) -> None:
         """Stop serving."""

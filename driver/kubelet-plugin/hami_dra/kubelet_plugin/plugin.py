@@ -99,7 +99,12 @@ class Plugin:
         self._watch = Reflector(
             outside.client,
             SLICES,
-            ReflectorOptions(params=slices.params, on_change=lambda _: self._publisher.wake()),
+            ReflectorOptions(
+                params=slices.params,
+                on_change=lambda _: self._publisher.wake(),
+                # A slice that vanished between two lists makes no change.
+                on_synced=self._publisher.wake,
+            ),
         )
         self._heartbeat = Heartbeat(self._ledger, shares)
         self._metrics.registry.register(ShareCollector(self._ledger, shares, self._gpus.find))

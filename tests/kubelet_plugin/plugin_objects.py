@@ -1,0 +1,217 @@
+"""Builders and fakes of the kubelet plugin's tests."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hami_dra.api import names
+from hami_dra.api.names import ClaimUid, DeviceName, ShareId
+from hami_dra.api.resources import Claim
+from hami_dra.kubelet_plugin.cdi_files import CdiFiles
+from hami_dra.kubelet_plugin.cdi_plan import cdi_ids
+from hami_dra.kubelet_plugin.checkpoint_file import CheckpointFile
+from hami_dra.kubelet_plugin.effects import Effects
+from hami_dra.kubelet_plugin.entries import ClaimRef, Entry, ShareResult, State
+from hami_dra.kubelet_plugin.errors import DriverUnavailable
+from hami_dra.kubelet_plugin.inventory import Gpu, Inventory
+from hami_dra.kubelet_plugin.library import LibraryFiles
+from hami_dra.kubelet_plugin.paths import NodePaths
+from hami_dra.kubelet_plugin.processes import Alive
+from hami_dra.kubelet_plugin.share_files import ShareFiles
+
+NODE = "node-a"
+MIB = 1 << 20
+BOOT = "boot-1"
+
+
+def uuid(number: int) -> str:
+    """NVML's name of the GPU with this number; upper-case digits show where case matters."""
+    return f"GPU-0000000A-0000-0000-0000-{number:012d}"
+
+
+def device(number: int) -> str:
+    """The device name of that GPU."""
+    return uuid(number).lower()
+
+
+def share_id(number: int) -> ShareId:
+    """A share ID."""
+    return ShareId(f"5aaaaaaa-0000-4000-8000-{number:012d}")
+
+
+def gpu(number: int, memory_bytes: int = 80_000 * MIB) -> Gpu:
+    """A GPU of which everything is known."""
+    return Gpu(
+        uuid=uuid(number),
+        model="NVIDIA H100 80GB HBM3",
+        minor=number,
+        memory_bytes=memory_bytes,
+        architecture="Hopper",
+        compute_capability=(9, 0),
+        pci_bus_id=f"0000:{number:02x}:00.0",
+        pcie_root="pci0000:00",
+        numa_node=0,
+    )
+
+
+def inventory(count: int = 2) -> Inventory:
+    """A node with GPUs 0 to `count` - 1."""
+    return Inventory("580.82.07", 13000, tuple(gpu(number) for number in range(count)))
+
+
+def result(number: int = 0, share: int = 1, **changes: Any) -> dict[str, Any]:
+    """An allocation result of our driver."""
+    found: dict[str, Any] = {
+        "request": "gpu",
+        "driver": names.DRIVER,
+        "pool": NODE,
+        "device": device(number),
+        "shareID": share_id(share),
+        "consumedCapacity": {"memory": "3000Mi", "cores": "30", "shares": "1"},
+    }
+    found.update(changes)
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def claim_json(
+    uid: str = "claim-1", results: Sequence[dict[str, Any]] | None = None, config: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    """A raw claim, allocated unless `results` is empty."""
+    results = [result()] if results is None else results
+    status: dict[str, Any] = {"reservedFor": [{"resource": "pods", "name": "pod-1", "uid": "pod-uid-1"}]}
+    if results:
+        status["allocation"] = {"devices": {"results": list(results), "config": list(config)}}
+    return {
+        "apiVersion": "resource.k8s.io/v1",
+        "kind": "ResourceClaim",
+        "metadata": {"namespace": "default", "name": uid, "uid": uid},
+        "spec": {"devices": {"requests": [{"name": "gpu", "exactly": {"deviceClassName": names.DEVICE_CLASS}}]}},
+        "status": status,
+    }
+
+
+def claim(
+    uid: str = "claim-1", results: Sequence[dict[str, Any]] | None = None, config: Sequence[dict[str, Any]] = ()
+) -> Claim:
+    """The same, parsed."""
+    return Claim.from_json(claim_json(uid, results, config))
+
+
+def share_config(source: str = "FromClaim", requests: Sequence[str] = (), **fields: Any) -> dict[str, Any]:
+    """A configuration of an allocation."""
+    parameters = {"apiVersion": names.SHARE_CONFIG_API_VERSION, "kind": names.SHARE_CONFIG_KIND, **fields}
+    opaque = {"driver": names.DRIVER, "parameters": parameters}
+    return {"source": source, "requests": list(requests), "opaque": opaque}
+
+
+def share(number: int = 0, share: int = 1, memory_mib: int = 3000, cores: int = 30) -> ShareResult:
+    """A share as an entry holds it."""
+    return ShareResult(
+        request="gpu",
+        device=DeviceName(device(number)),
+        uuid=uuid(number),
+        share_id=share_id(share),
+        memory_bytes=memory_mib * MIB,
+        core_percent=cores,
+        core_limit="hard",
+        priority=None,
+        admin_access=False,
+        cdi_ids=cdi_ids(share_id(share), uuid(number)),
+    )
+
+
+def entry(uid: str = "claim-1", *shares: ShareResult, state: State = State.COMPLETED) -> Entry:
+    """A checkpoint entry."""
+    ref = ClaimRef("default", uid, ClaimUid(uid))
+    return Entry(state, BOOT, ref, shares or (share(),), "0.1.0-abcdef01")
+
+
+class FakeGpus:
+    """A driver that can be away."""
+
+    def __init__(self, found: Inventory | None) -> None:
+        self.found = found
+
+    def read(self) -> Inventory:
+        """The inventory given."""
+        if self.found is None:
+            raise DriverUnavailable("no libnvidia-ml.so.1 under /nowhere")
+        return self.found
+
+
+class FakeClaims:
+    """Claims by UID; everything else is gone."""
+
+    def __init__(self) -> None:
+        self.claims: dict[str, Claim] = {}
+        self.reads: list[str] = []
+
+    def read(self, ref: ClaimRef) -> Claim | None:
+        """The claim that was put here."""
+        self.reads.append(ref.uid)
+        return self.claims.get(ref.uid)
+
+
+class FakeProcesses:
+    """One answer for all shares, unless a share has its own."""
+
+    def __init__(self, answer: Alive = Alive.NO) -> None:
+        self.answer = answer
+        self.by_share: dict[str, Alive] = {}
+
+    def find(self, share_id: ShareId) -> Alive:
+        """The answer."""
+        return self.by_share.get(share_id, self.answer)
+
+
+class Node:
+    """A node's folders under a temporary one, with a library and base CDI specs."""
+
+    def __init__(self, root: Path, gpus: int = 2) -> None:
+        self.paths = NodePaths(
+            plugin_dir=root / "plugins" / names.DRIVER,
+            run_dir=root / "run",
+            cdi_dir=root / "cdi",
+            static_cdi_dir=root / "static-cdi",
+        )
+        self.library = root / "image" / names.LIBRARY_NAME
+        self.library.parent.mkdir()
+        self.library.write_bytes(b"ELF")
+        self.paths.plugin_dir.mkdir(parents=True)
+        self.paths.static_cdi_dir.mkdir()
+        self.write_base(gpus)
+        self.claims = FakeClaims()
+        self.processes = FakeProcesses()
+
+    def write_base(self, gpus: int) -> None:
+        """What NVIDIA's tool, or the fake driver's installer, leaves on a node."""
+        devices = [{"name": uuid(number), "containerEdits": {}} for number in range(gpus)]
+        spec = {"cdiVersion": "0.5.0", "kind": names.CDI_KIND_BASE, "devices": devices}
+        (self.paths.static_cdi_dir / "base.json").write_text(json.dumps(spec))
+
+    def effects(self) -> Effects:
+        """The real files, with fake claims and processes."""
+        return Effects(
+            claims=self.claims,
+            checkpoint=CheckpointFile(self.paths.checkpoint),
+            shares=ShareFiles(self.paths, time.monotonic_ns),
+            specs=CdiFiles(self.paths),
+            library=LibraryFiles(self.paths, self.library, "0.1.0"),
+            processes=self.processes,
+        )
+
+    def files(self) -> set[str]:
+        """Everything that a share left on the node, relative to the root."""
+        root = self.paths.run_dir.parent
+        kept = (self.paths.shares_dir, self.paths.cdi_dir)
+        return {str(path.relative_to(root)) for folder in kept for path in folder.rglob("*")}
+
+
+def with_memory(base: ShareResult, memory_bytes: int) -> ShareResult:
+    """The share with another limit."""
+    return dataclasses.replace(base, memory_bytes=memory_bytes)

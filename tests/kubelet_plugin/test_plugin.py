@@ -1,0 +1,341 @@
+"""The whole daemon, driven as kubelet does it: real sockets, a small API server, real files."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from fake_api_server import FakeApiServer
+from plugin_objects import BOOT, NODE, FakeGpus, Node, claim_json, device, inventory, result, share_id, uuid
+
+from hami_dra.api import names
+from hami_dra.api.pb import dra_v1_pb2 as v1
+from hami_dra.api.pb import dra_v1_pb2_grpc as v1_grpc
+from hami_dra.api.pb import dra_v1beta1_pb2 as v1beta1
+from hami_dra.api.pb import dra_v1beta1_pb2_grpc as v1beta1_grpc
+from hami_dra.api.pb import pluginregistration_pb2 as registration
+from hami_dra.api.pb import pluginregistration_pb2_grpc as registration_grpc
+from hami_dra.kube.transport import Client
+from hami_dra.kubelet_plugin.plugin import Outside, Plugin
+from hami_dra.kubelet_plugin.settings import Allocator, Settings
+
+SLICES = "/apis/resource.k8s.io/v1/resourceslices"
+CLAIMS = "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims"
+SLICE = f"{SLICES}/{NODE}-{names.DRIVER}-00000"
+
+
+@dataclass
+class Kubelet:
+    """The two sockets, as kubelet finds and uses them."""
+
+    registry: Path
+    server: FakeApiServer
+    port: int
+
+    def info(self) -> registration.PluginInfo:
+        """GetInfo."""
+        with self._dial(self.registry / f"{names.DRIVER}-reg.sock") as channel:
+            return registration_grpc.RegistrationStub(channel).GetInfo(registration.InfoRequest(), timeout=5)
+
+    def register(self, *, accepted: bool = True) -> None:
+        """NotifyRegistrationStatus."""
+        status = registration.RegistrationStatus(plugin_registered=accepted, error="" if accepted else "no")
+        with self._dial(self.registry / f"{names.DRIVER}-reg.sock") as channel:
+            registration_grpc.RegistrationStub(channel).NotifyRegistrationStatus(status, timeout=5)
+
+    def prepare(self, *uids: str) -> v1.NodePrepareResourcesResponse:
+        """NodePrepareResources, v1."""
+        claims = [v1.Claim(namespace="default", name=uid, uid=uid) for uid in uids]
+        with self._dial(Path(self.info().endpoint)) as channel:
+            request = v1.NodePrepareResourcesRequest(claims=claims)
+            return v1_grpc.DRAPluginStub(channel).NodePrepareResources(request, timeout=5)
+
+    def prepare_beta(self, uid: str) -> v1beta1.NodePrepareResourcesResponse:
+        """NodePrepareResources, v1beta1."""
+        claims = [v1beta1.Claim(namespace="default", name=uid, uid=uid)]
+        with self._dial(Path(self.info().endpoint)) as channel:
+            request = v1beta1.NodePrepareResourcesRequest(claims=claims)
+            return v1beta1_grpc.DRAPluginStub(channel).NodePrepareResources(request, timeout=5)
+
+    def unprepare(self, uid: str) -> str:
+        """NodeUnprepareResources, v1."""
+        claims = [v1.Claim(namespace="default", name=uid, uid=uid)]
+        with self._dial(Path(self.info().endpoint)) as channel:
+            request = v1.NodeUnprepareResourcesRequest(claims=claims)
+            return v1_grpc.DRAPluginStub(channel).NodeUnprepareResources(request, timeout=5).claims[uid].error
+
+    def get(self, path: str) -> tuple[int, str]:
+        """What a probe gets."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as reply:
+                return reply.status, reply.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def devices(self) -> list[dict[str, Any]]:
+        """What is published now."""
+        return [d for s in self.server.objects(SLICES) for d in s["spec"].get("devices", [])]
+
+    @contextmanager
+    def _dial(self, socket: Path) -> Iterator[grpc.Channel]:
+        with grpc.insecure_channel(f"unix:{socket}") as channel:
+            yield channel
+
+
+@pytest.fixture
+def gpus() -> FakeGpus:
+    """A driver with two GPUs."""
+    return FakeGpus(inventory())
+
+
+@pytest.fixture
+def settings(node: Node, tmp_path: Path) -> Settings:
+    """Settings for the temporary node."""
+    return Settings(
+        node_name=NODE,
+        library=node.library,
+        plugins_dir=node.paths.plugin_dir.parent,
+        registry_dir=tmp_path / "reg",
+        cdi_dir=node.paths.cdi_dir,
+        static_cdi_dir=node.paths.static_cdi_dir,
+        run_dir=node.paths.run_dir,
+        http_address="127.0.0.1:0",
+    )
+
+
+@contextmanager
+def running(settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node) -> Iterator[Kubelet]:
+    """A started plugin; its Node exists."""
+    plugin = Plugin(settings, Outside(client, gpus, node.processes, BOOT, threading.Event()))
+    plugin.start()
+    try:
+        yield Kubelet(settings.registry_dir, server, plugin.http_port)
+    finally:
+        plugin.stop()
+
+
+@pytest.fixture
+def kubelet(settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node) -> Iterator[Kubelet]:
+    """A kubelet beside a running plugin."""
+    server.add("/api/v1/nodes", {"metadata": {"name": NODE, "uid": "node-uid"}})
+    with running(settings, server, client, gpus, node) as kubelet:
+        yield kubelet
+
+
+def test_introduces_itself_with_the_versions_that_it_serves(kubelet: Kubelet) -> None:
+    """kubelet takes the first version of the list that it knows."""
+    info = kubelet.info()
+    assert (info.type, info.name) == ("DRAPlugin", "gpu.hami.io")
+    assert list(info.supported_versions) == ["v1.DRAPlugin", "v1beta1.DRAPlugin"]
+    assert Path(info.endpoint).is_socket()
+
+
+def test_publishes_slices_only_after_kubelet_took_the_driver(kubelet: Kubelet, server: FakeApiServer) -> None:
+    """A slice of a driver that kubelet does not know yet only makes pods fail."""
+    assert server.objects(SLICES) == []
+    assert kubelet.get("/readyz")[0] == 503
+    kubelet.register()
+    server.wait_for(lambda: bool(server.objects(SLICES)))
+    assert [d["name"] for d in kubelet.devices()] == [device(0), device(1)]
+    assert all(d["allowMultipleAllocations"] for d in kubelet.devices())
+    assert all(d["taints"][0]["key"] == names.ALLOCATOR_TAINT_KEY for d in kubelet.devices())
+    assert server.object(SLICE)["metadata"]["ownerReferences"][0]["uid"] == "node-uid"
+
+
+def test_publishes_again_at_once_when_kubelet_wiped_the_slices(kubelet: Kubelet, server: FakeApiServer) -> None:
+    """kubelet deletes the node's slices when it starts, perhaps after we registered with it."""
+    kubelet.register()
+    server.wait_for(lambda: bool(server.objects(SLICES)))
+    server.remove(SLICE)
+    server.wait_for(lambda: bool(server.objects(SLICES)))
+    assert len(kubelet.devices()) == 2
+
+
+def test_says_no_more_than_that_kubelet_refused_it(kubelet: Kubelet, server: FakeApiServer) -> None:
+    """A refused driver publishes nothing, and kubelet sees the failure as well."""
+    with pytest.raises(grpc.RpcError):
+        kubelet.register(accepted=False)
+    assert server.objects(SLICES) == []
+
+
+def test_prepares_a_claim_and_answers_the_same_when_asked_again(kubelet: Kubelet, server: FakeApiServer) -> None:
+    """kubelet repeats the call after its own restart, for running pods."""
+    server.add(CLAIMS, claim_json())
+    first = kubelet.prepare("claim-1").claims["claim-1"]
+    assert first.error == ""
+    (found,) = first.devices
+    assert list(found.request_names) == ["gpu"]
+    assert (found.pool_name, found.device_name, found.share_id) == (NODE, device(0), share_id(1))
+    assert list(found.cdi_device_ids) == [f"k8s.gpu.hami.io/share={share_id(1)}", f"k8s.gpu.hami.io/base={uuid(0)}"]
+    assert kubelet.prepare("claim-1").claims["claim-1"] == first
+
+
+def test_answers_kubelets_that_speak_only_v1beta1(kubelet: Kubelet, server: FakeApiServer) -> None:
+    """Both versions are one implementation."""
+    server.add(CLAIMS, claim_json())
+    (found,) = kubelet.prepare_beta("claim-1").claims["claim-1"].devices
+    assert found.cdi_device_ids == kubelet.prepare("claim-1").claims["claim-1"].devices[0].cdi_device_ids
+
+
+def test_one_claim_that_fails_does_not_fail_the_others(kubelet: Kubelet, server: FakeApiServer) -> None:
+    """Every claim of a call has its own answer."""
+    server.add(CLAIMS, claim_json("good"))
+    server.add(CLAIMS, claim_json("bad", [result(pool="elsewhere", share=2)]))
+    reply = kubelet.prepare("bad", "good", "absent").claims
+    assert reply["good"].error == ""
+    assert "allocated from pool elsewhere, this node is node-a" in reply["bad"].error
+    assert "is gone, or another one has its name" in reply["absent"].error
+
+
+def test_tells_claim_and_pod_why_it_refused(kubelet: Kubelet, server: FakeApiServer) -> None:
+    """The reason stands on the objects where people look."""
+    server.add(CLAIMS, claim_json("bad", [result(number=7)]))
+    kubelet.prepare("bad")
+    server.wait_for(lambda: len(server.objects("/api/v1/namespaces/default/events")) == 2)
+    events = server.objects("/api/v1/namespaces/default/events")
+    assert {event["involvedObject"]["kind"] for event in events} == {"ResourceClaim", "Pod"}
+    assert all("is not on node node-a" in event["message"] for event in events)
+
+
+def test_writes_the_state_of_the_share_into_the_claim(kubelet: Kubelet, server: FakeApiServer) -> None:
+    """kubectl describe resourceclaim shows what was prepared."""
+    server.add(CLAIMS, claim_json())
+    kubelet.prepare("claim-1")
+    server.wait_for(lambda: "devices" in server.object(f"{CLAIMS}/claim-1")["status"])
+    (status,) = server.object(f"{CLAIMS}/claim-1")["status"]["devices"]
+    assert (status["device"], status["shareID"]) == (device(0), share_id(1))
+    assert status["conditions"][0]["type"] == "Ready"
+    assert status["conditions"][0]["status"] == "True"
+    assert status["data"]["uuid"] == uuid(0)
+    assert (status["data"]["memory"], status["data"]["cores"]) == ("3000 MiB", 30)
+
+
+def test_unprepare_leaves_nothing_and_needs_no_api_server(kubelet: Kubelet, server: FakeApiServer, node: Node) -> None:
+    """Pods must be able to end while the API server is away, or their claim is gone."""
+    server.add(CLAIMS, claim_json())
+    kubelet.prepare("claim-1")
+    assert node.files()
+    server.remove(f"{CLAIMS}/claim-1")
+    reads = server.verbs(CLAIMS).count("get")
+    assert kubelet.unprepare("claim-1") == ""
+    assert node.files() == set()
+    assert kubelet.unprepare("claim-1") == ""
+    assert server.verbs(CLAIMS).count("get") == reads
+
+
+def test_metrics_show_calls_and_shares(kubelet: Kubelet, server: FakeApiServer) -> None:
+    """A scrape reads the shares as they are."""
+    server.add(CLAIMS, claim_json())
+    kubelet.prepare("claim-1")
+    status, text = kubelet.get("/metrics")
+    assert status == 200
+    assert 'hami_dra_claim_prepare_duration_seconds_count{result="ok"} 1.0' in text
+    labels = f'claim="claim-1",device="{device(0)}",namespace="default",share="{share_id(1)}"'
+    assert f"hami_dra_share_memory_limit_bytes{{{labels}}} 3.145728e+09" in text
+    assert f"hami_dra_share_memory_used_bytes{{{labels}}} 0.0" in text
+
+
+def test_a_node_without_driver_is_ready_and_idle(
+    settings: Settings, server: FakeApiServer, client: Client, node: Node
+) -> None:
+    """No GPU is no failure: nothing crashes, nothing is published, prepare says why."""
+    server.add(CLAIMS, claim_json())
+    with running(settings, server, client, FakeGpus(None), node) as kubelet:
+        kubelet.register()
+        assert kubelet.get("/readyz")[0] == 200
+        assert kubelet.get("/healthz")[0] == 200
+        assert "no working NVIDIA driver" in kubelet.prepare("claim-1").claims["claim-1"].error
+    assert server.objects(SLICES) == []
+
+
+def test_sockets_go_with_the_process_and_stale_ones_are_no_hindrance(
+    settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node
+) -> None:
+    """kubelet dials dead sockets with growing pauses."""
+    server.add("/api/v1/nodes", {"metadata": {"name": NODE, "uid": "node-uid"}})
+    settings.registry_dir.mkdir()
+    stale = settings.registry_dir / f"{names.DRIVER}-reg.sock"
+    stale.write_text("left behind")
+    with running(settings, server, client, gpus, node) as kubelet:
+        assert kubelet.info().name == names.DRIVER
+    assert list(settings.registry_dir.iterdir()) == []
+    assert not (node.paths.plugin_dir / "dra.sock").exists()
+
+
+def test_a_restart_keeps_what_was_prepared(
+    settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node
+) -> None:
+    """kubelet does not call prepare again when only the plugin restarted."""
+    server.add(CLAIMS, claim_json())
+    with running(settings, server, client, gpus, node) as kubelet:
+        before = kubelet.prepare("claim-1").claims["claim-1"]
+    files = node.files()
+    with running(settings, server, client, gpus, node) as kubelet:
+        assert node.files() == files
+        assert kubelet.prepare("claim-1").claims["claim-1"] == before
+
+
+def test_changing_the_mode_publishes_without_the_taint(
+    settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node
+) -> None:
+    """In scheduler mode kube-scheduler must be able to allocate the devices."""
+    server.add("/api/v1/nodes", {"metadata": {"name": NODE, "uid": "node-uid"}})
+    with running(settings, server, client, gpus, node) as kubelet:
+        kubelet.register()
+        server.wait_for(lambda: bool(server.objects(SLICES)))
+    other = Settings(**{**vars(settings), "allocator": Allocator.SCHEDULER})
+    with running(other, server, client, gpus, node) as kubelet:
+        kubelet.register()
+        server.wait_for(lambda: all("taints" not in d for d in kubelet.devices()))
+        assert len(kubelet.devices()) == 2
+
+
+def test_withdraws_its_devices_when_the_taint_is_dropped(
+    settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node
+) -> None:
+    """Without the taint kube-scheduler would allocate beside our controller."""
+    server.add("/api/v1/nodes", {"metadata": {"name": NODE, "uid": "node-uid"}})
+    server.cluster.on_write = _drop_taints
+    with running(settings, server, client, gpus, node) as kubelet:
+        kubelet.register()
+        server.wait_for(lambda: bool(server.objects("/api/v1/events")))
+        assert kubelet.devices() == []
+    (event,) = server.objects("/api/v1/events")
+    assert event["involvedObject"]["kind"] == "Node"
+    assert event["reason"] == "DevicesWithdrawn"
+
+
+def _drop_taints(item: dict[str, Any]) -> dict[str, Any]:
+    for found in item.get("spec", {}).get("devices", []):
+        found.pop("taints", None)
+    return item
+
+
+def test_the_checkpoint_names_what_schema_one_wants(kubelet: Kubelet, server: FakeApiServer, node: Node) -> None:
+    """Later versions, and people, read these fields."""
+    server.add(CLAIMS, claim_json())
+    kubelet.prepare("claim-1")
+    header, body = map(json.loads, node.paths.checkpoint.read_text().splitlines())
+    assert header["schema"] == 1
+    (found,) = body["claims"]
+    assert (found["state"], found["bootID"]) == ("completed", BOOT)
+    assert found["claim"] == {"namespace": "default", "name": "claim-1", "uid": "claim-1"}
+    (held,) = found["results"]
+    assert (held["device"], held["shareID"], held["memory"], held["cores"]) == (
+        device(0),
+        share_id(1),
+        3000 << 20,
+        30,
+    )
+    assert len(held["cdiIDs"]) == 2
+    assert found["library"].startswith("0.1.0-")
