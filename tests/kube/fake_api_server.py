@@ -98,9 +98,10 @@ class FakeApiServer:
             self.cluster.version += 1
 
     def end_watches(self) -> None:
-        """Close every open watch properly."""
+        """Close every open watch properly, once it told what happened until now."""
         with self.cluster.changed:
             self.cluster.watch_epoch += 1
+            self.cluster.epoch_ended_at = self.cluster.version
             self.cluster.changed.notify_all()
 
     def in_stream(self, event: JsonObject, collection: str) -> None:
@@ -221,10 +222,11 @@ class _Handler(BaseHTTPRequestHandler):
             with cluster.changed:
                 while cluster.watch_epoch == epoch and not (cluster.history and cluster.history[-1].version > seen):
                     cluster.changed.wait()
-                if cluster.watch_epoch != epoch:
-                    return
-                entries = [entry for entry in cluster.history if entry.version > seen]
-                seen = entries[-1].version
+                last = cluster.version if cluster.watch_epoch == epoch else cluster.epoch_ended_at
+                entries = [entry for entry in cluster.history if seen < entry.version <= last]
+            if not entries:
+                return
+            seen = entries[-1].version
             for entry in entries:
                 if entry.collection == address.collection and _watched(entry, address, query):
                     yield {"type": entry.type, "object": entry.object}

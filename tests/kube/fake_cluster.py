@@ -87,6 +87,7 @@ class Cluster:
     compacted: int = 0
     pages_expired: bool = False
     watch_epoch: int = 0
+    epoch_ended_at: int = 0
     open_watches: int = 0
 
     def record(self, request: Request) -> None:

@@ -75,6 +75,11 @@ class Reflector:
         """Wait for `has_synced`; False at the timeout."""
         return self._synced.wait(timeout_seconds)
 
+    @property
+    def running(self) -> bool:
+        """Whether the thread lives: False before start, after stop and after a fatal error."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
