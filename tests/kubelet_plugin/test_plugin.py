@@ -225,6 +225,7 @@ def test_unprepare_leaves_nothing_and_needs_no_api_server(kubelet: Kubelet, serv
     server.add(CLAIMS, claim_json())
     kubelet.prepare("claim-1")
     assert node.files()
+    server.wait_for(lambda: "devices" in server.object(f"{CLAIMS}/claim-1")["status"])
     server.remove(f"{CLAIMS}/claim-1")
     reads = server.verbs(CLAIMS).count("get")
     assert kubelet.unprepare("claim-1") == ""

@@ -17,7 +17,7 @@ from hami_dra.kubelet_plugin.log import Log
 
 _FIRST_PAUSE_SECONDS = 1.0
 _LAST_PAUSE_SECONDS = 60.0
-_HOPELESS = (NotFound, Invalid, Forbidden)
+_HOPELESS = (Invalid, Forbidden)
 
 
 class StatusApi(Protocol):
@@ -95,6 +95,8 @@ class StatusWriter:
         ref = task.ref
         try:
             self._api.update_device_statuses(ref.namespace, ref.name, ref.uid, names.DRIVER, task.entries)
+        except NotFound:
+            self._log.debug("status not written, the claim is gone", claim=str(ref), claim_uid=ref.uid)
         except _HOPELESS as error:
             self._log.warning("status not written, given up", claim=str(ref), claim_uid=ref.uid, error=str(error))
         except KubeError as error:

@@ -1,0 +1,63 @@
+"""The usage region is the tenant's to write: reading it believes nothing and never fails."""
+
+from __future__ import annotations
+
+import struct
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hami_dra.kubelet_plugin import share_layout as layout
+from hami_dra.kubelet_plugin.usage import Health, Usage, decode_usage
+
+GPU_BYTES = 80 << 30
+
+
+def page(**words: int) -> bytes:
+    """A page as the interceptor leaves it."""
+    header = struct.pack(
+        "<QIIQIIII",
+        layout.USAGE_MAGIC,
+        layout.USAGE_LAYOUT,
+        2,
+        layout.USAGE_FILE_BYTES,
+        layout.USAGE_SLOT_COUNT,
+        layout.USAGE_SLOT_BYTES,
+        layout.USAGE_SLOTS_OFFSET,
+        layout.USAGE_HEADER_BYTES,
+    )
+    totals = [0] * layout.TOTAL_COUNT
+    for name, value in words.items():
+        totals[getattr(layout, f"TOTAL_{name.upper()}")] = value
+    body = header.ljust(layout.USAGE_HEADER_BYTES, b"\0") + struct.pack(f"<{layout.TOTAL_COUNT}Q", *totals)
+    return body.ljust(layout.USAGE_PAGE_BYTES, b"\0")
+
+
+def test_reads_the_totals_of_a_ready_region() -> None:
+    """What the processes of the share charged."""
+    found = decode_usage(page(charged=1 << 20, launches=7, gpu_ns=9, throttled_ns=3, denied=1), device_bytes=GPU_BYTES)
+    assert found == Usage(Health.READY, memory_bytes=1 << 20, launches=7, gpu_ns=9, throttled_ns=3, denied=1)
+
+
+def test_a_region_of_zeros_was_not_used_yet() -> None:
+    """The plugin preallocates it, the first process initialises it."""
+    assert decode_usage(bytes(4096), device_bytes=GPU_BYTES) == Usage(Health.UNTOUCHED)
+
+
+@given(st.binary(max_size=5000))
+def test_any_bytes_give_an_answer(data: bytes) -> None:
+    """Truncated, zeroed or scribbled on: never an error, never believed beyond the GPU."""
+    assert decode_usage(data, device_bytes=GPU_BYTES).memory_bytes <= GPU_BYTES
+
+
+@given(st.integers(0, 191), st.binary(min_size=1, max_size=64))
+def test_a_scribbled_page_gives_an_answer(offset: int, scribble: bytes) -> None:
+    """Damage within a valid page is either noticed or within bounds."""
+    good = page(charged=123)
+    found = decode_usage(good[:offset] + scribble + good[offset + len(scribble) :], device_bytes=GPU_BYTES)
+    assert 0 <= found.memory_bytes <= GPU_BYTES
+
+
+def test_more_than_the_gpu_has_is_damage() -> None:
+    """An underflown counter is not shown as 17 TB."""
+    assert decode_usage(page(charged=2**64 - 1), device_bytes=GPU_BYTES).health is Health.DAMAGED
