@@ -47,7 +47,7 @@
 /* usage: a frozen 64-byte header, totals within the first page, then slots.
  * Preallocated with zeros by the plugin, initialised by the first process of
  * the share, written by processes of the share only. */
-#define HAMI_USAGE_MAGIC 0x3145534155494d48 /* "HMIUASE1" */
+#define HAMI_USAGE_MAGIC 0x3145534155494d48 /* "HMIUASE1" in memory */
 #define HAMI_USAGE_LAYOUT 1
 #define HAMI_USAGE_HEADER_BYTES 64
 #define HAMI_USAGE_PAGE_BYTES 4096
@@ -81,5 +81,17 @@
 #define HAMI_TOTAL_BUDGET_NS 14        /* i64, what the share may still spend */
 #define HAMI_TOTAL_REFILLED_NS 15      /* CLOCK_MONOTONIC of the last refill */
 #define HAMI_TOTAL_COUNT 16
+/* slot: offsets within it. Its owner is alive as long as the mutex is held. */
+#define HAMI_SLOT_OFFSET_STATE 0         /* u32: HAMI_SLOT_* */
+#define HAMI_SLOT_OFFSET_PID 4           /* u32, in the pid namespace below */
+#define HAMI_SLOT_OFFSET_PID_NAMESPACE 8 /* u64, inode */
+#define HAMI_SLOT_OFFSET_START_TIME 16   /* u64, clock ticks since boot */
+#define HAMI_SLOT_OFFSET_INTENT 24       /* u64, bytes on their way into the totals */
+#define HAMI_SLOT_OFFSET_BYTES 32        /* u64 each, by kind: HAMI_TOTAL_DEVICE first */
+#define HAMI_SLOT_OFFSET_LAUNCHES 96     /* u64 */
+#define HAMI_SLOT_OFFSET_GPU_NS 104      /* u64 */
+#define HAMI_SLOT_OFFSET_MUTEX 128       /* robust, process-shared, of type NORMAL */
+#define HAMI_SLOT_FREE 0
+#define HAMI_SLOT_TAKEN 1
 
 #endif
