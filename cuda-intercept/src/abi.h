@@ -1,0 +1,57 @@
+/* The names that the generated prototypes use, reduced to what the ABI needs. */
+#ifndef CI_ABI_H
+#define CI_ABI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "abi_layout.h"
+
+#define CI_EXPORT __attribute__((visibility("default")))
+
+typedef int CUresult;
+typedef int CUdevice;
+typedef unsigned long long CUdeviceptr;
+typedef unsigned int CUdeviceptr_v1;
+typedef unsigned long long CUmemGenericAllocationHandle;
+typedef uint64_t cuuint64_t;
+typedef int CUdriverProcAddressQueryResult;
+typedef int CUstreamCaptureStatus;
+typedef void *CUarray;
+typedef void *CUcontext;
+typedef void *CUevent;
+typedef void *CUfunction;
+typedef void *CUgraphExec;
+typedef void *CUmemoryPool;
+typedef void *CUmipmappedArray;
+typedef void *CUstream;
+typedef struct {
+    unsigned char bytes[16];
+} CUuuid;
+typedef struct ci_launch_config CUlaunchConfig;
+typedef struct ci_allocation_prop CUmemAllocationProp;
+typedef struct ci_array_descriptor CUDA_ARRAY_DESCRIPTOR;
+typedef struct ci_array_descriptor_v1 CUDA_ARRAY_DESCRIPTOR_v1;
+typedef struct ci_array3d_descriptor CUDA_ARRAY3D_DESCRIPTOR;
+typedef struct ci_array3d_descriptor_v1 CUDA_ARRAY3D_DESCRIPTOR_v1;
+typedef void CUDA_LAUNCH_PARAMS;
+
+typedef int nvmlReturn_t;
+typedef void *nvmlDevice_t;
+typedef struct ci_nvml_memory nvmlMemory_t;
+typedef struct ci_nvml_memory_v2 nvmlMemory_v2_t;
+
+#define CUDA_SUCCESS 0
+#define CUDA_ERROR_OUT_OF_MEMORY 2
+#define CUDA_ERROR_NO_DEVICE 100
+#define CUDA_ERROR_NOT_READY 600
+#define CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM 2
+#define CU_MEM_LOCATION_TYPE_DEVICE 1
+#define CU_MEM_LOCATION_TYPE_DEVICE_LOCALITY_DOMAIN 6
+#define CUDA_ARRAY3D_SPARSE 0x40
+#define CUDA_ARRAY3D_DEFERRED_MAPPING 0x80
+#define NVML_SUCCESS 0
+#define NVML_ERROR_LIBRARY_NOT_FOUND 12
+
+#endif

@@ -1,0 +1,148 @@
+/* Arrays and mipmapped arrays, charged by what their descriptor asks for. */
+#include "../include/share_env.h"
+#include "charging.h"
+#include "process.h"
+#include "resolve.h"
+
+/* Memory of these is mapped in later, through cuMemCreate. */
+#define UNBACKED_FLAGS (CUDA_ARRAY3D_SPARSE | CUDA_ARRAY3D_DEFERRED_MAPPING)
+
+/* Bytes of one channel; formats beyond the plain ones count as the widest. */
+static unsigned int channel_bytes(int format)
+{
+    switch (format) {
+    case 0x01: case 0x08: return 1; /* 8-bit integers */
+    case 0x02: case 0x09: case 0x10: return 2; /* 16-bit integers, half */
+    default: return 4;
+    }
+}
+
+static uint64_t array_bytes(uint64_t width, uint64_t height, uint64_t depth, int format, unsigned int channels)
+{
+    uint64_t bytes = (uint64_t)channel_bytes(format) * (channels == 0 ? 1 : channels);
+    if (__builtin_mul_overflow(bytes, width, &bytes) ||
+        __builtin_mul_overflow(bytes, height == 0 ? 1 : height, &bytes) ||
+        __builtin_mul_overflow(bytes, depth == 0 ? 1 : depth, &bytes))
+        return UINT64_MAX;
+    return bytes;
+}
+
+static uint64_t array3d_bytes(const CUDA_ARRAY3D_DESCRIPTOR *d)
+{
+    if (d == NULL || (d->flags & UNBACKED_FLAGS) != 0)
+        return 0; /* NULL is the driver's to refuse */
+    return array_bytes(d->width, d->height, d->depth, d->format, d->channels);
+}
+
+static CUresult settle(struct ci_pending *pending, CUresult result, enum ci_space space, void *const *handle)
+{
+    if (result == CUDA_SUCCESS)
+        ci_charge_keep(pending, space, (uintptr_t)*handle, true);
+    else
+        ci_charge_cancel(pending);
+    return result;
+}
+
+CUresult cuArrayCreate_v2(CUarray *pHandle, const CUDA_ARRAY_DESCRIPTOR *pAllocateArray)
+{
+    ci_pfn_cuArrayCreate_v2 real = CI_CALL(cuArrayCreate_v2);
+    const CUDA_ARRAY_DESCRIPTOR *d = pAllocateArray;
+    uint64_t bytes = d == NULL ? 0 : array_bytes(d->width, d->height, 1, d->format, d->channels);
+    struct ci_pending pending;
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    if (ci_charge_begin(&pending, HAMI_TOTAL_ARRAY, bytes) != CUDA_SUCCESS)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    return settle(&pending, real(pHandle, d), CI_SPACE_ARRAY, pHandle);
+}
+
+CUresult cuArrayCreate(CUarray *pHandle, const CUDA_ARRAY_DESCRIPTOR_v1 *pAllocateArray)
+{
+    ci_pfn_cuArrayCreate real = CI_CALL(cuArrayCreate);
+    const CUDA_ARRAY_DESCRIPTOR_v1 *d = pAllocateArray;
+    uint64_t bytes = d == NULL ? 0 : array_bytes(d->width, d->height, 1, d->format, d->channels);
+    struct ci_pending pending;
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    if (ci_charge_begin(&pending, HAMI_TOTAL_ARRAY, bytes) != CUDA_SUCCESS)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    return settle(&pending, real(pHandle, d), CI_SPACE_ARRAY, pHandle);
+}
+
+CUresult cuArray3DCreate_v2(CUarray *pHandle, const CUDA_ARRAY3D_DESCRIPTOR *pAllocateArray)
+{
+    ci_pfn_cuArray3DCreate_v2 real = CI_CALL(cuArray3DCreate_v2);
+    struct ci_pending pending;
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    if (ci_charge_begin(&pending, HAMI_TOTAL_ARRAY, array3d_bytes(pAllocateArray)) != CUDA_SUCCESS)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    return settle(&pending, real(pHandle, pAllocateArray), CI_SPACE_ARRAY, pHandle);
+}
+
+CUresult cuArray3DCreate(CUarray *pHandle, const CUDA_ARRAY3D_DESCRIPTOR_v1 *pAllocateArray)
+{
+    ci_pfn_cuArray3DCreate real = CI_CALL(cuArray3DCreate);
+    const CUDA_ARRAY3D_DESCRIPTOR_v1 *d = pAllocateArray;
+    CUDA_ARRAY3D_DESCRIPTOR wide = {0};
+    if (d != NULL)
+        wide = (CUDA_ARRAY3D_DESCRIPTOR){d->width, d->height, d->depth, d->format, d->channels, d->flags};
+    struct ci_pending pending;
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    if (ci_charge_begin(&pending, HAMI_TOTAL_ARRAY, d == NULL ? 0 : array3d_bytes(&wide)) != CUDA_SUCCESS)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    return settle(&pending, real(pHandle, d), CI_SPACE_ARRAY, pHandle);
+}
+
+/* All levels together stay below 4/3 of the first for two dimensions; for one
+ * dimension it is below twice. The larger bound holds for every shape. */
+static uint64_t mipmap_bytes(const CUDA_ARRAY3D_DESCRIPTOR *descriptor, unsigned int levels)
+{
+    uint64_t first = array3d_bytes(descriptor);
+    if (levels < 2 || first == 0)
+        return first;
+    uint64_t rest = descriptor->height > 1 ? first / 3 : first;
+    return first > UINT64_MAX - rest ? UINT64_MAX : first + rest;
+}
+
+CUresult cuMipmappedArrayCreate(CUmipmappedArray *pHandle, const CUDA_ARRAY3D_DESCRIPTOR *pMipmappedArrayDesc,
+                                unsigned int numMipmapLevels)
+{
+    ci_pfn_cuMipmappedArrayCreate real = CI_CALL(cuMipmappedArrayCreate);
+    struct ci_pending pending;
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    if (ci_charge_begin(&pending, HAMI_TOTAL_ARRAY, mipmap_bytes(pMipmappedArrayDesc, numMipmapLevels)) != CUDA_SUCCESS)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    return settle(&pending, real(pHandle, pMipmappedArrayDesc, numMipmapLevels), CI_SPACE_MIPMAP, pHandle);
+}
+
+static CUresult settle_free(struct ci_allocation *entry, CUresult result)
+{
+    if (entry != NULL && result == CUDA_SUCCESS)
+        ci_charge_drop(entry);
+    else if (entry != NULL)
+        ci_pointers_insert(entry);
+    return result;
+}
+
+CUresult cuArrayDestroy(CUarray hArray)
+{
+    ci_pfn_cuArrayDestroy real = CI_CALL(cuArrayDestroy);
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    ci_process_join();
+    struct ci_allocation *entry = ci_pointers_take(CI_SPACE_ARRAY, (uintptr_t)hArray);
+    return settle_free(entry, real(hArray));
+}
+
+CUresult cuMipmappedArrayDestroy(CUmipmappedArray hMipmappedArray)
+{
+    ci_pfn_cuMipmappedArrayDestroy real = CI_CALL(cuMipmappedArrayDestroy);
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    ci_process_join();
+    struct ci_allocation *entry = ci_pointers_take(CI_SPACE_MIPMAP, (uintptr_t)hMipmappedArray);
+    return settle_free(entry, real(hMipmappedArray));
+}

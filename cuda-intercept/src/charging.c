@@ -1,0 +1,132 @@
+#include "charging.h"
+
+#include <stdlib.h>
+
+#include "../include/share_env.h"
+#include "cuda_device.h"
+#include "process.h"
+#include "resolve.h"
+
+static CUresult reserve(struct ci_pending *pending, int kind, uint64_t bytes)
+{
+    if (pending->device.access == CI_ACCESS_FREE || pending->device.access == CI_ACCESS_UNKNOWN)
+        return CUDA_SUCCESS;
+    /* The entry exists before the driver is asked: afterwards nothing may fail. */
+    struct ci_allocation *entry = pending->device.access == CI_ACCESS_CLOSED ? NULL : calloc(1, sizeof(*entry));
+    if (entry == NULL)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    if (!ci_ledger_reserve(pending->config, &pending->device, kind, bytes, &entry->charge)) {
+        free(entry);
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    }
+    pending->entry = entry;
+    return CUDA_SUCCESS;
+}
+
+static bool join(struct ci_pending *pending)
+{
+    *pending = (struct ci_pending){.config = ci_process_join()};
+    return pending->config != NULL;
+}
+
+CUresult ci_charge_begin(struct ci_pending *pending, int kind, uint64_t bytes)
+{
+    if (!join(pending))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    pending->device = ci_device_of_context(pending->config);
+    return reserve(pending, kind, bytes);
+}
+
+CUresult ci_charge_begin_stream(struct ci_pending *pending, uint64_t bytes, CUstream stream)
+{
+    if (!join(pending))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    pending->device = ci_device_of_stream(pending->config, stream);
+    return reserve(pending, HAMI_TOTAL_POOL, bytes);
+}
+
+CUresult ci_charge_begin_ordinal(struct ci_pending *pending, int kind, uint64_t bytes, CUdevice ordinal)
+{
+    if (!join(pending))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    pending->device = ci_device_of_ordinal(pending->config, ordinal);
+    return reserve(pending, kind, bytes);
+}
+
+static uint64_t charged_bytes(const struct ci_charge *charge)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < charge->count; i++)
+        sum += charge->parts[i].bytes;
+    return sum;
+}
+
+static void shrink(struct ci_pending *pending, uint64_t surplus)
+{
+    struct ci_charge *charge = &pending->entry->charge;
+    struct ci_charge back = {.kind = charge->kind};
+    while (surplus > 0 && charge->count > 0) {
+        struct ci_part *last = &charge->parts[charge->count - 1];
+        uint64_t bytes = surplus < last->bytes ? surplus : last->bytes;
+        back.parts[back.count++] = (struct ci_part){last->share, bytes};
+        last->bytes -= bytes;
+        surplus -= bytes;
+        if (last->bytes == 0)
+            charge->count--;
+    }
+    ci_ledger_credit(pending->config, &back);
+}
+
+bool ci_charge_resize(struct ci_pending *pending, uint64_t bytes)
+{
+    if (pending->entry == NULL)
+        return true;
+    struct ci_charge *charge = &pending->entry->charge;
+    uint64_t held = charged_bytes(charge);
+    if (bytes <= held) {
+        shrink(pending, held - bytes);
+        return true;
+    }
+    /* All of it anew and then the old part back would ask for too much at once. */
+    struct ci_charge more;
+    if (!ci_ledger_reserve(pending->config, &pending->device, charge->kind, bytes - held, &more))
+        return false;
+    for (int i = 0; i < more.count; i++) {
+        int at = 0;
+        while (at < charge->count && charge->parts[at].share != more.parts[i].share)
+            at++;
+        if (at == charge->count)
+            charge->parts[charge->count++] = (struct ci_part){more.parts[i].share, 0};
+        charge->parts[at].bytes += more.parts[i].bytes;
+    }
+    return true;
+}
+
+void ci_charge_cancel(struct ci_pending *pending)
+{
+    if (pending->entry != NULL)
+        ci_charge_drop(pending->entry);
+    pending->entry = NULL;
+}
+
+void ci_charge_keep(struct ci_pending *pending, enum ci_space space, uint64_t key, bool dies_with_context)
+{
+    struct ci_allocation *entry = pending->entry;
+    if (entry == NULL)
+        return;
+    ci_pfn_cuCtxGetCurrent current = CI_CALL(cuCtxGetCurrent);
+    if (dies_with_context && current != NULL && current(&entry->context) != CUDA_SUCCESS)
+        entry->context = NULL;
+    entry->space = space;
+    entry->key = key;
+    entry->handles = 1;
+    ci_pointers_insert(entry);
+}
+
+void ci_charge_drop(struct ci_allocation *allocation)
+{
+    struct ci_config *config = ci_config_get();
+    if (config != NULL)
+        ci_ledger_credit(config, &allocation->charge);
+    free(allocation);
+}

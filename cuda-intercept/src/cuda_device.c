@@ -1,0 +1,78 @@
+#include "cuda_device.h"
+
+#include <stdatomic.h>
+
+#include "resolve.h"
+
+#define CACHED_ORDINALS 64
+#define LAST_SPECIAL_STREAM 2 /* CU_STREAM_LEGACY and CU_STREAM_PER_THREAD */
+
+/* A device's UUID never changes: racing writers write the same words. */
+static struct {
+    _Atomic uint64_t words[2];
+    _Atomic bool known;
+} uuids[CACHED_ORDINALS];
+
+union uuid {
+    uint64_t words[2];
+    unsigned char bytes[CI_UUID_BYTES];
+    CUuuid driver;
+};
+
+static bool ask_uuid(CUdevice ordinal, union uuid *uuid)
+{
+    /* the second version names the MIG instance where there is one */
+    ci_pfn_cuDeviceGetUuid_v2 newer = CI_CALL(cuDeviceGetUuid_v2);
+    if (newer != NULL)
+        return newer(&uuid->driver, ordinal) == CUDA_SUCCESS;
+    ci_pfn_cuDeviceGetUuid older = CI_CALL(cuDeviceGetUuid);
+    return older != NULL && older(&uuid->driver, ordinal) == CUDA_SUCCESS;
+}
+
+static bool find_uuid(CUdevice ordinal, union uuid *uuid)
+{
+    if (ordinal < 0 || ordinal >= CACHED_ORDINALS)
+        return ask_uuid(ordinal, uuid);
+    if (!atomic_load_explicit(&uuids[ordinal].known, memory_order_acquire)) {
+        if (!ask_uuid(ordinal, uuid))
+            return false;
+        for (int i = 0; i < 2; i++)
+            atomic_store(&uuids[ordinal].words[i], uuid->words[i]);
+        atomic_store_explicit(&uuids[ordinal].known, true, memory_order_release);
+    }
+    for (int i = 0; i < 2; i++)
+        uuid->words[i] = atomic_load(&uuids[ordinal].words[i]);
+    return true;
+}
+
+struct ci_device ci_device_of_ordinal(const struct ci_config *config, CUdevice ordinal)
+{
+    union uuid uuid;
+    if (!find_uuid(ordinal, &uuid))
+        return (struct ci_device){.access = CI_ACCESS_UNKNOWN};
+    return ci_device_find(config, uuid.bytes, ordinal);
+}
+
+struct ci_device ci_device_of_context(const struct ci_config *config)
+{
+    ci_pfn_cuCtxGetDevice get = CI_CALL(cuCtxGetDevice);
+    CUdevice ordinal;
+    if (get == NULL || get(&ordinal) != CUDA_SUCCESS)
+        return (struct ci_device){.access = CI_ACCESS_UNKNOWN};
+    return ci_device_of_ordinal(config, ordinal);
+}
+
+struct ci_device ci_device_of_stream(const struct ci_config *config, CUstream stream)
+{
+    ci_pfn_cuStreamGetCtx context_of = CI_CALL(cuStreamGetCtx);
+    ci_pfn_cuCtxPushCurrent_v2 push = CI_CALL(cuCtxPushCurrent_v2);
+    ci_pfn_cuCtxPopCurrent_v2 pop = CI_CALL(cuCtxPopCurrent_v2);
+    CUcontext context = NULL;
+    if ((uintptr_t)stream <= LAST_SPECIAL_STREAM || context_of == NULL || push == NULL || pop == NULL)
+        return ci_device_of_context(config);
+    if (context_of(stream, &context) != CUDA_SUCCESS || push(context) != CUDA_SUCCESS)
+        return ci_device_of_context(config);
+    struct ci_device device = ci_device_of_context(config);
+    pop(&context);
+    return device;
+}

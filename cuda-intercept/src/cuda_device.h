@@ -1,0 +1,13 @@
+/* Which GPU a call of the program is about. */
+#ifndef CI_CUDA_DEVICE_H
+#define CI_CUDA_DEVICE_H
+
+#include "ledger.h"
+
+struct ci_device ci_device_of_ordinal(const struct ci_config *config, CUdevice ordinal);
+struct ci_device ci_device_of_context(const struct ci_config *config);
+
+/* The GPU of a stream's context; of the current one for the default streams. */
+struct ci_device ci_device_of_stream(const struct ci_config *config, CUstream stream);
+
+#endif

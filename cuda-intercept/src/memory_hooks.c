@@ -1,0 +1,197 @@
+/* Linear memory: cuMemAlloc and its kin, and what frees them. */
+#include "../include/share_env.h"
+#include "charging.h"
+#include "process.h"
+#include "resolve.h"
+
+#define PITCH_BYTES 512 /* what current GPUs align rows to; the driver's own figure is charged in the end */
+
+static CUresult settle(struct ci_pending *pending, CUresult result, const CUdeviceptr *address, bool dies_with_context)
+{
+    if (result == CUDA_SUCCESS)
+        ci_charge_keep(pending, CI_SPACE_ADDRESS, *address, dies_with_context);
+    else
+        ci_charge_cancel(pending);
+    return result;
+}
+
+CUresult cuInit(unsigned int Flags)
+{
+    ci_pfn_cuInit real = CI_CALL(cuInit);
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    CUresult result = real(Flags);
+    if (result == CUDA_SUCCESS)
+        ci_process_join();
+    return result;
+}
+
+CUresult cuMemAlloc_v2(CUdeviceptr *dptr, size_t bytesize)
+{
+    ci_pfn_cuMemAlloc_v2 real = CI_CALL(cuMemAlloc_v2);
+    struct ci_pending pending;
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    if (ci_charge_begin(&pending, HAMI_TOTAL_DEVICE, bytesize) != CUDA_SUCCESS)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    return settle(&pending, real(dptr, bytesize), dptr, true);
+}
+
+CUresult cuMemAlloc(CUdeviceptr_v1 *dptr, unsigned int bytesize)
+{
+    ci_pfn_cuMemAlloc real = CI_CALL(cuMemAlloc);
+    struct ci_pending pending;
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    if (ci_charge_begin(&pending, HAMI_TOTAL_DEVICE, bytesize) != CUDA_SUCCESS)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    CUresult result = real(dptr, bytesize);
+    CUdeviceptr address = result == CUDA_SUCCESS ? *dptr : 0;
+    return settle(&pending, result, &address, true);
+}
+
+CUresult cuMemAllocManaged(CUdeviceptr *dptr, size_t bytesize, unsigned int flags)
+{
+    ci_pfn_cuMemAllocManaged real = CI_CALL(cuMemAllocManaged);
+    struct ci_pending pending;
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    if (ci_charge_begin(&pending, HAMI_TOTAL_MANAGED, bytesize) != CUDA_SUCCESS)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    return settle(&pending, real(dptr, bytesize, flags), dptr, true);
+}
+
+static CUresult begin_pitch(struct ci_pending *pending, size_t width, size_t height)
+{
+    size_t row;
+    size_t bytes;
+    if (__builtin_add_overflow(width, PITCH_BYTES - 1, &row) ||
+        __builtin_mul_overflow(row / PITCH_BYTES * PITCH_BYTES, height, &bytes))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    return ci_charge_begin(pending, HAMI_TOTAL_DEVICE, bytes);
+}
+
+CUresult cuMemAllocPitch_v2(CUdeviceptr *dptr, size_t *pPitch, size_t WidthInBytes, size_t Height,
+                            unsigned int ElementSizeBytes)
+{
+    ci_pfn_cuMemAllocPitch_v2 real = CI_CALL(cuMemAllocPitch_v2);
+    ci_pfn_cuMemFree_v2 give_back = CI_CALL(cuMemFree_v2);
+    struct ci_pending pending;
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    if (begin_pitch(&pending, WidthInBytes, Height) != CUDA_SUCCESS)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    CUresult result = real(dptr, pPitch, WidthInBytes, Height, ElementSizeBytes);
+    if (result == CUDA_SUCCESS && !ci_charge_resize(&pending, *pPitch * Height)) {
+        give_back(*dptr);
+        result = CUDA_ERROR_OUT_OF_MEMORY;
+    }
+    return settle(&pending, result, dptr, true);
+}
+
+CUresult cuMemAllocPitch(CUdeviceptr_v1 *dptr, unsigned int *pPitch, unsigned int WidthInBytes, unsigned int Height,
+                         unsigned int ElementSizeBytes)
+{
+    ci_pfn_cuMemAllocPitch real = CI_CALL(cuMemAllocPitch);
+    struct ci_pending pending;
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    if (begin_pitch(&pending, WidthInBytes, Height) != CUDA_SUCCESS)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    CUresult result = real(dptr, pPitch, WidthInBytes, Height, ElementSizeBytes);
+    CUdeviceptr address = result == CUDA_SUCCESS ? *dptr : 0;
+    return settle(&pending, result, &address, true);
+}
+
+static CUresult alloc_async(ci_pfn_cuMemAllocAsync real, CUdeviceptr *dptr, size_t bytesize, CUstream stream)
+{
+    struct ci_pending pending;
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    if (ci_charge_begin_stream(&pending, bytesize, stream) != CUDA_SUCCESS)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    return settle(&pending, real(dptr, bytesize, stream), dptr, false);
+}
+
+CUresult cuMemAllocAsync(CUdeviceptr *dptr, size_t bytesize, CUstream hStream)
+{
+    return alloc_async(CI_CALL(cuMemAllocAsync), dptr, bytesize, hStream);
+}
+
+CUresult cuMemAllocAsync_ptsz(CUdeviceptr *dptr, size_t bytesize, CUstream hStream)
+{
+    return alloc_async(CI_CALL(cuMemAllocAsync_ptsz), dptr, bytesize, hStream);
+}
+
+static CUresult alloc_from_pool(ci_pfn_cuMemAllocFromPoolAsync real, CUdeviceptr *dptr, size_t bytesize,
+                                CUmemoryPool pool, CUstream stream)
+{
+    struct ci_pending pending;
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    if (ci_charge_begin_stream(&pending, bytesize, stream) != CUDA_SUCCESS)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    return settle(&pending, real(dptr, bytesize, pool, stream), dptr, false);
+}
+
+CUresult cuMemAllocFromPoolAsync(CUdeviceptr *dptr, size_t bytesize, CUmemoryPool pool, CUstream hStream)
+{
+    return alloc_from_pool(CI_CALL(cuMemAllocFromPoolAsync), dptr, bytesize, pool, hStream);
+}
+
+CUresult cuMemAllocFromPoolAsync_ptsz(CUdeviceptr *dptr, size_t bytesize, CUmemoryPool pool, CUstream hStream)
+{
+    return alloc_from_pool(CI_CALL(cuMemAllocFromPoolAsync_ptsz), dptr, bytesize, pool, hStream);
+}
+
+/* The entry is out of the table before the driver frees: another thread may be
+ * given the same address the moment it has. */
+static CUresult settle_free(struct ci_allocation *entry, CUresult result)
+{
+    if (entry == NULL)
+        return result;
+    if (result == CUDA_SUCCESS)
+        ci_charge_drop(entry);
+    else
+        ci_pointers_insert(entry);
+    return result;
+}
+
+CUresult cuMemFree_v2(CUdeviceptr dptr)
+{
+    ci_pfn_cuMemFree_v2 real = CI_CALL(cuMemFree_v2);
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    ci_process_join();
+    struct ci_allocation *entry = ci_pointers_take(CI_SPACE_ADDRESS, dptr);
+    return settle_free(entry, real(dptr));
+}
+
+CUresult cuMemFree(CUdeviceptr_v1 dptr)
+{
+    ci_pfn_cuMemFree real = CI_CALL(cuMemFree);
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    ci_process_join();
+    struct ci_allocation *entry = ci_pointers_take(CI_SPACE_ADDRESS, dptr);
+    return settle_free(entry, real(dptr));
+}
+
+static CUresult free_async(ci_pfn_cuMemFreeAsync real, CUdeviceptr dptr, CUstream stream)
+{
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    ci_process_join();
+    struct ci_allocation *entry = ci_pointers_take(CI_SPACE_ADDRESS, dptr);
+    return settle_free(entry, real(dptr, stream));
+}
+
+CUresult cuMemFreeAsync(CUdeviceptr dptr, CUstream hStream)
+{
+    return free_async(CI_CALL(cuMemFreeAsync), dptr, hStream);
+}
+
+CUresult cuMemFreeAsync_ptsz(CUdeviceptr dptr, CUstream hStream)
+{
+    return free_async(CI_CALL(cuMemFreeAsync_ptsz), dptr, hStream);
+}

@@ -1,0 +1,53 @@
+/* Which allocation of the program was charged with what. */
+#ifndef CI_POINTERS_H
+#define CI_POINTERS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CI_MAX_PARTS 8
+
+struct ci_part {
+    int share; /* index in the configuration */
+    uint64_t bytes;
+};
+
+struct ci_charge {
+    int kind; /* HAMI_TOTAL_DEVICE and following */
+    int count;
+    struct ci_part parts[CI_MAX_PARTS];
+};
+
+/* Addresses, arrays and handles are numbered independently by the driver. */
+enum ci_space { CI_SPACE_ADDRESS, CI_SPACE_ARRAY, CI_SPACE_MIPMAP, CI_SPACE_HANDLE, CI_SPACE_MAPPING };
+
+struct ci_allocation {
+    struct ci_allocation *next;
+    uint64_t key;
+    enum ci_space space;
+    void *context; /* with which it dies, or NULL */
+    struct ci_charge charge;
+
+    /* for handles and mappings only; guarded by the mutex of vmm_hooks.c */
+    unsigned int handles;          /* how often the program may release it */
+    unsigned int mappings;         /* address ranges that keep it */
+    struct ci_allocation *backing; /* of a mapping: what it keeps, or NULL */
+    uint64_t extent;               /* of a mapping: its bytes */
+};
+
+void ci_pointers_insert(struct ci_allocation *allocation);
+
+/* Takes the entry out; the caller owns it. NULL: not one of ours. */
+struct ci_allocation *ci_pointers_take(enum ci_space space, uint64_t key);
+
+/* Takes one entry that dies with `context` out, or NULL. */
+struct ci_allocation *ci_pointers_take_of_context(const void *context);
+
+/* Finds an entry and leaves it in. Only for callers who rule out that another
+ * thread takes it meanwhile. */
+struct ci_allocation *ci_pointers_find(enum ci_space space, uint64_t key);
+
+/* Forgets everything, in a child that was forked. */
+void ci_pointers_reset(void);
+
+#endif

@@ -1,0 +1,97 @@
+/*
+ * One helper thread per process holds the mutexes of our slots, from the first
+ * use of CUDA until the process dies or calls exec, whichever threads of the
+ * program come and go meanwhile. It blocks every signal and never runs again.
+ */
+#define _GNU_SOURCE
+#include "process.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "pointers.h"
+
+#define HOLDER_STACK_BYTES (256 * 1024)
+#define PAUSE_NS 20000
+
+enum stage { STAGE_OUTSIDE, STAGE_JOINING, STAGE_JOINED };
+
+/* The pid times four, plus its stage: a forked child finds another's pid and
+ * joins for itself, however it was made (pthread_atfork misses a bare clone). */
+static _Atomic int64_t session;
+
+static int64_t mark(enum stage stage)
+{
+    return (int64_t)getpid() * 4 + stage;
+}
+
+static void join_share(struct ci_config *config, struct ci_share *share)
+{
+    share->region.slot = CI_NO_SLOT;
+    if (config->mode != CI_MODE_FILES) {
+        ci_region_join(&share->region, -1);
+        return;
+    }
+    int fd = ci_share_open_usage(share);
+    if (fd < 0)
+        return;
+    ci_region_join(&share->region, fd);
+    close(fd);
+}
+
+static void *hold(void *argument)
+{
+    struct ci_config *config = argument;
+    for (int i = 0; i < config->count; i++)
+        join_share(config, &config->shares[i]);
+    atomic_store(&session, mark(STAGE_JOINED));
+    for (;;)
+        pause();
+    return NULL;
+}
+
+static bool start_holder(struct ci_config *config)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    sigset_t all;
+    sigset_t before;
+    if (pthread_attr_init(&attributes) != 0)
+        return false;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, HOLDER_STACK_BYTES);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&thread, &attributes, hold, config);
+    if (error != 0) /* a program with a lot of static TLS needs the usual size */
+        error = pthread_create(&thread, NULL, hold, config);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return error == 0;
+}
+
+static void join(struct ci_config *config)
+{
+    ci_pointers_reset(); /* what a parent allocated is the parent's */
+    for (int i = 0; i < config->count; i++)
+        config->shares[i].region.slot = CI_NO_SLOT;
+    if (config->count == 0 || !start_holder(config))
+        atomic_store(&session, mark(STAGE_JOINED));
+}
+
+struct ci_config *ci_process_join(void)
+{
+    struct ci_config *config = ci_config_get();
+    while (config != NULL && atomic_load(&session) != mark(STAGE_JOINED)) {
+        int64_t seen = atomic_load(&session);
+        if (seen != mark(STAGE_JOINING) && seen != mark(STAGE_JOINED) &&
+            atomic_compare_exchange_strong(&session, &seen, mark(STAGE_JOINING)))
+            join(config);
+        else
+            nanosleep(&(struct timespec){0, PAUSE_NS}, NULL);
+    }
+    return config;
+}

@@ -1,0 +1,57 @@
+/*
+ * The ledger of one share: the mapped `usage` file, see share_env.h.
+ * Every process of the share may write it, so nothing read from it is used as
+ * an index, a size or an address; what is damaged closes the share for memory.
+ */
+#ifndef CI_REGION_H
+#define CI_REGION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CI_NO_SLOT (-1)
+
+struct ci_region {
+    unsigned char *base; /* NULL: unusable */
+    int slot;            /* of this process; written once by the joining thread */
+};
+
+/* Maps the file behind `fd`; false when it is too small to hold the layout. */
+bool ci_region_map(struct ci_region *region, int fd);
+
+/* A ledger that lives in this process and its children only, set up at once. */
+bool ci_region_map_private(struct ci_region *region);
+
+void ci_region_unmap(struct ci_region *region);
+
+/* Sets up the header if nobody has, takes back what dead processes held and
+ * claims a slot, held by the calling thread until it dies. `fd`: for the lock
+ * among joining processes, -1 for a private ledger. */
+bool ci_region_join(struct ci_region *region, int fd);
+
+/* Header and slots of a ledger that nobody has used; true if already done. */
+bool ci_region_set_up(struct ci_region *region);
+
+/* True while the header is what join left, whether or not we have a slot. */
+bool ci_region_is_ready(const struct ci_region *region);
+
+/* True while header and own slot are what join left. */
+bool ci_region_is_intact(const struct ci_region *region);
+
+/* Raises the charged bytes by `bytes` unless that passes `limit`. */
+bool ci_region_reserve(struct ci_region *region, int kind, uint64_t bytes, uint64_t limit);
+void ci_region_credit(struct ci_region *region, int kind, uint64_t bytes);
+
+/* Frees the slots of dead processes; true if bytes came back. */
+bool ci_region_sweep(struct ci_region *region);
+
+uint64_t ci_region_total(const struct ci_region *region, int total);
+void ci_region_count(struct ci_region *region, int total, uint64_t amount);
+void ci_region_set(struct ci_region *region, int total, uint64_t value);
+
+/* The launch budget: what has come in by `core_percent` since the last refill
+ * (never more than `cap_ns`) is added; the balance is returned. */
+int64_t ci_region_refill(struct ci_region *region, uint64_t now_ns, unsigned int core_percent, int64_t cap_ns);
+void ci_region_spend(struct ci_region *region, int64_t gpu_ns);
+
+#endif

@@ -1,0 +1,148 @@
+#define _GNU_SOURCE
+#include "resolve.h"
+
+#include <dlfcn.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "config.h"
+
+typedef void *(*dlsym_function)(void *, const char *);
+
+/* Both are caches of values that never change: racing writers write the same. */
+static _Atomic(void *) real_dlsym;
+static _Atomic(void *) real_functions[CI_SYMBOL_COUNT];
+static _Atomic(void *) library_handles[2];
+
+static const char *const library_names[2] = {"libcuda.so.1", "libnvidia-ml.so.1"};
+static char missing; /* its address marks a symbol that a loaded library lacks */
+
+static dlsym_function find_dlsym(void)
+{
+    static const char *const versions[] = {"GLIBC_2.34", "GLIBC_2.2.5", "GLIBC_2.17", "GLIBC_2.0"};
+    void *found = atomic_load_explicit(&real_dlsym, memory_order_acquire);
+    for (size_t i = 0; found == NULL && i < sizeof(versions) / sizeof(versions[0]); i++)
+        found = dlvsym(RTLD_NEXT, "dlsym", versions[i]);
+    atomic_store_explicit(&real_dlsym, found, memory_order_release);
+    return (dlsym_function)found;
+}
+
+static void *library_handle(enum ci_library library)
+{
+    void *handle = atomic_load_explicit(&library_handles[library], memory_order_acquire);
+    if (handle == NULL) {
+        handle = dlopen(library_names[library], RTLD_LAZY | RTLD_NOLOAD);
+        if (handle != NULL)
+            atomic_store_explicit(&library_handles[library], handle, memory_order_release);
+    }
+    return handle;
+}
+
+void *ci_real(enum ci_symbol symbol)
+{
+    void *found = atomic_load_explicit(&real_functions[symbol], memory_order_acquire);
+    if (found == NULL) {
+        void *handle = library_handle(ci_hooks[symbol].library);
+        if (handle == NULL)
+            return NULL;
+        found = find_dlsym()(handle, ci_hooks[symbol].name);
+        if (found == NULL || found == ci_hooks[symbol].hook)
+            found = &missing;
+        atomic_store_explicit(&real_functions[symbol], found, memory_order_release);
+    }
+    return found == &missing ? NULL : found;
+}
+
+void ci_adopt(enum ci_symbol symbol, void *pointer)
+{
+    void *expected = &missing;
+    atomic_compare_exchange_strong(&real_functions[symbol], &expected, pointer);
+}
+
+void *ci_offer(enum ci_symbol symbol)
+{
+    const struct ci_hook *hook = &ci_hooks[symbol];
+    const struct ci_config *config = ci_config_get();
+    if (config == NULL)
+        return hook->hook; /* out of memory: the hook itself stays closed */
+    bool wanted = hook->treatment == CI_TREAT_GATE ? config->gated : config->mode != CI_MODE_UNLIMITED;
+    return wanted ? hook->hook : ci_real(symbol);
+}
+
+enum ci_symbol ci_symbol_of(const void *pointer)
+{
+    for (int i = 0; i < CI_SYMBOL_COUNT; i++)
+        if (ci_hooks[i].hook != NULL && (pointer == ci_hooks[i].hook || pointer == ci_real(i)))
+            return i;
+    return CI_SYMBOL_COUNT;
+}
+
+static enum ci_symbol find_hook(const char *name)
+{
+    if (!(name[0] == 'c' && name[1] == 'u') && !(name[0] == 'n' && name[1] == 'v'))
+        return CI_SYMBOL_COUNT;
+    int low = 0;
+    int high = CI_SYMBOL_COUNT;
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+        int order = strcmp(name, ci_hooks[middle].name);
+        if (order == 0)
+            return ci_hooks[middle].hook == NULL ? CI_SYMBOL_COUNT : (enum ci_symbol)middle;
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return CI_SYMBOL_COUNT;
+}
+
+/* A second copy of the driver under another name; any other object that defines
+ * the name is somebody's wrapper, which will ask us for the driver itself. */
+static bool is_driver_library(const void *pointer)
+{
+    Dl_info info;
+    if (dladdr(pointer, &info) == 0 || info.dli_fname == NULL)
+        return false;
+    const char *slash = strrchr(info.dli_fname, '/');
+    const char *file = slash == NULL ? info.dli_fname : slash + 1;
+    return strncmp(file, "libcuda.so", 10) == 0 || strncmp(file, "libnvidia-ml.so", 15) == 0;
+}
+
+static void *answer_for_handle(void *handle, enum ci_symbol symbol, dlsym_function next)
+{
+    void *found = next(handle, ci_hooks[symbol].name);
+    if (found == NULL)
+        return NULL;
+    if (ci_real(symbol) == NULL && found != ci_hooks[symbol].hook && is_driver_library(found)) {
+        /* loaded outside our name space (dlmopen): no handle of ours sees it */
+        void *expected = NULL;
+        atomic_compare_exchange_strong(&real_functions[symbol], &expected, found);
+        ci_adopt(symbol, found);
+    }
+    if (found == ci_hooks[symbol].hook || found == ci_real(symbol) || is_driver_library(found))
+        return ci_real(symbol) == NULL ? NULL : ci_offer(symbol);
+    return found;
+}
+
+struct ci_route ci_dlsym_route(void *handle, const char *name)
+{
+    dlsym_function next = find_dlsym();
+    struct ci_route onward = {(void *)next, NULL};
+    struct ci_route answer = {NULL, NULL};
+    if (next == NULL)
+        return answer;
+    enum ci_symbol symbol = name == NULL ? CI_SYMBOL_COUNT : find_hook(name);
+    if (symbol == CI_SYMBOL_COUNT)
+        return onward;
+    if (handle == RTLD_NEXT || handle == RTLD_DEFAULT) {
+        if (ci_real(symbol) != NULL)
+            answer.answer = ci_offer(symbol);
+        else if (handle == RTLD_NEXT)
+            return onward;
+        else /* without a driver our own export must not look like one */
+            answer.answer = next(RTLD_NEXT, name);
+        return answer;
+    }
+    answer.answer = answer_for_handle(handle, symbol, next);
+    return answer;
+}
