@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cluster.pip_settings import local_folders, parse, render
+from cluster.pip_settings import local_paths, parse, render
 
 LISTING = """\
 :env:.cert='/env/ca.crt'
@@ -30,6 +30,6 @@ def test_rendered_file_has_one_line_per_setting() -> None:
     assert "extra-index-url = https://one.example/simple https://two.example/simple" in lines
 
 
-def test_only_folders_that_exist_are_passed_on(tmp_path: Path) -> None:
+def test_only_paths_that_exist_are_passed_on(tmp_path: Path) -> None:
     """A link list may name addresses too."""
-    assert local_folders({"find-links": f"{tmp_path} /not/there https://x.example"}) == [tmp_path]
+    assert local_paths({"find-links": f"{tmp_path} /not/there https://x.example"}) == [tmp_path]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cluster.errors import UsageError
-from cluster.settings import read_settings
+from cluster.settings import certificate_bundle, read_settings
 
 
 def test_defaults_are_the_newest_kubernetes_and_the_users_cache() -> None:
@@ -27,3 +27,9 @@ def test_unknown_kubernetes_version_is_refused_with_the_known_ones() -> None:
     """The message names what was found and what was wanted."""
     with pytest.raises(UsageError, match=r"KUBE_VERSION=1\.12: wanted one of 1\.37, 1\.36"):
         read_settings({"KUBE_VERSION": "1.12"})
+
+
+def test_pips_own_certificate_setting_comes_first() -> None:
+    """An unset or empty variable says nothing."""
+    assert certificate_bundle({"PIP_CERT": "", "SSL_CERT_FILE": "/ssl", "REQUESTS_CA_BUNDLE": "/req"}) == "/req"
+    assert certificate_bundle({}) is None

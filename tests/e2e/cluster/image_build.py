@@ -117,7 +117,8 @@ def _mounts(scratch: Path) -> list[str]:
     settings = pip_settings.of_this_machine()
     (scratch / "pip.conf").write_text(pip_settings.render(settings))
     volumes.append(f"{scratch / 'pip.conf'}:/etc/pip.conf:ro")
-    volumes += [f"{folder}:{folder}:ro" for folder in pip_settings.local_folders(settings)]
+    others = [path for path in pip_settings.local_paths(settings) if _CERTIFICATES not in path.parents]
+    volumes += [f"{path}:{path}:ro" for path in others]
     return [f"--volume={volume}" for volume in volumes]
 
 

@@ -119,7 +119,9 @@ class Node:
 
     def load_image(self, archive: str) -> None:
         """Import an archive of the cluster's images folder."""
-        self.execute(["ctr", "-n", "k8s.io", "images", "import", "--local", f"/run/cluster/images/{archive}"], timeout=600)
+        self.execute(
+            ["ctr", "-n", "k8s.io", "images", "import", "--local", f"/run/cluster/images/{archive}"], timeout=600
+        )
 
     def _prepare(self) -> None:
         layout, pki = self.layout, self.cluster.pki

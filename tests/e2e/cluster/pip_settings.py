@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cluster.processes import run
+from cluster.settings import certificate_bundle
 
 _ABOUT_THE_INDEX = frozenset(
     {"index-url", "extra-index-url", "find-links", "cert", "trusted-host", "proxy", "default-timeout", "timeout"}
@@ -31,8 +32,10 @@ def parse(pip_config_list: str) -> dict[str, str]:
 
 
 def of_this_machine() -> dict[str, str]:
-    """What pip on this machine would use; empty where there is no pip."""
-    return parse(run([sys.executable, "-m", "pip", "config", "list"], check=False))
+    """What pip on this machine would use; nearly empty where there is no pip."""
+    settings = parse(run([sys.executable, "-m", "pip", "config", "list"], check=False))
+    bundle = certificate_bundle()
+    return settings if bundle is None else {"cert": bundle, **settings}
 
 
 def render(settings: Mapping[str, str]) -> str:
@@ -41,7 +44,7 @@ def render(settings: Mapping[str, str]) -> str:
     return "\n".join(["[global]", "disable-pip-version-check = true", "root-user-action = ignore", *lines, ""])
 
 
-def local_folders(settings: Mapping[str, str]) -> list[Path]:
-    """Folders of this machine that the settings point to and that exist."""
-    words = settings.get("find-links", "").split()
-    return [Path(word) for word in words if word.startswith("/") and Path(word).is_dir()]
+def local_paths(settings: Mapping[str, str]) -> list[Path]:
+    """Files and folders of this machine that the settings point to and that exist."""
+    words = [settings.get("cert", ""), *settings.get("find-links", "").split()]
+    return [Path(word) for word in words if word.startswith("/") and Path(word).exists()]

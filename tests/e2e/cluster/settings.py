@@ -38,6 +38,12 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     return Settings(kube_minor=minor, state_root=state, cache_root=cache / "hami-dra")
 
 
+def certificate_bundle(environment: Mapping[str, str] = os.environ) -> str | None:
+    """The file of CAs that Python programs are told to trust here, if they are told."""
+    names = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+    return next((environment[name] for name in names if environment.get(name)), None)
+
+
 def inherited_environment(**changes: str) -> dict[str, str]:
     """Our own environment with some variables changed, for a process we start."""
     return {**os.environ, **changes}
