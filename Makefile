@@ -106,7 +106,7 @@ bench: programs $(NATIVE) $(WHEELS)
 
 lock: $(VENV)
 	@$(BIN)/pip install --quiet uv
-	@$(BIN)/uv pip compile -q pyproject.toml --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11 -o requirements.lock
+	@$(BIN)/uv pip compile -q pyproject.toml --extra image --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11 -o requirements.lock
 	@$(BIN)/uv pip compile -q pyproject.toml --extra dev --extra native --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11 -o requirements-dev.lock
 
 clean:
