@@ -1,17 +1,15 @@
+/* Private tables of functions, named by UUID. The fake driver has none.
+ *
+ * libcudart needs some of them from CUDA 11.2 on, and through one of them it
+ * asks the driver to prove that it is NVIDIA's
+ * (cudaErrorSoftwareValidityNotEstablished). That proof is not ours to give, so
+ * a real libcudart resolves all its functions here and then refuses to start. */
 #include "driver.h"
-
-#include <stdio.h>
-#include <stdlib.h>
 
 CUresult cuGetExportTable(const void **out, const CUuuid *id)
 {
     if (!out || !id)
         return CUDA_ERROR_INVALID_VALUE;
-    if (getenv("FAKE_GPU_DEBUG")) {
-        for (int i = 0; i < 16; i++)
-            fprintf(stderr, "%02x", (unsigned char)id->bytes[i]);
-        fprintf(stderr, " export table\n");
-    }
     *out = NULL;
     return CUDA_ERROR_NOT_FOUND;
 }

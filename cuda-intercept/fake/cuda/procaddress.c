@@ -2,6 +2,8 @@
 
 #include "driver.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define OLDEST_CUDA 2000
@@ -23,6 +25,14 @@ static const struct fg_proc *search(const char *base, int wanted, int driver, in
     return best;
 }
 
+/* Tells tests what a program asked for, and what it was given. */
+static void trace(const char *base, int wanted, cuuint64_t flags, const struct fg_proc *found)
+{
+    if (getenv("FAKE_GPU_TRACE"))
+        fprintf(stderr, "cuGetProcAddress %s %d %llu: %s\n", base, wanted,
+                (unsigned long long)flags, found ? found->symbol : "none");
+}
+
 static CUresult get(const char *base, void **out, int wanted, cuuint64_t flags,
                     CUdriverProcAddressQueryResult *status)
 {
@@ -39,6 +49,7 @@ static CUresult get(const char *base, void **out, int wanted, cuuint64_t flags,
         found = search(base, wanted, driver, 1, &known);
     if (!found)
         found = search(base, wanted, driver, 0, &known);
+    trace(base, wanted, flags, found);
     *out = found ? (void *)(uintptr_t)found->address : NULL;
     *status = found   ? CU_GET_PROC_ADDRESS_SUCCESS
               : known ? CU_GET_PROC_ADDRESS_VERSION_NOT_SUFFICIENT

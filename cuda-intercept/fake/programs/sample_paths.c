@@ -13,16 +13,22 @@ typedef CUresult get_address(const char *, void **, int, cuuint64_t);
 typedef CUresult get_address_v2(const char *, void **, int, cuuint64_t,
                                 CUdriverProcAddressQueryResult *);
 
-/* How a program comes by a function; NULL where it cannot have it. `base` and
- * `symbol` name the same one. */
-typedef void *find_function(const char *base, const char *symbol);
+struct kind {
+    const char *base;
+    const char *symbol;
+    int version; /* of CUDA, which brought the symbol */
+    CUresult (*call)(void *function, CUdeviceptr *out, size_t bytes);
+};
+
+/* How a program comes by a function; NULL where it cannot have it. */
+typedef void *find_function(const struct kind *kind);
 
 struct way {
     const char *name;
     find_function *find;
 };
 
-static void *find_linked(const char *base, const char *symbol)
+static void *find_linked(const struct kind *kind)
 {
     static const struct {
         const char *name;
@@ -33,51 +39,66 @@ static void *find_linked(const char *base, const char *symbol)
         {"cuMemAllocManaged", (void (*)(void))cuMemAllocManaged},
         {"cuMemAllocAsync", (void (*)(void))cuMemAllocAsync},
     };
-    (void)base;
     for (size_t i = 0; i < sizeof linked / sizeof *linked; i++)
-        if (!strcmp(linked[i].name, symbol))
+        if (!strcmp(linked[i].name, kind->symbol))
             return (void *)linked[i].function;
     return NULL;
 }
 
-static void *find_by_handle(const char *base, const char *symbol)
+static void *look_up(const char *symbol)
 {
-    (void)base;
     void *library = dlopen("libcuda.so.1", RTLD_NOW);
     return library ? dlsym(library, symbol) : NULL;
 }
 
-static void *find_by_default(const char *base, const char *symbol)
+static void *find_by_handle(const struct kind *kind)
 {
-    (void)base;
-    return dlsym(RTLD_DEFAULT, symbol);
+    return look_up(kind->symbol);
 }
 
-static void *find_by_next(const char *base, const char *symbol)
+static void *find_by_default(const struct kind *kind)
 {
-    (void)base;
-    return dlsym(RTLD_NEXT, symbol);
+    return dlsym(RTLD_DEFAULT, kind->symbol);
 }
 
-static void *find_by_address(const char *base, const char *symbol)
+static void *find_by_next(const struct kind *kind)
+{
+    return dlsym(RTLD_NEXT, kind->symbol);
+}
+
+static void *find_by_address(const struct kind *kind)
 {
     void *found = NULL;
     int version = 0;
-    get_address *get = (get_address *)find_by_handle(NULL, "cuGetProcAddress");
+    get_address *get = (get_address *)look_up("cuGetProcAddress");
     cuDriverGetVersion(&version);
-    (void)symbol;
-    return get && get(base, &found, version, 0) == CUDA_SUCCESS ? found : NULL;
+    return get && get(kind->base, &found, version, 0) == CUDA_SUCCESS ? found : NULL;
 }
 
-static void *find_by_address_v2(const char *base, const char *symbol)
+static void *get_v2(const struct kind *kind, int version, cuuint64_t flags)
 {
     void *found = NULL;
-    int version = 0;
     CUdriverProcAddressQueryResult status;
-    get_address_v2 *get = (get_address_v2 *)find_by_handle(NULL, "cuGetProcAddress_v2");
+    get_address_v2 *get = (get_address_v2 *)look_up("cuGetProcAddress_v2");
+    return get && get(kind->base, &found, version, flags, &status) == CUDA_SUCCESS ? found : NULL;
+}
+
+static void *find_by_address_v2(const struct kind *kind)
+{
+    int version = 0;
     cuDriverGetVersion(&version);
-    (void)symbol;
-    return get && get(base, &found, version, 0, &status) == CUDA_SUCCESS ? found : NULL;
+    return get_v2(kind, version, CU_GET_PROC_ADDRESS_DEFAULT);
+}
+
+/* libcudart asks for each function in the version that brought it. */
+static void *find_as_runtime(const struct kind *kind)
+{
+    return get_v2(kind, kind->version, CU_GET_PROC_ADDRESS_DEFAULT);
+}
+
+static void *find_as_runtime_per_thread(const struct kind *kind)
+{
+    return get_v2(kind, kind->version, CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM);
 }
 
 static CUresult call_plain(void *function, CUdeviceptr *out, size_t bytes)
@@ -101,12 +122,6 @@ static CUresult call_async(void *function, CUdeviceptr *out, size_t bytes)
     return ((allocate_async *)function)(out, bytes, NULL);
 }
 
-struct kind {
-    const char *base;
-    const char *symbol;
-    CUresult (*call)(void *function, CUdeviceptr *out, size_t bytes);
-};
-
 static const struct way ways[] = {
     {"link", find_linked},
     {"dlsym", find_by_handle},
@@ -114,12 +129,14 @@ static const struct way ways[] = {
     {"dlsym(RTLD_NEXT)", find_by_next},
     {"cuGetProcAddress", find_by_address},
     {"cuGetProcAddress_v2", find_by_address_v2},
+    {"as libcudart", find_as_runtime},
+    {"as libcudart, per-thread", find_as_runtime_per_thread},
 };
 
 static int try_one(const struct way *way, const struct kind *kind, size_t mebibytes)
 {
     CUdeviceptr address = 0;
-    void *function = way->find(kind->base, kind->symbol);
+    void *function = way->find(kind);
     CUresult result = CUDA_ERROR_NOT_FOUND;
     if (function)
         result = kind->call(function, &address, mebibytes << 20);
@@ -133,10 +150,10 @@ static int try_one(const struct way *way, const struct kind *kind, size_t mebiby
 int sample_paths(size_t mebibytes)
 {
     static const struct kind kinds[] = {
-        {"cuMemAlloc", "cuMemAlloc_v2", call_plain},
-        {"cuMemAllocPitch", "cuMemAllocPitch_v2", call_pitch},
-        {"cuMemAllocManaged", "cuMemAllocManaged", call_managed},
-        {"cuMemAllocAsync", "cuMemAllocAsync", call_async},
+        {"cuMemAlloc", "cuMemAlloc_v2", 3020, call_plain},
+        {"cuMemAllocPitch", "cuMemAllocPitch_v2", 3020, call_pitch},
+        {"cuMemAllocManaged", "cuMemAllocManaged", 6000, call_managed},
+        {"cuMemAllocAsync", "cuMemAllocAsync", 11020, call_async},
     };
     CUresult begun = sample_begin();
     if (begun != CUDA_SUCCESS)
