@@ -64,8 +64,13 @@ class Inventory:
 EMPTY = Inventory({}, {})
 
 
-def build_inventory(slices: Iterable[Slice], rules: Iterable[DeviceTaintRule] = ()) -> Inventory:
-    """Sort devices of our driver by node, each with the taints of the rules that match it."""
+def build_inventory(
+    slices: Iterable[Slice], rules: Iterable[DeviceTaintRule] = (), *, need_lock: bool = True
+) -> Inventory:
+    """Sort devices of our driver by node, each with the taints of the rules that match it.
+
+    Without ``need_lock`` (kube-scheduler allocates) every device counts as reserved.
+    """
     pools: dict[str, list[Slice]] = defaultdict(list)
     for slice_ in slices:
         if slice_.driver == names.DRIVER:
@@ -79,7 +84,9 @@ def build_inventory(slices: Iterable[Slice], rules: Iterable[DeviceTaintRule] = 
             skipped[pool] = problem
             continue
         for slice_ in current:
-            by_node[slice_.node_name].extend(_gpu(slice_, device, merged) for device in slice_.devices)
+            by_node[slice_.node_name].extend(
+                _gpu(slice_, device, merged, need_lock=need_lock) for device in slice_.devices
+            )
     return Inventory({node: tuple(sorted(gpus, key=lambda gpu: gpu.key)) for node, gpus in by_node.items()}, skipped)
 
 
@@ -96,7 +103,7 @@ def _problem(current: list[Slice]) -> str:
     return ""
 
 
-def _gpu(slice_: Slice, device: Device, rules: tuple[DeviceTaintRule, ...]) -> Gpu:
+def _gpu(slice_: Slice, device: Device, rules: tuple[DeviceTaintRule, ...], *, need_lock: bool) -> Gpu:
     locks = [taint for taint in device.taints if _is_lock(taint)]
     matching = (rule for rule in rules if rule.matches(names.DRIVER, slice_.pool.name, device.name))
     return Gpu(
@@ -105,8 +112,18 @@ def _gpu(slice_: Slice, device: Device, rules: tuple[DeviceTaintRule, ...]) -> G
         device=device,
         taints=tuple(taint for taint in device.taints if not _is_lock(taint)),
         cordons=tuple(rule.taint for rule in matching),
-        reserved=bool(locks) and device.allow_multiple_allocations,
+        reserved=(bool(locks) or not need_lock) and device.allow_multiple_allocations,
     )
+
+
+def locks_of(slice_: Slice) -> Mapping[DeviceKey, bool]:
+    """Which of our driver's devices in the slice carry our lock."""
+    if slice_.driver != names.DRIVER:
+        return {}
+    return {
+        DeviceKey(slice_.pool.name, device.name): any(_is_lock(taint) for taint in device.taints)
+        for device in slice_.devices
+    }
 
 
 def _is_lock(taint: Taint) -> bool:

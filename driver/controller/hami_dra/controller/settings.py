@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, get_type_hints
+from uuid import uuid4
 
 import yaml
 
@@ -47,9 +48,11 @@ class Settings:
     lease_name: str = "hami-dra-controller"
     """Name of that Lease."""
     identity: str = ""
-    """This replica's name in the Lease; empty means the pod's name, else host and process."""
+    """This replica's name in the Lease where the pod's name and UID are not known; empty means one of its own."""
     pod_name: str = ""
     """Name of the pod this runs in, by the downward API."""
+    pod_uid: str = ""
+    """UID of that pod, by the downward API."""
     require_cores: bool = False
     """Refuse shares that leave ``cores`` at 0, which would be unlimited."""
     unbound_timeout_seconds: int = 30
@@ -80,7 +83,10 @@ def load(arguments: Sequence[str], environment: Mapping[str, str] | None = None)
 
 def identity(settings: Settings) -> str:
     """The name of this replica in the Lease."""
-    return settings.identity or settings.pod_name or f"{socket.gethostname()}-{os.getpid()}"
+    # Two processes must never have one name: a pod's UID tells replicas apart, its name alone would not.
+    if settings.pod_uid:
+        return f"{settings.pod_name}_{settings.pod_uid}"
+    return settings.identity or f"{socket.gethostname()}-{uuid4()}"
 
 
 def _names() -> list[str]:

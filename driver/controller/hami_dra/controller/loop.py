@@ -1,0 +1,84 @@
+"""The decision loop: observed changes in, turns of pods and claims out, one after the other on one thread."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from hami_dra.controller.observer import Observed
+from hami_dra.controller.placer import Placer, Tools
+from hami_dra.controller.pods import PodUid
+from hami_dra.controller.state import State, Turn, Work
+from hami_dra.controller.tender import Tender
+
+LOG = logging.getLogger(__name__)
+
+_AFTER_ERROR_SECONDS = 30.0
+
+
+class Loop:
+    """Runs turns while active. A process that does not lead only keeps its state up to date."""
+
+    def __init__(self, state: State, tools: Tools, placer: Placer, tender: Tender) -> None:
+        self._state = state
+        self._tools = tools
+        self._turns: dict[Turn, Callable[[str], None]] = {
+            Turn.POD: lambda key: placer.turn(PodUid(key)),
+            Turn.CLAIM: tender.turn,
+            Turn.PLACE: tender.release_place,
+        }
+
+    def observe(self, observed: Observed) -> None:
+        """Take in one change."""
+        self._tools.observer.take(observed)
+
+    def activate(self) -> None:
+        """Start to decide: everything was listed afresh, and everybody gets a turn."""
+        state, now = self._state, self._tools.clock.monotonic()
+        state.active = True
+        self._tools.metrics.leader.set(1)
+        for uid, pod in state.world.pods.items():
+            if pod.claims or pod.extended_resources:
+                state.revisit_pod(uid, now)
+        for key in state.world.claims:
+            state.revisit_claim(key, now)
+        LOG.info("active", extra={"pods": len(state.world.pods), "claims": len(state.world.claims)})
+
+    def deactivate(self) -> None:
+        """Stop to decide. What was in flight is forgotten: the next leader lists afresh, and so shall we."""
+        state = self._state
+        if state.active:
+            LOG.info("inactive")
+        state.active = False
+        self._tools.metrics.leader.set(0)
+        for uid in state.unresolved:
+            state.ledger.drop(uid)
+        state.unresolved.clear()
+
+    def step(self) -> float | None:
+        """Give a turn to everybody who is due; when the next one is due, by the monotonic clock."""
+        if not self._state.active:
+            return None
+        due = self._state.agenda.take_due(self._tools.clock.monotonic())
+        # Claims and places first: what they free can serve the pods.
+        for work in sorted(due, key=self._urgency):
+            self._run(work)
+        waiting = {claim for claims in self._state.pending.values() for claim in claims}
+        self._tools.metrics.pending.set(len(waiting))
+        return self._state.agenda.next_due()
+
+    def _run(self, work: Work) -> None:
+        try:
+            self._turns[work.turn](work.key)
+        # An unforeseen error in one turn must not stop the others, nor spin: the loop outlives it.
+        except Exception:
+            LOG.exception("turn-failed", extra={"turn": str(work.turn), "key": work.key})
+            self._tools.metrics.failed_turns.inc()
+            self._state.agenda.add(work, self._tools.clock.monotonic() + _AFTER_ERROR_SECONDS)
+
+    def _urgency(self, work: Work) -> tuple[int, int, str, str]:
+        # Claims and places first: what they free can serve the pods.
+        if work.turn is not Turn.POD:
+            return (0, 0, "", work.key)
+        pod = self._state.world.pods.get(PodUid(work.key))
+        return (1, -pod.priority, pod.created, pod.name) if pod else (1, 0, "", "")

@@ -1,0 +1,103 @@
+"""What the controller remembers between decisions: refusing nodes, back-off of pods, and locks seen missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hami_dra.controller.pods import PodUid
+from hami_dra.controller.usage import DeviceKey
+
+LOCK_SETTLES_SECONDS = 10.0
+"""How long a device is left alone after its lock appeared: kube-scheduler may still act on the slice without it."""
+
+_NODE_SECONDS, _NODE_MAX_SECONDS = 20.0, 300.0
+_POD_SECONDS, _POD_MAX_SECONDS = 1.0, 60.0
+
+
+@dataclass
+class _PodMemory:
+    refusals: dict[str, int] = field(default_factory=dict)
+    until: dict[str, float] = field(default_factory=dict)
+    failures: int = 0
+    not_before: float = 0.0
+
+
+class RefusalMemory:
+    """Per pod: the nodes that turned out not to fit, each for a while that doubles, and when to try again."""
+
+    def __init__(self) -> None:
+        self._pods: dict[PodUid, _PodMemory] = {}
+
+    def refuse(self, pod: PodUid, node: str, now: float) -> None:
+        """The node did not take the pod: pass it over for a while, and let the pod back off."""
+        memory = self._pods.setdefault(pod, _PodMemory())
+        memory.refusals[node] = memory.refusals.get(node, 0) + 1
+        memory.until[node] = now + _doubled(_NODE_SECONDS, memory.refusals[node], _NODE_MAX_SECONDS)
+        self.back_off(pod, now)
+
+    def back_off(self, pod: PodUid, now: float) -> float:
+        """Let the pod wait before the next attempt, longer each time; until when."""
+        memory = self._pods.setdefault(pod, _PodMemory())
+        memory.failures += 1
+        memory.not_before = now + _doubled(_POD_SECONDS, memory.failures, _POD_MAX_SECONDS)
+        return memory.not_before
+
+    def refused_nodes(self, pod: PodUid, now: float) -> frozenset[str]:
+        """The nodes to pass over now."""
+        memory = self._pods.get(pod)
+        return frozenset(node for node, until in memory.until.items() if until > now) if memory else frozenset()
+
+    def next_change(self, pod: PodUid, now: float) -> float | None:
+        """When the first of these nodes may be tried again."""
+        memory = self._pods.get(pod)
+        return min((until for until in memory.until.values() if until > now), default=None) if memory else None
+
+    def not_before(self, pod: PodUid) -> float:
+        """When the pod may be tried again."""
+        memory = self._pods.get(pod)
+        return memory.not_before if memory else 0.0
+
+    def forgive(self, node: str) -> None:
+        """The node changed: whoever it refused may try it again."""
+        for memory in self._pods.values():
+            memory.until.pop(node, None)
+
+    def forget(self, pod: PodUid) -> None:
+        """The pod is gone, or runs."""
+        self._pods.pop(pod, None)
+
+
+def _doubled(first: float, times: int, most: float) -> float:
+    return min(first * float(2 ** min(times - 1, 20)), most)
+
+
+class LockWatch:
+    """Devices that were once seen without our lock, and since when they have it again."""
+
+    def __init__(self) -> None:
+        self._locked_since: dict[DeviceKey, float | None] = {}
+
+    def observe(self, locks: Mapping[DeviceKey, bool], now: float) -> None:
+        """Note which devices have the lock."""
+        for key, locked in locks.items():
+            if not locked:
+                self._locked_since[key] = None
+            elif self._locked_since.get(key, now) is None:
+                self._locked_since[key] = now
+
+    def waiting(self, now: float) -> frozenset[DeviceKey]:
+        """The devices whose lock is too new to be relied on."""
+        settled = [
+            key
+            for key, since in self._locked_since.items()
+            if since is not None and now - since >= LOCK_SETTLES_SECONDS
+        ]
+        for key in settled:
+            del self._locked_since[key]
+        return frozenset(key for key, since in self._locked_since.items() if since is not None)
+
+    def settles_at(self) -> float | None:
+        """When the next device may be allocated from."""
+        since = [since for since in self._locked_since.values() if since is not None]
+        return min(since) + LOCK_SETTLES_SECONDS if since else None

@@ -1,0 +1,35 @@
+"""What the controller counts, in Prometheus' form."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from hami_dra.api.names import METRICS_PREFIX
+
+
+class Metrics:
+    """The metrics of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.allocations = self._counter("allocations", "Claims that were allocated")
+        self.refusals = self._counter("refusals", "Plans that found no place, by the most frequent reason", "reason")
+        self.taken_back = self._counter("taken_back", "Allocations that were taken back, by cause", "cause")
+        self.conflicts = self._counter("write_conflicts", "Writes that lost against another writer")
+        self.failed_writes = self._counter("failed_writes", "Writes that failed, by outcome", "outcome")
+        self.failed_turns = self._counter("failed_turns", "Turns that ended in an unforeseen error")
+        self.pending = self._gauge("pending_claims", "Claims of ours that wait for a place")
+        self.foreign = self._gauge("foreign_allocations", "Claims of ours that somebody else allocated")
+        self.leader = self._gauge("leader", "1 while this process decides")
+        self.decision_seconds = Histogram(
+            f"{METRICS_PREFIX}decision_seconds",
+            "Time from a pod's turn to its placement or refusal",
+            registry=self.registry,
+            buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5),
+        )
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"{METRICS_PREFIX}{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(f"{METRICS_PREFIX}{name}", text, registry=self.registry)

@@ -1,0 +1,180 @@
+"""Takes in what the watches report, and what our own writes returned, and says whose turn it is because of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hami_dra.api.resources import DeviceClass, JsonObject
+from hami_dra.controller.allocation import is_foreign
+from hami_dra.controller.clock import Clock
+from hami_dra.controller.inventory import locks_of
+from hami_dra.controller.pods import Pod, parse_time
+from hami_dra.controller.reporter import Reporter
+from hami_dra.controller.state import State, holds_ours, is_our_allocation
+from hami_dra.controller.takeback import Holding
+from hami_dra.controller.world import Kind, KnownClaim
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One change of a watched collection; ``deleted`` with the last known state."""
+
+    kind: Kind
+    object: JsonObject
+    deleted: bool = False
+
+
+class Observer:
+    """Keeps the state equal to what is observed."""
+
+    def __init__(self, state: State, clock: Clock, reporter: Reporter) -> None:
+        self._state = state
+        self._clock = clock
+        self._reporter = reporter
+        self._handlers: dict[Kind, Callable[[Observed, float], None]] = {
+            Kind.POD: self._pod,
+            Kind.CLAIM: self._claim,
+            Kind.SLICE: self._slice,
+            Kind.RULE: self._rule,
+            Kind.CLASS: self._class,
+            Kind.NODE: self._node,
+        }
+
+    def take(self, observed: Observed) -> None:
+        """Apply one change."""
+        self._handlers[observed.kind](observed, self._clock.monotonic())
+
+    def take_own_write(self, claim: JsonObject) -> None:
+        """Apply what a write of ours returned, before the watch tells it."""
+        old, new = self._state.world.put_claim(claim)
+        if new is not None and new is not old:
+            self._account(new, self._clock.monotonic())
+
+    def _pod(self, observed: Observed, now: float) -> None:
+        if observed.deleted:
+            pod = self._state.world.drop_pod(observed.object)
+            if pod is not None:
+                self._pod_gone(pod, now)
+            return
+        old, new = self._state.world.put_pod(observed.object)
+        if old == new:
+            return
+        if new.claims or new.extended_resources:
+            self._state.revisit_pod(new.uid, now)
+        if new.node_name or new.finished:
+            self._state.refusals.forget(new.uid)
+        self._revisit_claims_of(new, now)
+
+    def _pod_gone(self, pod: Pod, now: float) -> None:
+        state = self._state
+        state.pending.pop(pod.uid, None)
+        state.refusals.forget(pod.uid)
+        self._reporter.forget(pod.uid)
+        self._revisit_claims_of(pod, now)
+
+    def _revisit_claims_of(self, pod: Pod, now: float) -> None:
+        for known in self._state.world.claims_of(pod):
+            if known is not None:
+                self._state.revisit_claim(known.key, now)
+
+    def _claim(self, observed: Observed, now: float) -> None:
+        if observed.deleted:
+            known = self._state.world.drop_claim(observed.object)
+            if known is not None:
+                self._claim_gone(known, now)
+            return
+        old, new = self._state.world.put_claim(observed.object)
+        if new is None or new is old:
+            return
+        if old is not None and old.claim.uid != new.claim.uid:
+            self._claim_gone(old, now)
+        elif old is not None:
+            self._note_cleared(old, new, now)
+        self._account(new, now)
+
+    def _claim_gone(self, known: KnownClaim, now: float) -> None:
+        uid = known.claim.uid
+        self._state.ledger.drop(uid)
+        self._state.unresolved.pop(uid, None)
+        self._state.holdings.pop(uid, None)
+        self._state.foreign.discard(uid)
+        self._reporter.forget(uid)
+        self._state.revisit_pending(now)
+
+    def _note_cleared(self, old: KnownClaim, new: KnownClaim, now: float) -> None:
+        # Our own clearing was applied with its reply, so what shows here was somebody else's: kube-scheduler's word
+        # that the node does not fit, when the pod it was reserved for still waits.
+        allocation = old.claim.allocation
+        if allocation is None or new.claim.allocation is not None or not is_our_allocation(old.claim):
+            return
+        reserved = {consumer.uid for consumer in old.claim.reserved_for}
+        for pod in self._state.users_of(new):
+            if (
+                allocation.node_name
+                and pod.needs_claims
+                and not pod.node_name
+                and (not reserved or pod.uid in reserved)
+            ):
+                self._state.refusals.refuse(pod.uid, allocation.node_name, now)
+
+    def _account(self, known: KnownClaim, now: float) -> None:
+        state, claim = self._state, known.claim
+        if claim.allocation is not None:
+            state.ledger.put(claim.uid, claim.allocation.results)
+            state.unresolved.pop(claim.uid, None)
+            self._note_holding(known, now)
+        elif claim.uid not in state.unresolved:
+            state.ledger.drop(claim.uid)
+            if state.holdings.pop(claim.uid, None) is not None:
+                state.revisit_pending(now)
+            state.foreign.discard(claim.uid)
+        state.revisit_claim(known.key, now)
+        for pod in state.users_of(known):
+            state.revisit_pod(pod.uid, now)
+
+    def _note_holding(self, known: KnownClaim, now: float) -> None:
+        state, claim = self._state, known.claim
+        if holds_ours(claim) and is_foreign(claim):
+            state.foreign.add(claim.uid)
+        if claim.uid in state.holdings or claim.allocation is None:
+            return
+        allocated = parse_time(claim.allocation.allocation_timestamp)
+        age = (self._clock.utcnow() - allocated).total_seconds() if allocated else 0.0
+        conditions = {pod.uid: (pod.unschedulable_since, pod.unschedulable_message) for pod in state.users_of(known)}
+        state.holdings[claim.uid] = Holding(now - max(age, 0.0), conditions)
+
+    def _slice(self, observed: Observed, now: float) -> None:
+        if observed.deleted:
+            self._state.world.drop_slice(observed.object)
+        else:
+            slice_ = self._state.world.put_slice(observed.object)
+            self._state.locks.observe(locks_of(slice_) if slice_ else {}, now)
+        self._state.revisit_pending(now)
+
+    def _rule(self, observed: Observed, now: float) -> None:
+        if observed.deleted:
+            self._state.world.drop_rule(observed.object)
+        else:
+            self._state.world.put_rule(observed.object)
+        self._state.revisit_pending(now)
+
+    def _class(self, observed: Observed, now: float) -> None:
+        name = observed.object["metadata"]["name"]
+        if observed.deleted:
+            self._state.world.classes.pop(name, None)
+        else:
+            self._state.world.classes[name] = DeviceClass.from_json(observed.object)
+        # A class may make claims ours that were nobody's.
+        for pod in self._state.world.pods.values():
+            if pod.claims and not pod.node_name:
+                self._state.revisit_pod(pod.uid, now)
+
+    def _node(self, observed: Observed, now: float) -> None:
+        name = observed.object["metadata"]["name"]
+        if observed.deleted:
+            self._state.world.nodes.pop(name, None)
+            return
+        if self._state.world.put_node(observed.object):
+            self._state.refusals.forgive(name)
+            self._state.revisit_pending(now)

@@ -1,0 +1,245 @@
+"""A pod's turn: plan its claims, write what was planned, or say why there is no place."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hami_dra.api import names
+from hami_dra.api.resources import AllocationResult, Claim, ConsumerReference
+from hami_dra.controller.allocation import build_allocation
+from hami_dra.controller.asks import class_is_ours, is_ours
+from hami_dra.controller.clock import Clock
+from hami_dra.controller.metrics import Metrics
+from hami_dra.controller.observer import Observed, Observer
+from hami_dra.controller.plan import Placement, Policy, Refusal, Snapshot, plan
+from hami_dra.controller.pods import EXTENDED_RESOURCE_PREFIX, Pod, PodUid
+from hami_dra.controller.reasons import count_reasons
+from hami_dra.controller.reporter import Reporter
+from hami_dra.controller.state import State, Turn, Work, held_key
+from hami_dra.controller.unsupported import unsupported_by_scheduler
+from hami_dra.controller.world import Kind, KnownClaim
+from hami_dra.controller.writer import Outcome, Writer, Written
+
+LOG = logging.getLogger(__name__)
+
+NOTHING_FITS = "FilteringFailed"
+BAD_CLAIM = "InvalidClaim"
+NOT_SERVED = "ClaimNotServed"
+WRITE_FAILED = "AllocationFailed"
+
+_CONFLICT_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What turns need besides the state."""
+
+    clock: Clock
+    observer: Observer
+    writer: Writer
+    reporter: Reporter
+    metrics: Metrics
+    policy: Policy
+    writes: bool
+    """False where kube-scheduler allocates and the controller only reports."""
+
+
+class Placer:
+    """Gives pods their turns."""
+
+    def __init__(self, state: State, tools: Tools) -> None:
+        self._state = state
+        self._tools = tools
+
+    def turn(self, uid: PodUid) -> None:
+        """Do for one pod what can be done now."""
+        pod, now = self._state.world.pods.get(uid), self._tools.clock.monotonic()
+        if pod is None or not pod.needs_claims:
+            self._settle(uid)
+            return
+        self._report_extended_resources(pod, now)
+        if now < self._state.refusals.not_before(uid) and not pod.node_name:
+            self._state.revisit_pod(uid, now)
+            return
+        known = list(self._state.world.claims_of(pod))
+        complete = [claim for claim in known if claim is not None]
+        if len(complete) != len(known):
+            return  # kube-controller-manager has yet to make one; its arrival is the next turn.
+        open_claims = [claim for claim in complete if claim.claim.allocation is None and self._is_ours(claim)]
+        if not open_claims:
+            self._settle(uid)
+        elif not any(claim.claim.deleting for claim in open_claims):
+            self._serve(pod, complete, open_claims, now)
+
+    def _settle(self, uid: PodUid) -> None:
+        self._state.pending.pop(uid, None)
+
+    def _is_ours(self, known: KnownClaim) -> bool:
+        return is_ours(known.claim, self._state.world.classes, self._tools.policy.matches)
+
+    def _serve(self, pod: Pod, all_claims: Sequence[KnownClaim], open_claims: list[KnownClaim], now: float) -> None:
+        claims = [known.claim for known in open_claims]
+        self._state.pending[pod.uid] = frozenset(claim.uid for claim in claims)
+        if pod.in_group:
+            message = "pods of a scheduling group are left to kube-scheduler, which cannot allocate these devices"
+            self._warn(pod, claims, NOT_SERVED, message, now)
+            return
+        if self._tools.writes and (self._resolve(pod, open_claims, now) or self._restore(pod, open_claims)):
+            return
+        if not self._tools.writes:
+            self._report_unsupported(pod, claims, now)
+        self._plan(pod, all_claims, open_claims, now)
+
+    def _plan(self, pod: Pod, all_claims: Sequence[KnownClaim], open_claims: list[KnownClaim], now: float) -> None:
+        relevant = [known.claim for known in all_claims if known.claim.allocation or known in open_claims]
+        with self._tools.metrics.decision_seconds.time():
+            outcome = plan(self._snapshot(pod, now), pod, relevant, self._tools.policy)
+        if isinstance(outcome, Refusal):
+            self._refused(pod, [known.claim for known in open_claims], outcome, now)
+        elif self._tools.writes:
+            self._write_all(pod, open_claims, outcome)
+
+    def _snapshot(self, pod: Pod, now: float) -> Snapshot:
+        state = self._state
+        return Snapshot(
+            inventory=state.world.inventory,
+            nodes=state.world.nodes,
+            classes=state.world.classes,
+            totals=state.ledger.totals(),
+            refused=state.refusals.refused_nodes(pod.uid, now),
+            waiting=state.locks.waiting(now),
+        )
+
+    def _refused(self, pod: Pod, claims: list[Claim], refusal: Refusal, now: float) -> None:
+        if refusal.bad_claim and not self._tools.writes:
+            return  # kube-scheduler has its own rules for what is bad, and says so itself.
+        reason = BAD_CLAIM if refusal.bad_claim else NOTHING_FITS
+        about = [refusal.bad_claim] if refusal.bad_claim else claims
+        self._warn(pod, about, reason, refusal.message, now)
+        main = BAD_CLAIM if refusal.bad_claim else next(iter(count_reasons(refusal.reasons)), "NoGpu")
+        self._tools.metrics.refusals.labels(reason=str(main)).inc()
+        LOG.info("refused", extra={"pod": f"{pod.namespace}/{pod.name}", "message_text": refusal.message})
+        again = [self._state.refusals.next_change(pod.uid, now), self._state.locks.settles_at()]
+        for due in again:
+            if due is not None:
+                self._state.agenda.add(Work(Turn.POD, pod.uid), max(due, now))
+
+    def _warn(self, pod: Pod, claims: Sequence[Claim], reason: str, message: str, now: float) -> None:
+        due = self._tools.reporter.warn([*claims, pod], reason, message, now)
+        self._state.agenda.add(Work(Turn.POD, pod.uid), due)
+
+    def _report_unsupported(self, pod: Pod, claims: Sequence[Claim], now: float) -> None:
+        for claim in claims:
+            message = unsupported_by_scheduler(claim, self._state.world.classes)
+            if message:
+                self._warn(pod, [claim], NOT_SERVED, message, now)
+
+    def _report_extended_resources(self, pod: Pod, now: float) -> None:
+        if not self._tools.writes or pod.node_name or not pod.extended_resources:
+            return
+        for device_class in self._state.world.classes.values():
+            spellings = {f"{EXTENDED_RESOURCE_PREFIX}{device_class.name}", device_class.extended_resource_name}
+            asked = sorted(spellings & set(pod.extended_resources))
+            if asked and class_is_ours(device_class, self._tools.policy.matches):
+                message = (
+                    f"the resource {asked[0]} of DeviceClass {device_class.name} cannot be had in this cluster: "
+                    f"devices of {names.DRIVER} are allocated by hami-dra, which needs a ResourceClaim; wanted "
+                    "spec.resourceClaims with a ResourceClaimTemplate instead"
+                )
+                self._warn(pod, [], NOT_SERVED, message, now)
+
+    def _write_all(self, pod: Pod, open_claims: list[KnownClaim], placement: Placement) -> None:
+        now, classes = self._tools.clock.utcnow(), self._state.world.classes
+        for known in open_claims:
+            allocation = build_allocation(known.claim, placement, classes, now)
+            if not self._write(pod, known, allocation):
+                return
+
+    def _write(self, pod: Pod, known: KnownClaim, allocation: AllocationResult) -> bool:
+        # In the ledger before the write: what may be written counts from then on.
+        self._state.ledger.put(known.claim.uid, allocation.results)
+        written = self._tools.writer.allocate(known.raw, allocation, ConsumerReference(name=pod.name, uid=pod.uid))
+        if written.outcome is Outcome.WRITTEN and written.claim is not None:
+            self._tools.observer.take_own_write(written.claim)
+            self._tools.metrics.allocations.inc()
+            fields = {"claim": known.key, "claim_uid": known.claim.uid, "node": allocation.node_name}
+            LOG.info("allocated", extra=fields)
+            return True
+        self._write_failed(pod, known, allocation, written)
+        return False
+
+    def _write_failed(self, pod: Pod, known: KnownClaim, allocation: AllocationResult, written: Written) -> None:
+        state, now, uid = self._state, self._tools.clock.monotonic(), known.claim.uid
+        self._tools.metrics.failed_writes.labels(outcome=written.outcome.name.lower()).inc()
+        LOG.warning(
+            "write-failed", extra={"claim": known.key, "outcome": written.outcome.name, "error": written.message}
+        )
+        if written.outcome is Outcome.UNKNOWN:
+            # It may be stored, now or in a moment: it counts until the claim is read again.
+            state.unresolved[uid] = allocation
+            state.refusals.back_off(pod.uid, now)
+            state.revisit_pod(pod.uid, now)
+            return
+        state.ledger.drop(uid)
+        if written.outcome is Outcome.CONFLICT:
+            self._tools.metrics.conflicts.inc()
+            self._refresh(known)
+            state.agenda.add(Work(Turn.POD, pod.uid), now + _CONFLICT_SECONDS)
+        elif written.outcome is Outcome.DROPPED and written.claim is not None:
+            self._undo_dropped(pod, known, written)
+        elif written.outcome is Outcome.REFUSED:
+            state.refusals.back_off(pod.uid, now)
+            self._warn(pod, [known.claim], WRITE_FAILED, f"the allocation was not accepted: {written.message}", now)
+            state.revisit_pod(pod.uid, now)
+
+    def _undo_dropped(self, pod: Pod, known: KnownClaim, written: Written) -> None:
+        now = self._tools.clock.monotonic()
+        if written.claim is not None:
+            self._tools.observer.take_own_write(written.claim)
+            cleared = self._tools.writer.clear(written.claim)
+            if cleared.claim is not None:
+                self._tools.observer.take_own_write(cleared.claim)
+        message = f"{written.message}; is the feature gate DRAConsumableCapacity of the API server on?"
+        self._state.refusals.back_off(pod.uid, now)
+        self._warn(pod, [known.claim], WRITE_FAILED, message, now)
+        self._state.revisit_pod(pod.uid, now)
+
+    def _refresh(self, known: KnownClaim) -> None:
+        read = self._tools.writer.read(known.claim.namespace, known.claim.name)
+        if read.claim is not None and read.claim["metadata"]["uid"] == known.claim.uid:
+            self._tools.observer.take(Observed(Kind.CLAIM, read.claim))
+
+    def _resolve(self, pod: Pod, open_claims: list[KnownClaim], now: float) -> bool:
+        """Find out what became of writes without an answer; True when that leaves nothing to plan now."""
+        known = next((known for known in open_claims if known.claim.uid in self._state.unresolved), None)
+        if known is None:
+            return False
+        read = self._tools.writer.read(known.claim.namespace, known.claim.name)
+        if read.outcome is Outcome.GONE:
+            self._state.unresolved.pop(known.claim.uid)
+            self._state.ledger.drop(known.claim.uid)
+            return True
+        if read.claim is None or read.claim["metadata"]["uid"] != known.claim.uid:
+            self._state.refusals.back_off(pod.uid, now)
+            self._state.revisit_pod(pod.uid, now)
+            return True
+        self._tools.observer.take(Observed(Kind.CLAIM, read.claim))
+        allocation = self._state.unresolved.pop(known.claim.uid, None)
+        current = self._state.world.claims.get(known.key)
+        if allocation is not None and current is not None and current.claim.allocation is None:
+            # The first write may still arrive. The same one again is safe: whichever comes first, it is this place.
+            self._write(pod, current, allocation)
+        return True
+
+    def _restore(self, pod: Pod, open_claims: list[KnownClaim]) -> bool:
+        """Give a pod that was bound while its allocation was taken back the same place again."""
+        for known in open_claims:
+            held = self._state.held.get(known.claim.uid)
+            if held is not None and pod.node_name == held.node:
+                self._state.ledger.drop(held_key(known.claim.uid))
+                del self._state.held[known.claim.uid]
+                self._write(pod, known, held.allocation)
+                return True
+        return False

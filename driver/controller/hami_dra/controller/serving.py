@@ -1,0 +1,76 @@
+"""Serves /healthz, /readyz and /metrics."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from hami_dra.controller.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class Probes:
+    """What the endpoints ask."""
+
+    healthy: Callable[[], bool]
+    ready: Callable[[], bool]
+    registry: CollectorRegistry
+
+
+class StatusServer:
+    """An HTTP server on a thread of its own."""
+
+    def __init__(self, address: str, probes: Probes) -> None:
+        self._address = _parse(address)
+        self._probes = probes
+        self._server: ThreadingHTTPServer | None = None
+
+    def start(self) -> int:
+        """Listen and serve; the port."""
+        self._server = ThreadingHTTPServer(self._address, _handler(self._probes))
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, name="http", daemon=True).start()
+        return int(self._server.server_address[1])
+
+    def stop(self) -> None:
+        """Stop listening."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+
+
+def _parse(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    if not port.isdigit():
+        raise SettingsError(f"setting httpAddress is {address!r}, wanted host:port or :port")
+    return host, int(port)
+
+
+def _handler(probes: Probes) -> type[BaseHTTPRequestHandler]:
+    def answer(path: str) -> tuple[int, bytes]:
+        if path == "/metrics":
+            return 200, generate_latest(probes.registry)
+        check = {"/healthz": probes.healthy, "/readyz": probes.ready}.get(path)
+        if check is None:
+            return 404, b"not found\n"
+        return (200, b"ok\n") if check() else (503, b"not yet\n")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            code, body = answer(self.path.partition("?")[0])
+            self.send_response(code)
+            self.send_header("Content-Type", CONTENT_TYPE_LATEST if self.path == "/metrics" else "text/plain")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing: probes come every few seconds."""
+
+    return Handler

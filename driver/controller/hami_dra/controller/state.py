@@ -1,0 +1,93 @@
+"""Everything the decision thread knows and remembers. No other thread touches it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from hami_dra.api import names
+from hami_dra.api.resources import AllocationResult, Claim
+from hami_dra.controller.agenda import Agenda
+from hami_dra.controller.allocation import is_foreign
+from hami_dra.controller.memory import LockWatch, RefusalMemory
+from hami_dra.controller.pods import Pod, PodUid
+from hami_dra.controller.takeback import Holding
+from hami_dra.controller.usage import Ledger
+from hami_dra.controller.world import KnownClaim, World
+
+PLACE_HELD_SECONDS = 10.0
+"""How long the place of an allocation that was taken back stays reserved."""
+
+
+class Turn(StrEnum):
+    """What a piece of work is about."""
+
+    POD = "pod"
+    CLAIM = "claim"
+    PLACE = "place"
+
+
+class Work(NamedTuple):
+    """A piece of work: a pod by uid, a claim by ``namespace/name``, a held place by the claim's uid."""
+
+    turn: Turn
+    key: str
+
+
+@dataclass(frozen=True)
+class HeldPlace:
+    """An allocation that was taken back and may come back, in case its pod was bound in that instant."""
+
+    node: str
+    allocation: AllocationResult
+    until: float
+
+
+@dataclass
+class State:
+    """The world, sums of what is allocated, and what was tried. ``active``: this process decides and writes."""
+
+    world: World
+    ledger: Ledger = field(default_factory=Ledger)
+    refusals: RefusalMemory = field(default_factory=RefusalMemory)
+    locks: LockWatch = field(default_factory=LockWatch)
+    agenda: Agenda[Work] = field(default_factory=Agenda)
+    pending: dict[PodUid, frozenset[str]] = field(default_factory=dict)
+    holdings: dict[str, Holding] = field(default_factory=dict)
+    held: dict[str, HeldPlace] = field(default_factory=dict)
+    unresolved: dict[str, AllocationResult] = field(default_factory=dict)
+    foreign: set[str] = field(default_factory=set)
+    active: bool = False
+
+    def revisit_pending(self, now: float) -> None:
+        """Something changed that may let waiting pods in."""
+        for uid in self.pending:
+            self.revisit_pod(uid, now)
+
+    def revisit_pod(self, uid: PodUid, now: float) -> None:
+        """Give the pod a turn, as soon as its back-off allows."""
+        self.agenda.add(Work(Turn.POD, uid), max(now, self.refusals.not_before(uid)))
+
+    def revisit_claim(self, key: str, now: float) -> None:
+        """Give the claim a turn."""
+        self.agenda.add(Work(Turn.CLAIM, key), now)
+
+    def users_of(self, known: KnownClaim) -> list[Pod]:
+        """The pods that refer to the claim."""
+        return self.world.users_of(known)
+
+
+def holds_ours(claim: Claim) -> bool:
+    """Whether the claim was given devices of our driver."""
+    return claim.allocation is not None and any(r.driver == names.DRIVER for r in claim.allocation.results)
+
+
+def is_our_allocation(claim: Claim) -> bool:
+    """Whether we allocated it."""
+    return holds_ours(claim) and not is_foreign(claim)
+
+
+def held_key(claim_uid: str) -> str:
+    """The ledger's key for a held place: the claim itself may hold another place at the same time."""
+    return f"held/{claim_uid}"

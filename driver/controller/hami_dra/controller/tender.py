@@ -1,0 +1,150 @@
+"""A claim's turn: count what others allocated, and end allocations of ours that nobody else ends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from hami_dra.api import names
+from hami_dra.controller.observer import Observed
+from hami_dra.controller.placer import Tools
+from hami_dra.controller.pods import Pod
+from hami_dra.controller.state import (
+    PLACE_HELD_SECONDS,
+    HeldPlace,
+    State,
+    Turn,
+    Work,
+    held_key,
+    holds_ours,
+)
+from hami_dra.controller.takeback import Cause, judge
+from hami_dra.controller.world import Kind, KnownClaim
+from hami_dra.controller.writer import Outcome
+from hami_dra.kube.errors import KubeError
+
+LOG = logging.getLogger(__name__)
+
+FOREIGN = "ForeignAllocation"
+TAKEN_BACK = "AllocationTakenBack"
+_RETRY_SECONDS = 1.0
+
+PodReader = Callable[[str, str], Pod | None]
+"""Reads a pod from the API server, not from a cache; None when it is gone."""
+
+
+class Tender:
+    """Gives claims their turns."""
+
+    def __init__(self, state: State, tools: Tools, read_pod: PodReader, unbound_timeout: float) -> None:
+        self._state = state
+        self._tools = tools
+        self._read_pod = read_pod
+        self._unbound_timeout = unbound_timeout
+
+    def turn(self, key: str) -> None:
+        """Do for one claim what can be done now."""
+        known = self._state.world.claims.get(key)
+        self._tools.metrics.foreign.set(len(self._state.foreign) if self._tools.writes else 0)
+        if known is None or not self._tools.writes:
+            return
+        now = self._tools.clock.monotonic()
+        if known.claim.uid in self._state.unresolved:
+            self._resolve_unwanted(known, now)
+            return
+        if not holds_ours(known.claim):
+            return
+        if known.claim.uid in self._state.foreign:
+            self._report_foreign(known, now)
+            return
+        holding = self._state.holdings.get(known.claim.uid)
+        if holding is None:
+            return
+        users = self._state.users_of(known)
+        verdict = judge(known.claim, users, holding, now, self._unbound_timeout)
+        if verdict.cause is not None:
+            self._end(known, users, verdict.cause, now)
+        elif verdict.look_again is not None:
+            self._state.revisit_claim(key, verdict.look_again)
+
+    def release_place(self, claim_uid: str) -> None:
+        """The place of an allocation that was taken back is free for all."""
+        now = self._tools.clock.monotonic()
+        held = self._state.held.get(claim_uid)
+        if held is not None and held.until <= now:
+            del self._state.held[claim_uid]
+            self._state.ledger.drop(held_key(claim_uid))
+            self._state.revisit_pending(now)
+
+    def _resolve_unwanted(self, known: KnownClaim, now: float) -> None:
+        """A write without an answer, for a claim that no pod needs any more: nobody else will ask."""
+        if any(pod.needs_claims for pod in self._state.users_of(known)):
+            return
+        read = self._tools.writer.read(known.claim.namespace, known.claim.name)
+        if read.outcome is not Outcome.GONE and read.claim is None:
+            self._state.revisit_claim(known.key, now + _RETRY_SECONDS)
+            return
+        del self._state.unresolved[known.claim.uid]
+        self._state.ledger.drop(known.claim.uid)
+        if read.claim is not None:
+            self._tools.observer.take(Observed(Kind.CLAIM, read.claim))
+
+    def _report_foreign(self, known: KnownClaim, now: float) -> None:
+        claim = known.claim
+        message = (
+            f"devices of {names.DRIVER} were allocated to ResourceClaim {claim.namespace}/{claim.name} by somebody "
+            "else than hami-dra, which is the allocator of this cluster; the allocation is counted and left alone"
+        )
+        due = self._tools.reporter.warn([claim], FOREIGN, message, now)
+        self._state.revisit_claim(known.key, due)
+
+    def _end(self, known: KnownClaim, users: list[Pod], cause: Cause, now: float) -> None:
+        if cause in (Cause.UNBOUND, Cause.UNSCHEDULABLE, Cause.DELETED) and self._was_bound(users):
+            self._state.revisit_claim(known.key, now + _RETRY_SECONDS)
+            return
+        cleared = self._tools.writer.clear(known.raw)
+        if cleared.outcome is not Outcome.WRITTEN or cleared.claim is None:
+            self._not_ended(known, cleared.outcome, cleared.message, now)
+            return
+        self._tools.metrics.taken_back.labels(cause=str(cause)).inc()
+        LOG.info("taken-back", extra={"claim": known.key, "claim_uid": known.claim.uid, "cause": str(cause)})
+        if cause in (Cause.UNBOUND, Cause.UNSCHEDULABLE):
+            self._refuse(known, users, cause, now)
+        self._tools.observer.take_own_write(cleared.claim)
+
+    def _was_bound(self, users: list[Pod]) -> bool:
+        """Whether a pod was bound without our having seen it yet: then its allocation must stay."""
+        try:
+            current = [self._read_pod(pod.namespace, pod.name) for pod in users if pod.needs_claims]
+        except KubeError as error:
+            LOG.warning("pod-not-read", extra={"error": str(error)})
+            return True  # Not known: look again later.
+        known = {pod.uid for pod in users}
+        return any(pod is not None and pod.uid in known and pod.node_name for pod in current)
+
+    def _not_ended(self, known: KnownClaim, outcome: Outcome, message: str, now: float) -> None:
+        LOG.warning("write-failed", extra={"claim": known.key, "outcome": outcome.name, "error": message})
+        self._tools.metrics.failed_writes.labels(outcome=outcome.name.lower()).inc()
+        read = self._tools.writer.read(known.claim.namespace, known.claim.name)
+        if read.claim is not None and read.claim["metadata"]["uid"] == known.claim.uid:
+            self._tools.observer.take(Observed(Kind.CLAIM, read.claim))
+        self._state.revisit_claim(known.key, now + _RETRY_SECONDS)
+
+    def _refuse(self, known: KnownClaim, users: list[Pod], cause: Cause, now: float) -> None:
+        state, claim, allocation = self._state, known.claim, known.claim.allocation
+        node = allocation.node_name if allocation else None
+        if allocation is None or node is None:
+            return
+        state.ledger.put(held_key(claim.uid), allocation.results)
+        state.held[claim.uid] = HeldPlace(node, allocation, now + PLACE_HELD_SECONDS)
+        state.agenda.add(Work(Turn.PLACE, claim.uid), now + PLACE_HELD_SECONDS)
+        for pod in users:
+            if pod.needs_claims:
+                state.refusals.refuse(pod.uid, node, now)
+                self._tools.reporter.warn([pod, claim], TAKEN_BACK, _why(pod, node, cause, self._unbound_timeout), now)
+
+
+def _why(pod: Pod, node: str, cause: Cause, timeout: float) -> str:
+    if cause is Cause.UNSCHEDULABLE:
+        return f"the GPU on node {node} was given back, because the pod cannot run there: {pod.unschedulable_message}"
+    return f"the GPU on node {node} was given back, because the pod was not bound within {timeout:g} s"

@@ -1,0 +1,52 @@
+"""The collections that are watched, and how their changes reach the runner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hami_dra.api import names
+from hami_dra.api.resources import JsonObject
+from hami_dra.controller.observer import Observed
+from hami_dra.controller.world import Kind, shrink_node, shrink_pod
+from hami_dra.kube import paths
+from hami_dra.kube.reflector import Change, ChangeType, Reflector, ReflectorOptions
+from hami_dra.kube.transport import Client
+
+_PATHS = {
+    Kind.POD: paths.PODS,
+    Kind.CLAIM: paths.CLAIMS,
+    Kind.SLICE: paths.SLICES,
+    Kind.CLASS: paths.DEVICE_CLASSES,
+    Kind.NODE: paths.NODES,
+    Kind.RULE: paths.DEVICE_TAINT_RULES,
+}
+# Claims stay whole: they are written back.
+_TRANSFORMS: dict[Kind, Callable[[JsonObject], JsonObject]] = {Kind.POD: shrink_pod, Kind.NODE: shrink_node}
+_PARAMS = {Kind.SLICE: {"fieldSelector": f"spec.driver={names.DRIVER}"}}
+
+
+def make_reflectors(
+    client: Client, put: Callable[[Observed], None], on_fatal: Callable[[Exception], None]
+) -> list[Reflector]:
+    """One reflector per collection, not started. Clusters before 1.37 may not serve DeviceTaintRules."""
+    return [
+        Reflector(
+            client,
+            path,
+            ReflectorOptions(
+                params=_PARAMS.get(kind),
+                transform=_TRANSFORMS.get(kind),
+                on_change=_reporter(kind, put),
+                on_fatal=on_fatal,
+                missing_is_empty=kind is Kind.RULE,
+            ),
+        )
+        for kind, path in _PATHS.items()
+    ]
+
+
+def _reporter(kind: Kind, put: Callable[[Observed], None]) -> Callable[[Change], None]:
+    def report(change: Change) -> None:
+        put(Observed(kind, change.object, deleted=change.type is ChangeType.DELETED))
+
+    return report

@@ -1,0 +1,231 @@
+"""The cluster as the controller last saw it, indexed by what the decisions ask for. One thread owns it."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from hami_dra.api.errors import ApiError
+from hami_dra.api.resources import Claim, DeviceClass, DeviceTaintRule, JsonObject, Slice
+from hami_dra.controller.inventory import EMPTY, Inventory, build_inventory
+from hami_dra.controller.nodes import Node
+from hami_dra.controller.pods import CLAIM_NAME_ANNOTATION, Pod, PodUid
+
+LOG = logging.getLogger(__name__)
+
+
+class Kind(StrEnum):
+    """The collections that are watched."""
+
+    POD = "pods"
+    CLAIM = "resourceclaims"
+    SLICE = "resourceslices"
+    CLASS = "deviceclasses"
+    NODE = "nodes"
+    RULE = "devicetaintrules"
+
+
+@dataclass(frozen=True)
+class KnownClaim:
+    """A claim as parsed and as read; writes need the latter."""
+
+    claim: Claim
+    raw: JsonObject
+
+    @property
+    def key(self) -> str:
+        """``namespace/name``."""
+        return f"{self.claim.namespace}/{self.claim.name}"
+
+    @property
+    def version(self) -> int:
+        """The resourceVersion as a number: these grow within a cluster (Kubernetes 1.35 and later promise it)."""
+        text = self.claim.metadata.resource_version
+        return int(text) if text.isdigit() else 0
+
+
+class World:
+    """Parsed objects by key, and the links between pods and claims."""
+
+    def __init__(self, *, need_lock: bool) -> None:
+        """``need_lock``: only devices that carry our taint are ours to allocate."""
+        self._need_lock = need_lock
+        self.pods: dict[PodUid, Pod] = {}
+        self.claims: dict[str, KnownClaim] = {}
+        self.nodes: dict[str, Node] = {}
+        self.classes: dict[str, DeviceClass] = {}
+        self._slices: dict[str, Slice] = {}
+        self._rules: dict[str, DeviceTaintRule] = {}
+        self._inventory: Inventory | None = EMPTY
+        self._users: dict[str, set[PodUid]] = defaultdict(set)
+        self._owned: dict[PodUid, dict[str, str]] = defaultdict(dict)
+
+    @property
+    def inventory(self) -> Inventory:
+        """The devices, rebuilt when slices or rules have changed."""
+        if self._inventory is None:
+            self._inventory = build_inventory(self._slices.values(), self._rules.values(), need_lock=self._need_lock)
+        return self._inventory
+
+    def put_pod(self, raw: JsonObject) -> tuple[Pod | None, Pod]:
+        """Store a pod; the one before and the one now."""
+        pod = Pod.from_json(raw)
+        old = self.pods.get(pod.uid)
+        if old is not None:
+            self._unlink(old)
+        self.pods[pod.uid] = pod
+        for entry in pod.claims:
+            if entry.claim_name:
+                self._users[f"{pod.namespace}/{entry.claim_name}"].add(pod.uid)
+        return old, pod
+
+    def drop_pod(self, raw: JsonObject) -> Pod | None:
+        """Forget a pod."""
+        pod = self.pods.pop(PodUid(raw["metadata"]["uid"]), None)
+        if pod is not None:
+            self._unlink(pod)
+        return pod
+
+    def _unlink(self, pod: Pod) -> None:
+        for entry in pod.claims:
+            key = f"{pod.namespace}/{entry.claim_name}"
+            if key in self._users:
+                self._users[key].discard(pod.uid)
+                if not self._users[key]:
+                    del self._users[key]
+
+    def put_claim(self, raw: JsonObject) -> tuple[KnownClaim | None, KnownClaim | None]:
+        """Store a claim; the one before and the one now, None now where it cannot be understood.
+
+        An older version than the one that is stored (our own write is known before the watch tells it) changes
+        nothing: both results are then the stored one.
+        """
+        key = f"{raw['metadata']['namespace']}/{raw['metadata']['name']}"
+        old = self.claims.get(key)
+        try:
+            new = KnownClaim(Claim.from_json(raw), raw)
+        except ApiError as error:
+            LOG.error("claim-not-understood", extra={"claim": key, "error": str(error)})
+            return old, None
+        if old is not None and old.claim.uid == new.claim.uid and new.version < old.version:
+            return old, old
+        self.claims[key] = new
+        self._link_owner(new)
+        return old, new
+
+    def drop_claim(self, raw: JsonObject) -> KnownClaim | None:
+        """Forget a claim."""
+        key = f"{raw['metadata']['namespace']}/{raw['metadata']['name']}"
+        known = self.claims.get(key)
+        if known is None or known.claim.uid != raw["metadata"]["uid"]:
+            return None
+        owner, entry = _owner(known.claim), known.claim.metadata.annotations.get(CLAIM_NAME_ANNOTATION, "")
+        if owner in self._owned and self._owned[owner].get(entry) == known.claim.name:
+            del self._owned[owner][entry]
+            if not self._owned[owner]:
+                del self._owned[owner]
+        return self.claims.pop(key)
+
+    def _link_owner(self, known: KnownClaim) -> None:
+        owner, entry = _owner(known.claim), known.claim.metadata.annotations.get(CLAIM_NAME_ANNOTATION)
+        if owner and entry:
+            self._owned[owner][entry] = known.claim.name
+
+    def put_slice(self, raw: JsonObject) -> Slice | None:
+        """Store a ResourceSlice; one that cannot be understood counts as missing, so its pool is incomplete."""
+        self._inventory, name = None, raw["metadata"]["name"]
+        try:
+            self._slices[name] = Slice.from_json(raw)
+        except ApiError as error:
+            LOG.error("slice-not-understood", extra={"slice": name, "error": str(error)})
+            self._slices.pop(name, None)
+        return self._slices.get(name)
+
+    def drop_slice(self, raw: JsonObject) -> None:
+        """Forget a ResourceSlice."""
+        self._inventory = None
+        self._slices.pop(raw["metadata"]["name"], None)
+
+    def put_rule(self, raw: JsonObject) -> None:
+        """Store a DeviceTaintRule."""
+        self._inventory = None
+        self._rules[raw["metadata"]["name"]] = DeviceTaintRule.from_json(raw)
+
+    def drop_rule(self, raw: JsonObject) -> None:
+        """Forget a DeviceTaintRule."""
+        self._inventory = None
+        self._rules.pop(raw["metadata"]["name"], None)
+
+    def put_node(self, raw: JsonObject) -> bool:
+        """Store a node; whether anything changed that decides who may run there (heartbeats do not)."""
+        node = Node.from_json(raw)
+        changed = self.nodes.get(node.name) != node
+        self.nodes[node.name] = node
+        return changed
+
+    def users_of(self, known: KnownClaim) -> list[Pod]:
+        """The pods that name the claim, or own it as generated from their template."""
+        uids = set(self._users.get(known.key, ()))
+        owner = _owner(known.claim)
+        if owner in self.pods and self.claim_name(self.pods[owner], known.claim) == known.claim.name:
+            uids.add(owner)
+        return sorted((self.pods[uid] for uid in uids), key=lambda pod: (pod.created, pod.name, pod.uid))
+
+    def claim_name(self, pod: Pod, claim: Claim) -> str | None:
+        """The name under which the pod knows the claim generated for one of its entries."""
+        entry = claim.metadata.annotations.get(CLAIM_NAME_ANNOTATION)
+        return next((self._name(pod, item.name, item.claim_name) for item in pod.claims if item.name == entry), None)
+
+    def claims_of(self, pod: Pod) -> Iterator[KnownClaim | None]:
+        """The pod's claims in order, None for one that does not exist yet.
+
+        A generated claim is found by its owner and annotation already before the pod's status names it: acting on the
+        claim saves kube-scheduler an attempt in vain.
+        """
+        for entry in pod.claims:
+            if not entry.needed:
+                continue
+            name = self._name(pod, entry.name, entry.claim_name)
+            known = self.claims.get(f"{pod.namespace}/{name}") if name else None
+            if known is not None and entry.from_template and _owner(known.claim) != pod.uid:
+                known = None  # A claim of an earlier pod of this name.
+            yield known
+
+    def _name(self, pod: Pod, entry: str, recorded: str | None) -> str | None:
+        return recorded or self._owned.get(pod.uid, {}).get(entry)
+
+
+def _owner(claim: Claim) -> PodUid:
+    for reference in claim.metadata.owner_references:
+        if reference.get("controller") and reference.get("kind") == "Pod":
+            return PodUid(str(reference.get("uid", "")))
+    return PodUid("")
+
+
+def shrink_pod(raw: JsonObject) -> JsonObject:
+    """The parts of a pod that are read here: thousands of pods are kept."""
+    spec, status = raw.get("spec") or {}, raw.get("status") or {}
+    kept_spec = _only(spec, "nodeName", "priority", "schedulingGates", "schedulingGroup", "resourceClaims")
+    kept_spec |= _only(spec, "nodeSelector", "affinity", "tolerations")
+    for containers in ("containers", "initContainers"):
+        if spec.get(containers):
+            kept_spec[containers] = [_only(container, "resources") for container in spec[containers]]
+    meta = _only(raw["metadata"], "namespace", "name", "uid", "creationTimestamp", "deletionTimestamp")
+    meta |= _only(raw["metadata"], "resourceVersion")
+    conditions = [entry for entry in status.get("conditions") or () if entry.get("type") == "PodScheduled"]
+    kept_status = _only(status, "phase", "resourceClaimStatuses") | {"conditions": conditions}
+    return {"metadata": meta, "spec": kept_spec, "status": kept_status}
+
+
+def shrink_node(raw: JsonObject) -> JsonObject:
+    """The parts of a node that are read here."""
+    meta = _only(raw["metadata"], "name", "uid", "labels", "resourceVersion")
+    return {"metadata": meta, "spec": _only(raw.get("spec") or {}, "taints", "unschedulable")}
+
+
+def _only(source: Mapping[str, Any], *keys: str) -> JsonObject:
+    return {key: source[key] for key in keys if key in source}

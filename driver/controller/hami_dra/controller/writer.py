@@ -1,0 +1,104 @@
+"""Writes allocations and takes them back, only while this process leads, and says what became of each write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol
+
+from hami_dra.api.resources import AllocationResult, ConsumerReference, JsonObject
+from hami_dra.controller.errors import NotLeader
+from hami_dra.kube.errors import Conflict, DroppedFields, KubeError, NotFound, Unavailable
+
+
+class ClaimAccess(Protocol):
+    """The claims of the API server; ``hami_dra.kube.claims.Claims`` is the real one."""
+
+    def get(self, namespace: str, name: str) -> JsonObject:
+        """The claim now."""
+        ...
+
+    def add_finalizer(self, claim: JsonObject) -> JsonObject:
+        """The claim with delete protection."""
+        ...
+
+    def write_allocation(
+        self, claim: JsonObject, allocation: AllocationResult, reserved_for: Sequence[ConsumerReference]
+    ) -> JsonObject:
+        """One status update."""
+        ...
+
+    def clear_allocation(self, claim: JsonObject) -> JsonObject:
+        """Take allocation and reservations back."""
+        ...
+
+
+class Outcome(Enum):
+    """What became of a write."""
+
+    WRITTEN = auto()
+    CONFLICT = auto()
+    GONE = auto()
+    UNKNOWN = auto()
+    DROPPED = auto()
+    REFUSED = auto()
+    NOT_LEADER = auto()
+
+
+@dataclass(frozen=True)
+class Written:
+    """The outcome, the claim as it is stored now where that is known, and the API server's words."""
+
+    outcome: Outcome
+    claim: JsonObject | None = None
+    message: str = ""
+
+
+class Writer:
+    """Every write checks the fence first: the lease must not have reached its renew deadline."""
+
+    def __init__(self, claims: ClaimAccess, may_write: Callable[[], bool]) -> None:
+        self._claims = claims
+        self._may_write = may_write
+
+    def read(self, namespace: str, name: str) -> Written:
+        """The claim as it is stored now."""
+        return self._attempt(lambda: self._claims.get(namespace, name))
+
+    def allocate(self, claim: JsonObject, allocation: AllocationResult, consumer: ConsumerReference) -> Written:
+        """Protect the claim from deletion where it is not yet, then write allocation and reservation at once."""
+
+        def write() -> JsonObject:
+            self._check_fence()
+            protected = self._claims.add_finalizer(claim)
+            self._check_fence()
+            return self._claims.write_allocation(protected, allocation, [consumer])
+
+        return self._attempt(write)
+
+    def clear(self, claim: JsonObject) -> Written:
+        """Take the allocation back."""
+
+        def write() -> JsonObject:
+            self._check_fence()
+            return self._claims.clear_allocation(claim)
+
+        return self._attempt(write)
+
+    def _check_fence(self) -> None:
+        if not self._may_write():
+            raise NotLeader("the lease is not held, or its renew deadline has passed")
+
+    def _attempt(self, write: Callable[[], JsonObject]) -> Written:
+        try:
+            return Written(Outcome.WRITTEN, write())
+        except NotLeader as error:
+            return Written(Outcome.NOT_LEADER, message=str(error))
+        except DroppedFields as error:
+            return Written(Outcome.DROPPED, error.reply, str(error))
+        except KubeError as error:
+            return Written(_OUTCOMES.get(type(error), Outcome.REFUSED), message=str(error))
+
+
+_OUTCOMES = {Conflict: Outcome.CONFLICT, NotFound: Outcome.GONE, Unavailable: Outcome.UNKNOWN}
