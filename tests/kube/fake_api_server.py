@@ -8,6 +8,7 @@ misbehave with `fail`, `compact`, `end_watches` and `on_write`.
 import copy
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,10 +27,13 @@ class FakeApiServer:
         self.cluster = Cluster()
         self._connections: set[socket.socket] = set()
 
-    def start(self) -> None:
-        """Listen and serve."""
+    def start(self, tls: ssl.SSLContext | None = None) -> None:
+        """Listen and serve, over TLS where a context is given."""
         handler = type("Handler", (_Handler,), {"cluster": self.cluster, "connections": self._connections})
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        if tls is not None:
+            self._http.socket = tls.wrap_socket(self._http.socket, server_side=True)
+        self._scheme = "https" if tls else "http"
         # So that `stop` joins the threads of open connections.
         self._http.daemon_threads = False
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
@@ -47,7 +51,7 @@ class FakeApiServer:
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self._http.server_port}"
+        return f"{self._scheme}://127.0.0.1:{self._http.server_port}"
 
     def kubeconfig(self, token: str = "secret") -> JsonObject:
         """A kubeconfig for it, also as a file's content: JSON is YAML."""
@@ -146,7 +150,8 @@ class _Handler(BaseHTTPRequestHandler):
     def handle_one_request(self) -> None:
         try:
             super().handle_one_request()
-        except (ConnectionError, TimeoutError):
+        except OSError:
+            # Clients cut connections, over TLS too.
             self.close_connection = True
 
     def do_GET(self) -> None:

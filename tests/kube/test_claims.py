@@ -38,7 +38,8 @@ def claim(server: FakeApiServer) -> dict[str, object]:
     """A stored claim without allocation."""
     spec = {"devices": {"requests": [{"name": "gpu", "exactly": {"deviceClassName": "gpu.hami.io"}}]}}
     server.add(CLAIMS, {"metadata": {"name": "c", "namespace": "team", "labels": {"a": "b"}}, "spec": spec})
-    return server.object(PATH)
+    stored: dict[str, object] = server.object(PATH)
+    return stored
 
 
 def test_finalizer_is_added_once(server: FakeApiServer, claims: Claims, claim: dict[str, object]) -> None:

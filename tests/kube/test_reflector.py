@@ -1,8 +1,12 @@
 """What a reflector makes of lists, watches and their failures."""
 
+import json
 import queue
 import random
+import ssl
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from fake_api_server import FakeApiServer
@@ -10,7 +14,7 @@ from fake_api_server import FakeApiServer
 from hami_dra.kube.backoff import Backoff
 from hami_dra.kube.paths import DEVICE_TAINT_RULES, PODS, namespaced
 from hami_dra.kube.reflector import Change, Reflector, ReflectorOptions
-from hami_dra.kube.transport import Client
+from hami_dra.kube.transport import Client, connect
 
 PODS_COLLECTION = "api/v1/pods"
 Start = Callable[..., "Watched"]
@@ -216,6 +220,31 @@ def test_stop_ends_the_thread_at_once(server: FakeApiServer, start: Start) -> No
     watching(server)
     watched.reflector.stop()
     assert not watched.reflector.running
+
+
+def test_watch_over_tls_is_interrupted_as_fast(tmp_path: Path) -> None:
+    """Shutting a TLS socket down under its reader is a delicate thing: it must end cleanly, every time."""
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=127.0.0.1"
+    names = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*command.split(), *names], check=True, capture_output=True, cwd=tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    server = FakeApiServer()
+    server.start(context)
+    kubeconfig = server.kubeconfig()
+    kubeconfig["clusters"][0]["cluster"]["certificate-authority"] = str(tmp_path / "cert.pem")
+    (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig))
+    client = connect(str(tmp_path / "kubeconfig"))
+    watched = Watched(client, PODS)
+    watched.reflector.start()
+    for _ in range(10):
+        assert watched.reflector.wait_synced(5)
+        watching(server)
+        watched.reflector.relist()
+    watched.reflector.stop()
+    assert not watched.reflector.running
+    client.close()
+    server.stop()
 
 
 def test_backoff_doubles_up_to_its_ceiling_and_starts_again() -> None:
