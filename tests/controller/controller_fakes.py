@@ -1,0 +1,200 @@
+"""A cluster in memory at the controller's own interfaces: claims, Events, pods, time, leadership."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from controller_objects import class_json, node_json, slice_json
+
+from hami_dra.api.resources import AllocationResult, ConsumerReference, JsonObject
+from hami_dra.controller.cel import CelMatcher
+from hami_dra.controller.loop import Loop
+from hami_dra.controller.metrics import Metrics
+from hami_dra.controller.observer import Observed, Observer
+from hami_dra.controller.placer import Placer, Tools
+from hami_dra.controller.plan import Policy
+from hami_dra.controller.pods import Pod
+from hami_dra.controller.reporter import Reporter
+from hami_dra.controller.state import State
+from hami_dra.controller.tender import Tender
+from hami_dra.controller.world import Kind, World
+from hami_dra.controller.writer import Writer
+from hami_dra.kube.errors import Conflict, KubeError, NotFound
+from hami_dra.kube.events import EventType, ObjectReference
+
+FINALIZER = "resource.kubernetes.io/delete-protection"
+MATCHES = CelMatcher()
+
+
+class FakeClock:
+    """Time that moves only when told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def utcnow(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
+
+
+class FakeClaims:
+    """The API server's claims with resourceVersions; ``faults`` are raised by the next writes, in order.
+
+    A fault that is a pair (error, True) is raised after the write was stored.
+    """
+
+    def __init__(self) -> None:
+        self.stored: dict[str, JsonObject] = {}
+        self.faults: list[KubeError | tuple[KubeError, bool] | None] = []
+        self.writes: list[tuple[str, str]] = []
+        self.version = 100
+
+    def put(self, claim: JsonObject) -> JsonObject:
+        """Store from outside."""
+        self.version += 1
+        stored = copy.deepcopy(claim)
+        stored["metadata"]["resourceVersion"] = str(self.version)
+        self.stored[f"{stored['metadata']['namespace']}/{stored['metadata']['name']}"] = stored
+        return copy.deepcopy(stored)
+
+    def get(self, namespace: str, name: str) -> JsonObject:
+        if f"{namespace}/{name}" not in self.stored:
+            raise NotFound(f"{namespace}/{name}")
+        return copy.deepcopy(self.stored[f"{namespace}/{name}"])
+
+    def add_finalizer(self, claim: JsonObject) -> JsonObject:
+        if FINALIZER in claim["metadata"].get("finalizers", ()):
+            return claim
+        changed = copy.deepcopy(claim)
+        changed["metadata"]["finalizers"] = [FINALIZER]
+        return self._write("finalizer", claim, changed)
+
+    def write_allocation(
+        self, claim: JsonObject, allocation: AllocationResult, reserved_for: Sequence[ConsumerReference]
+    ) -> JsonObject:
+        changed = copy.deepcopy(claim)
+        status = {"allocation": allocation.to_json(), "reservedFor": [one.to_json() for one in reserved_for]}
+        changed["status"] = {**changed.get("status", {}), **status}
+        return self._write("allocate", claim, changed)
+
+    def clear_allocation(self, claim: JsonObject) -> JsonObject:
+        changed = copy.deepcopy(claim)
+        changed["status"] = {}
+        return self._write("clear", claim, changed)
+
+    def _write(self, verb: str, read: JsonObject, changed: JsonObject) -> JsonObject:
+        key = f"{read['metadata']['namespace']}/{read['metadata']['name']}"
+        self.writes.append((verb, key))
+        fault = self.faults.pop(0) if self.faults else None
+        if isinstance(fault, KubeError):
+            raise fault
+        if key not in self.stored:
+            raise NotFound(key)
+        if self.stored[key]["metadata"]["resourceVersion"] != read["metadata"]["resourceVersion"]:
+            raise Conflict(key)
+        stored = self.put(changed)
+        if fault is not None:
+            raise fault[0]
+        return stored
+
+
+class FakeEvents:
+    """Remembers what was said."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, str, str]] = []
+        self.types: set[EventType] = set()
+
+    def emit(self, involved: ObjectReference, type_: EventType, reason: str, message: str) -> None:
+        self.types.add(type_)
+        self.said.append((f"{involved.kind}/{involved.name}", reason, message))
+
+    def about(self, involved: str) -> list[tuple[str, str]]:
+        """Reason and message of what was said about ``Kind/name``."""
+        return [(reason, message) for name, reason, message in self.said if name == involved]
+
+
+class Bench:
+    """A controller over fakes: change objects, let time pass, look at what it wrote and said."""
+
+    def __init__(self, *, nodes: Sequence[str] = ("node-a", "node-b"), writes: bool = True, **policy: Any) -> None:
+        self.clock, self.claims, self.events, self.metrics = FakeClock(), FakeClaims(), FakeEvents(), Metrics()
+        self.pods: dict[str, JsonObject] = {}
+        self.leads = True
+        self.state = State(World(need_lock=writes))
+        reporter = Reporter(self.events)
+        tools = Tools(
+            clock=self.clock,
+            observer=Observer(self.state, self.clock, reporter),
+            writer=Writer(self.claims, lambda: self.leads),
+            reporter=reporter,
+            metrics=self.metrics,
+            policy=Policy(matches=MATCHES, **policy),
+            writes=writes,
+        )
+        tender = Tender(self.state, tools, self._read_pod, unbound_timeout=30.0)
+        self.loop = Loop(self.state, tools, Placer(self.state, tools), tender)
+        self.see(Kind.CLASS, class_json())
+        for node in nodes:
+            self.see(Kind.NODE, node_json(node))
+            self.see(Kind.SLICE, slice_json(node))
+        self.loop.activate()
+
+    def _read_pod(self, namespace: str, name: str) -> Pod | None:
+        raw = self.pods.get(f"{namespace}/{name}")
+        return Pod.from_json(raw) if raw else None
+
+    def see(self, kind: Kind, raw: JsonObject, *, deleted: bool = False) -> None:
+        """Let a watch report an object."""
+        self.loop.observe(Observed(kind, copy.deepcopy(raw), deleted))
+
+    def add_claim(self, raw: JsonObject, *, seen: bool = True) -> None:
+        """Create or change a claim at the API server, and let the watch report it."""
+        stored = self.claims.put(raw)
+        if seen:
+            self.see(Kind.CLAIM, stored)
+
+    def add_pod(self, raw: JsonObject, *, seen: bool = True) -> None:
+        """Create or change a pod at the API server, and let the watch report it."""
+        self.pods[f"{raw['metadata']['namespace']}/{raw['metadata']['name']}"] = raw
+        if seen:
+            self.see(Kind.POD, raw)
+
+    def remove_pod(self, raw: JsonObject) -> None:
+        """Delete a pod."""
+        self.pods.pop(f"{raw['metadata']['namespace']}/{raw['metadata']['name']}", None)
+        self.see(Kind.POD, raw, deleted=True)
+
+    def run(self, seconds: float = 0.0) -> None:
+        """Let time pass in small steps and work be done."""
+        end = self.clock.seconds + seconds
+        while True:
+            self.loop.step()
+            if self.clock.seconds >= end:
+                return
+            self.clock.seconds = min(self.clock.seconds + 0.25, end)
+
+    def claim(self, name: str = "claim") -> JsonObject:
+        """The stored claim."""
+        return self.claims.stored[f"default/{name}"]
+
+    def node_of(self, name: str = "claim") -> str | None:
+        """The node that a claim is allocated on."""
+        allocation = self.claim(name).get("status", {}).get("allocation")
+        if allocation is None:
+            return None
+        node: str = allocation["nodeSelector"]["nodeSelectorTerms"][0]["matchFields"][0]["values"][0]
+        return node
+
+    def verbs(self, name: str = "claim") -> list[str]:
+        """The writes to a claim so far."""
+        return [verb for verb, key in self.claims.writes if key == f"default/{name}"]
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The value of a metric."""
+        return self.metrics.registry.get_sample_value(f"hami_dra_{name}", labels) or 0.0
