@@ -1,11 +1,12 @@
 """Images from Dockerfiles: what makes a build necessary."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from cluster.image_build import ImageRequest
+from cluster.image_build import ImageRequest, forget_older
 
 
 @pytest.fixture
@@ -32,3 +33,16 @@ def test_key_ignores_the_rest_of_the_context(request_for_image: ImageRequest) ->
     before = request_for_image.key()
     (request_for_image.context / "other").write_text("2")
     assert request_for_image.key() == before
+
+
+def test_newest_archives_of_a_repository_are_kept(tmp_path: Path) -> None:
+    """Others' archives are left alone."""
+    for age in range(6):
+        path = tmp_path / f"x-driver-{age}-00000000000{age}.tar"
+        path.touch()
+        os.utime(path, (1000 - age, 1000 - age))
+    (tmp_path / "x-workload-1-000000000000.tar").touch()
+    forget_older(tmp_path, "x-driver")
+    kept = sorted(path.name.split("-")[2] for path in tmp_path.glob("x-driver-*"))
+    assert kept == ["0", "1", "2", "3"]
+    assert (tmp_path / "x-workload-1-000000000000.tar").exists()

@@ -27,6 +27,7 @@ _BASE_OPTIONS = (
     *(f"--dpkgopt=path-exclude={path}" for path in _UNNEEDED),
     "--dpkgopt=path-include=/usr/share/doc/*/copyright",
 )
+_ARCHIVES_KEPT = 4
 _BASE_RECIPE = 'FROM scratch\nADD base.tar /\nCMD ["bash"]\n'
 
 
@@ -42,6 +43,11 @@ class ImageRequest:
     build_args: tuple[str, ...] = ()
     """`NAME=VALUE` each."""
 
+    @property
+    def repository(self) -> str:
+        """The tag without registry and version, as part of a file name."""
+        return self.tag.rpartition(":")[0].removeprefix("localhost/").replace("/", "-")
+
     def key(self) -> str:
         """Changes whenever the image could."""
         words = [self.tag, *self.build_args, *_BASE_OPTIONS, _BASE_RECIPE]
@@ -56,11 +62,11 @@ def build_image(request: ImageRequest, settings: Settings, output: Path | None =
     """
     folder = settings.cache_root / "images"
     folder.mkdir(parents=True, exist_ok=True)
-    name = request.tag.removeprefix("localhost/").translate(str.maketrans("/:", "--"))
-    archive = folder / f"{name}-{request.key()}.tar"
+    version = request.tag.rpartition(":")[2]
+    archive = folder / f"{request.repository}-{version}-{request.key()}.tar"
     if not archive.exists():
         filled(archive, lambda made: _build(request, settings, made))
-        _forget_older(folder, name, archive)
+        forget_older(folder, request.repository)
     if output is None:
         return archive
     copy_or_link(archive, output)
@@ -82,10 +88,11 @@ def _build(request: ImageRequest, settings: Settings, made: Path) -> None:
     # One at a time: all builds share one image store.
     with locked(settings.cache_root / "buildah" / "lock"), tempfile.TemporaryDirectory() as scratch:
         buildah = _buildah(settings)
+        run([*buildah, "rm", "--all"])  # what builds that failed left
         _ensure_base(buildah, settings)
         log = settings.cache_root / "logs" / f"image-{made.stem}.log"
         arguments = [f"--build-arg=BASE={BASE}", *(f"--build-arg={a}" for a in request.build_args)]
-        options = ["--layers", "--network=host", "--pull-never", *arguments, *_mounts(Path(scratch))]
+        options = ["--layers", "--force-rm", "--network=host", "--pull-never", *arguments, *_mounts(Path(scratch))]
         argv = [*buildah, "bud", *options, "-t", request.tag, "-f", str(request.dockerfile), str(request.context)]
         environment = inherited_environment(BUILDAH_ISOLATION="chroot")
         run_slowly(argv, f"building image {request.tag}", "1 to 3 min", log, env=environment)
@@ -95,7 +102,9 @@ def _build(request: ImageRequest, settings: Settings, made: Path) -> None:
 
 def _buildah(settings: Settings) -> list[str]:
     store = settings.cache_root / "buildah"
-    return ["buildah", "--root", str(store / "store"), "--runroot", str(store / "run")]
+    # Its mounts, also those of a build that was killed, go with a mount namespace of its own.
+    alone = ["unshare", "--mount", "--propagation", "private"]
+    return [*alone, "buildah", "--root", str(store / "store"), "--runroot", str(store / "run")]
 
 
 def _ensure_base(buildah: list[str], settings: Settings) -> None:
@@ -122,7 +131,8 @@ def _mounts(scratch: Path) -> list[str]:
     return [f"--volume={volume}" for volume in volumes]
 
 
-def _forget_older(folder: Path, name: str, archive: Path) -> None:
-    for old in folder.glob(f"{name}-????????????.tar"):
-        if old != archive:
-            old.unlink(missing_ok=True)
+def forget_older(folder: Path, repository: str) -> None:
+    """Remove all but the newest archives of a repository: a checkout that changes makes many."""
+    archives = folder.glob(f"{repository}-*-????????????.tar")
+    for old in sorted(archives, key=lambda path: path.stat().st_mtime)[:-_ARCHIVES_KEPT]:
+        old.unlink(missing_ok=True)
