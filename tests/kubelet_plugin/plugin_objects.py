@@ -19,9 +19,12 @@ from hami_dra.kubelet_plugin.effects import Effects
 from hami_dra.kubelet_plugin.entries import ClaimRef, Entry, ShareResult, State
 from hami_dra.kubelet_plugin.errors import DriverUnavailable
 from hami_dra.kubelet_plugin.inventory import Gpu, Inventory
+from hami_dra.kubelet_plugin.ledger import Ledger
 from hami_dra.kubelet_plugin.library import LibraryFiles
 from hami_dra.kubelet_plugin.paths import NodePaths
+from hami_dra.kubelet_plugin.prepare import PrepareOptions, Preparer
 from hami_dra.kubelet_plugin.processes import Alive
+from hami_dra.kubelet_plugin.recovery import Recovered, recover
 from hami_dra.kubelet_plugin.share_files import ShareFiles
 
 NODE = "node-a"
@@ -215,3 +218,39 @@ class Node:
 def with_memory(base: ShareResult, memory_bytes: int) -> ShareResult:
     """The share with another limit."""
     return dataclasses.replace(base, memory_bytes=memory_bytes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Process:
+    """A plugin process that just recovered: its preparer, its ledger, what it found."""
+
+    preparer: Preparer
+    ledger: Ledger
+    recovered: Recovered
+
+    def prepare(self, claim: Claim) -> Entry:
+        """Prepare."""
+        return self.preparer.prepare(claim)
+
+    def unprepare(self, uid: str) -> None:
+        """Unprepare."""
+        self.preparer.unprepare(ClaimUid(uid))
+
+    def entries(self) -> tuple[Entry, ...]:
+        """What it holds."""
+        return self.ledger.snapshot()
+
+
+def start(node: Node, effects: Effects | None = None, *, boot: str = BOOT, shares_per_gpu: int = 10) -> Process:
+    """Start a plugin process on the node."""
+    effects = effects or node.effects()
+    ledger = Ledger(effects.checkpoint)
+    recovered = recover(effects, ledger, boot)
+    options = PrepareOptions(
+        node_name=NODE,
+        boot_id=boot,
+        shares_per_gpu=shares_per_gpu,
+        kube_scheduler_allocates=False,
+        cdi_folders="/etc/cdi or /var/run/cdi",
+    )
+    return Process(Preparer(effects, ledger, options, inventory), ledger, recovered)
