@@ -6,6 +6,7 @@ again changes nothing but what is out of date; a running cluster may look on.
 """
 
 import argparse
+import ctypes
 import hashlib
 import json
 import os
@@ -117,12 +118,18 @@ def put_device(path: Path) -> None:
 def put_state(path: Path) -> None:
     """Make sure that there is a state file, and keep one that is there.
 
-    Processes that run have it mapped: it is never replaced or cut. The library
-    sets up an empty one.
+    Processes that run have it mapped: it is never replaced or cut.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
     path.chmod(0o666)
+
+
+def set_up_state(library: Path) -> None:
+    """Have the driver set up an empty state file: a reader who sees the root read-only could not."""
+    status = ctypes.CDLL(str(library)).nvmlInit_v2()
+    if status:
+        raise InstallError(f"{library}: nvmlInit_v2 returned {status}")
 
 
 def remove_devices(folder: Path, keep: Sequence[int]) -> None:
@@ -145,6 +152,7 @@ def lay_out(root: Path, build: Path, profile: str, gpus: Sequence[Gpu]) -> None:
     for gpu in gpus:
         put_device(root / f"dev/nvidia{gpu.minor}")
     remove_devices(root / "dev", [gpu.minor for gpu in gpus])
+    set_up_state(libraries / "libnvidia-ml.so.1")
 
 
 def describe(host_root: str, gpus: Sequence[Gpu]) -> dict[str, object]:
