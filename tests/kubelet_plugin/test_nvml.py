@@ -1,0 +1,108 @@
+"""The inventory as NVML gives it: the production code against the fake driver."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hami_dra.kubelet_plugin.errors import DriverUnavailable
+from hami_dra.kubelet_plugin.nvml import NvmlSource
+from hami_dra.kubelet_plugin.pci import PciTree, normalise_bus_id
+
+CHECKOUT = Path(__file__).parents[2]
+BUILD = CHECKOUT / "build/native/fake"
+
+# A process of its own: pynvml keeps one library for good.
+READ = """
+import dataclasses, json, sys
+from pathlib import Path
+from hami_dra.kubelet_plugin.nvml import NvmlSource
+from hami_dra.kubelet_plugin.pci import PciTree
+root = Path(sys.argv[1])
+source = NvmlSource(root, PciTree((root / "sys",)))
+source.read()
+print(json.dumps(dataclasses.asdict(source.read())))
+"""
+
+
+def read(root: Path) -> dict[str, Any]:
+    """The inventory of a driver root."""
+    found = subprocess.run([sys.executable, "-c", READ, str(root)], check=True, capture_output=True, text=True)
+    inventory: dict[str, Any] = json.loads(found.stdout)
+    return inventory
+
+
+def install(profile: str, root: Path) -> Path:
+    """Lay out a driver root of the fake driver, as on a node of the local cluster."""
+    installer = CHECKOUT / "cuda-intercept/fake/install.py"
+    command = [sys.executable, str(installer), "--profile", profile, "--build", str(BUILD), "--root", str(root)]
+    subprocess.run(command, check=True, capture_output=True)
+    return root
+
+
+def test_reads_every_gpu_of_the_driver_root(tmp_path: Path) -> None:
+    """Model, memory and place of all four, in one read that may be repeated."""
+    found = read(install("h100x4", tmp_path / "root"))
+    assert len(found["gpus"]) == 4
+    assert {gpu["model"] for gpu in found["gpus"]} == {"NVIDIA H100 80GB HBM3"}
+    first = found["gpus"][0]
+    assert first["uuid"].startswith("GPU-")
+    assert first["memory_bytes"] == 81559 << 20
+    assert (first["architecture"], first["compute_capability"]) == ("Hopper", [9, 0])
+    assert first["numa_node"] is not None
+    assert first["pci_bus_id"].count(":") == 2
+    assert found["cuda_driver_version"] >= 12000
+
+
+def test_a_gpu_without_device_node_is_not_there(tmp_path: Path) -> None:
+    """As with the real driver, what the process cannot open it cannot see."""
+    root = install("a100x4", tmp_path / "root")
+    (root / "dev/nvidia2").unlink()
+    assert [gpu["minor"] for gpu in read(root)["gpus"]] == [0, 1, 3]
+
+
+def test_memory_that_is_no_multiple_of_a_mebibyte_is_read_as_it_is(tmp_path: Path) -> None:
+    """Rounding is a matter of what is published."""
+    (gpu,) = read(install("odd-total", tmp_path / "root"))["gpus"]
+    assert gpu["memory_bytes"] == 15843721216
+
+
+def test_a_root_without_driver_is_named(tmp_path: Path) -> None:
+    """Operators of nodes without GPUs read where a driver was looked for."""
+    with pytest.raises(DriverUnavailable, match=r"no libnvidia-ml\.so\.1 under .*usr/lib"):
+        NvmlSource(tmp_path, PciTree(())).read()
+
+
+def test_a_library_that_cannot_be_loaded_is_no_crash(tmp_path: Path) -> None:
+    """A half-installed driver counts as none."""
+    library = tmp_path / "usr/lib64/libnvidia-ml.so.1"
+    library.parent.mkdir(parents=True)
+    library.write_text("not a library")
+    with pytest.raises(DriverUnavailable, match="cannot load"):
+        NvmlSource(tmp_path, PciTree(())).read()
+
+
+def test_the_place_of_a_gpu_comes_from_sysfs(tmp_path: Path) -> None:
+    """NVML knows neither root complex nor, on machines with coherent memory, the right NUMA node."""
+    place = tmp_path / "devices/pci0000:3a/0000:3a:00.0/0000:3b:00.0"
+    place.mkdir(parents=True)
+    (place / "numa_node").write_text("1\n")
+    (tmp_path / "bus/pci/devices").mkdir(parents=True)
+    os.symlink(place, tmp_path / "bus/pci/devices/0000:3b:00.0")
+    tree = PciTree((tmp_path / "absent", tmp_path))
+    assert tree.find_root("0000:3b:00.0") == "pci0000:3a"
+    assert tree.find_numa_node("0000:3b:00.0") == 1
+    assert tree.find_root("0000:ff:00.0") is None
+    (place / "numa_node").write_text("-1\n")
+    assert tree.find_numa_node("0000:3b:00.0") is None
+
+
+def test_bus_ids_are_spelt_as_the_kernel_does() -> None:
+    """NVML writes eight digits and capitals."""
+    assert normalise_bus_id("00000000:3B:00.0") == "0000:3b:00.0"

@@ -1,0 +1,73 @@
+"""Settings come from four places, the last one wins."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hami_dra.kubelet_plugin.errors import SettingsError
+from hami_dra.kubelet_plugin.settings import Allocator, Settings, camel_case, load_settings
+
+SAMPLES = {"allocator": "scheduler", "shares_per_gpu": "7", "log_level": "DEBUG"}
+NAMED = {"HAMI_DRA_NODE_NAME": "node-a"}
+
+
+def sample(name: str) -> str:
+    """A valid value that is not the default."""
+    return SAMPLES.get(name, f"/some/{name}")
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Settings)])
+def test_every_setting_can_be_given_in_all_three_ways(name: str, tmp_path: Path) -> None:
+    """No setting is forgotten in one of the sources, and flags beat the environment, which beats the file."""
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump({camel_case(name): sample(name)}))
+    variable, flag = f"HAMI_DRA_{name.upper()}", f"--{name.replace('_', '-')}={sample(name)}"
+    by_file = load_settings([f"--config={file}"], {} if name == "node_name" else NAMED)
+    by_environment = load_settings([], {**NAMED, variable: sample(name)})
+    by_flag = load_settings([flag], NAMED)
+    assert getattr(by_file, name) == getattr(by_environment, name) == getattr(by_flag, name)
+    assert getattr(by_flag, name) != getattr(Settings(), name)
+
+
+def test_the_later_source_wins(tmp_path: Path) -> None:
+    """Defaults, file, environment, flags."""
+    file = tmp_path / "config.yaml"
+    file.write_text("sharesPerGpu: 2\n")
+    assert load_settings([f"--config={file}"], NAMED).shares_per_gpu == 2
+    environment = {**NAMED, "HAMI_DRA_SHARES_PER_GPU": "3"}
+    assert load_settings([f"--config={file}"], environment).shares_per_gpu == 3
+    assert load_settings([f"--config={file}", "--shares-per-gpu=4"], environment).shares_per_gpu == 4
+
+
+def test_controller_mode_is_the_default() -> None:
+    """The taint is published unless somebody says otherwise."""
+    assert load_settings([], NAMED).allocator is Allocator.CONTROLLER
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message"),
+    [
+        ([], {}, "no node name"),
+        (["--allocator=both"], NAMED, "flag --allocator: found 'both', wanted one of controller, scheduler"),
+        ([], {**NAMED, "HAMI_DRA_SHARES_PER_GPU": "many"}, "HAMI_DRA_SHARES_PER_GPU: found 'many'"),
+        (["--shares-per-gpu=0"], NAMED, "wanted a whole number from 1"),
+        (["--log-level=LOUD"], NAMED, "logLevel is 'LOUD'"),
+        (["--config=/nowhere.yaml"], NAMED, "/nowhere.yaml does not exist"),
+    ],
+)
+def test_a_wrong_setting_is_named(arguments: list[str], environment: dict[str, str], message: str) -> None:
+    """Source, value and what was wanted."""
+    with pytest.raises(SettingsError, match=message):
+        load_settings(arguments, environment)
+
+
+def test_an_unknown_key_of_the_file_is_refused(tmp_path: Path) -> None:
+    """A misspelt key would leave a default where something else was meant."""
+    file = tmp_path / "config.yaml"
+    file.write_text("sharesPerGPU: 2\n")
+    with pytest.raises(SettingsError, match="unknown sharesPerGPU"):
+        load_settings([f"--config={file}"], NAMED)

@@ -1,0 +1,103 @@
+"""The files of a share while it runs."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+from plugin_objects import Node, claim, share, share_id, start
+
+from hami_dra.kubelet_plugin.errors import NodeStateError
+from hami_dra.kubelet_plugin.heartbeat import Heartbeat
+from hami_dra.kubelet_plugin.ledger import Ledger
+from hami_dra.kubelet_plugin.share_files import ShareFiles
+from hami_dra.kubelet_plugin.share_text import parse_limits, render_limits
+
+
+@pytest.fixture
+def folder(node: Node) -> Path:
+    """Where share 1 lies."""
+    return node.paths.share(share_id(1))
+
+
+def test_a_heartbeat_is_written_in_place(node: Node, folder: Path) -> None:
+    """A file mount pins the inode: a page that is replaced is never seen inside."""
+    times = iter((1, 2))
+    files = ShareFiles(node.paths, lambda: next(times))
+    files.ensure(share(), fresh=True)
+    inode = (folder / "node").stat().st_ino
+    files.beat(share_id(1))
+    assert (folder / "node").stat().st_ino == inode
+    sequence, heartbeat = struct.unpack_from("<QQ", (folder / "node").read_bytes(), 16)
+    assert (sequence, heartbeat) == (2, 2)
+
+
+def test_a_heartbeat_cuts_a_grown_usage_region_but_fills_none(node: Node, folder: Path) -> None:
+    """A tenant that truncates its own ledger is not given a fresh one."""
+    files = ShareFiles(node.paths, lambda: 1)
+    files.ensure(share(), fresh=True)
+    with (folder / "usage").open("r+b") as usage:
+        usage.truncate(1 << 30)
+    files.beat(share_id(1))
+    assert (folder / "usage").stat().st_size == 266240
+    with (folder / "usage").open("r+b") as usage:
+        usage.truncate(0)
+    files.beat(share_id(1))
+    assert (folder / "usage").stat().st_size == 0
+    assert files.read_usage(share_id(1)) == b""
+
+
+def test_the_usage_region_is_backed_by_real_memory(node: Node, folder: Path) -> None:
+    """A hole would be SIGBUS in a container once the tmpfs is full."""
+    ShareFiles(node.paths, lambda: 1).ensure(share(), fresh=True)
+    assert (folder / "usage").stat().st_blocks * 512 >= 266240
+
+
+def test_files_are_not_written_through_links(node: Node, folder: Path, tmp_path: Path) -> None:
+    """Nothing in the folder may lead elsewhere."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    folder.mkdir(parents=True)
+    (folder / "limits").symlink_to(victim)
+    with pytest.raises(NodeStateError):
+        ShareFiles(node.paths, lambda: 1).ensure(share(), fresh=True)
+    assert victim.read_text() == "precious"
+
+
+def test_changed_limits_are_mended_in_the_same_file(node: Node, folder: Path) -> None:
+    """Running containers see the same inode."""
+    files = ShareFiles(node.paths, lambda: 1)
+    files.ensure(share(), fresh=True)
+    inode = (folder / "limits").stat().st_ino
+    (folder / "limits").write_text("memory 99999999999999999999999999\n" * 20)
+    files.ensure(share(), fresh=False)
+    assert (folder / "limits").stat().st_ino == inode
+    found = parse_limits((folder / "limits").read_bytes())
+    assert found is not None
+    assert found.memory_bytes == share().memory_bytes
+    assert (folder / "limits").read_bytes() == render_limits(share())
+
+
+def test_a_missing_page_is_reported_once(node: Node, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A line a second would hide everything else."""
+    process = start(node)
+    process.prepare(claim())
+    (folder / "node").unlink()
+    heartbeat = Heartbeat(process.ledger, ShareFiles(node.paths, lambda: 1))
+    heartbeat.beat()
+    heartbeat.beat()
+    assert [record.getMessage() for record in caplog.records] == ["no heartbeat for share"]
+    assert heartbeat.is_alive()
+
+
+def test_nothing_prepared_is_no_beat(node: Node) -> None:
+    """An idle node has nothing to write."""
+    Heartbeat(Ledger(node.effects().checkpoint), ShareFiles(node.paths, lambda: 1)).beat()
+    assert node.files() == set()
+
+
+@pytest.mark.parametrize("data", [b"", b"memory\n", b"\xff", b"share a\nuuid b\nmemory x\ncores 1\ncore_limit hard\n"])
+def test_limits_that_are_not_ours_are_nothing(data: bytes) -> None:
+    """The folder may hold half a file after a crash."""
+    assert parse_limits(data) is None
