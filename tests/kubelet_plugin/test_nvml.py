@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -94,7 +93,7 @@ def test_the_place_of_a_gpu_comes_from_sysfs(tmp_path: Path) -> None:
     place.mkdir(parents=True)
     (place / "numa_node").write_text("1\n")
     (tmp_path / "bus/pci/devices").mkdir(parents=True)
-    os.symlink(place, tmp_path / "bus/pci/devices/0000:3b:00.0")
+    (tmp_path / "bus/pci/devices/0000:3b:00.0").symlink_to(place)
     tree = PciTree((tmp_path / "absent", tmp_path))
     assert tree.find_root("0000:3b:00.0") == "pci0000:3a"
     assert tree.find_numa_node("0000:3b:00.0") == 1

@@ -41,9 +41,17 @@ class HttpServer:
         return self._server.server_port if self._server else 0
 
     def start(self) -> None:
-        """Bind, and serve on a thread."""
+        """Bind, and serve on a thread.
+
+        Raises:
+            SettingsError: the address cannot be bound.
+        """
         handler = type("_BoundHandler", (_Handler,), {"pages": self._pages})
-        self._server = ThreadingHTTPServer(self._address, handler)
+        try:
+            self._server = ThreadingHTTPServer(self._address, handler)
+        except OSError as error:
+            host, port = self._address
+            raise SettingsError(f"httpAddress {host}:{port}: {error.strerror or error}") from error
         self._server.daemon_threads = True
         serve = partial(self._server.serve_forever, poll_interval=_POLL_SECONDS)
         threading.Thread(target=serve, name="http", daemon=True).start()
