@@ -164,7 +164,11 @@ class Cluster:
 
     def patch(self, address: Address, body: JsonObject) -> JsonObject:
         """Merge into an object."""
-        return self.put(address.collection, self.on_write(_merged(self.find(address), body)), "MODIFIED")
+        stored = self.find(address)
+        wanted, found = body.get("metadata", {}).get("resourceVersion", ""), stored["metadata"]["resourceVersion"]
+        if wanted not in ("", found):
+            raise Refused(409, "Conflict", "the object has been modified")
+        return self.put(address.collection, self.on_write(_merged(stored, body)), "MODIFIED")
 
     def delete(self, address: Address, body: JsonObject | None) -> JsonObject:
         """Remove an object, under preconditions."""

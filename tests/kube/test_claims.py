@@ -43,12 +43,22 @@ def claim(server: FakeApiServer) -> dict[str, object]:
 
 
 def test_finalizer_is_added_once(server: FakeApiServer, claims: Claims, claim: dict[str, object]) -> None:
-    """A second call makes no request; everything else of the claim stays."""
+    """A second call makes no request; everything else of the claim stays, and its spec is not sent."""
     protected = claims.add_finalizer(claim)
     assert protected["metadata"]["finalizers"] == ["resource.kubernetes.io/delete-protection"]
     assert protected["metadata"]["labels"] == {"a": "b"}
     assert claims.add_finalizer(protected) is protected
-    assert server.verbs() == ["update"]
+    assert server.verbs() == ["patch"]
+    assert set(server.cluster.requests[0].body) == {"metadata"}
+
+
+def test_finalizer_on_an_outdated_claim_is_a_conflict(
+    server: FakeApiServer, claims: Claims, claim: dict[str, object]
+) -> None:
+    """The patch carries the version that was read."""
+    server.change(PATH, {"metadata": {"labels": {"c": "d"}}})
+    with pytest.raises(Conflict):
+        claims.add_finalizer(claim)
 
 
 def test_allocation_is_one_status_update_with_a_timestamp(

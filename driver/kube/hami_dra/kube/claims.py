@@ -35,8 +35,13 @@ class Claims:
         finalizers = metadata.get("finalizers") or []
         if DELETE_PROTECTION_FINALIZER in finalizers:
             return claim
-        protected = {**metadata, "finalizers": [*finalizers, DELETE_PROTECTION_FINALIZER]}
-        return self._client.update(_path(claim), _typed({**claim, "metadata": protected}))
+        # A patch, for an update would send the spec: opaque parameters are compared byte by byte, so JSON that is
+        # spaced or escaped in another way than Go's counts as a change of an immutable field.
+        changed = {
+            "resourceVersion": metadata["resourceVersion"],
+            "finalizers": [*finalizers, DELETE_PROTECTION_FINALIZER],
+        }
+        return self._client.patch(_path(claim), {"metadata": changed})
 
     def write_allocation(
         self, claim: JsonObject, allocation: AllocationResult, reserved_for: Sequence[ConsumerReference]
