@@ -6,7 +6,6 @@ again changes nothing but what is out of date; a running cluster may look on.
 """
 
 import argparse
-import ctypes
 import hashlib
 import json
 import os
@@ -21,6 +20,7 @@ from pathlib import Path
 LIBRARY_FOLDER = "usr/lib/x86_64-linux-gnu"
 PROFILE = "etc/fake-gpu/profile"
 STATE = "var/lib/fake-gpu/state"
+STATE_BYTES = 8 << 20  # sparse; FG_STATE_BYTES in device/state.h
 SPEC_NAME = "k8s.gpu.hami.io-base.json"
 SPEC_KIND = "k8s.gpu.hami.io/base"
 NULL_DEVICE = os.makedev(1, 3)
@@ -116,20 +116,16 @@ def put_device(path: Path) -> None:
 
 
 def put_state(path: Path) -> None:
-    """Make sure that there is a state file, and keep one that is there.
+    """Make sure that there is a state file of full size, and keep one that is there.
 
-    Processes that run have it mapped: it is never replaced or cut.
+    Processes that run have it mapped: it is never replaced or cut. Zeros are a
+    valid state, also for a reader that could not set up anything.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
     path.chmod(0o666)
-
-
-def set_up_state(library: Path) -> None:
-    """Have the driver set up an empty state file: a reader who sees the root read-only could not."""
-    status = ctypes.CDLL(str(library)).nvmlInit_v2()
-    if status:
-        raise InstallError(f"{library}: nvmlInit_v2 returned {status}")
+    if path.stat().st_size < STATE_BYTES:
+        os.truncate(path, STATE_BYTES)
 
 
 def remove_devices(folder: Path, keep: Sequence[int]) -> None:
@@ -152,7 +148,6 @@ def lay_out(root: Path, build: Path, profile: str, gpus: Sequence[Gpu]) -> None:
     for gpu in gpus:
         put_device(root / f"dev/nvidia{gpu.minor}")
     remove_devices(root / "dev", [gpu.minor for gpu in gpus])
-    set_up_state(libraries / "libnvidia-ml.so.1")
 
 
 def describe(host_root: str, gpus: Sequence[Gpu]) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 #include "root.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -46,6 +47,8 @@ struct state {
     struct fg_meter meters[FG_MAX_GPUS];
     struct process processes[FG_MAX_PROCESSES];
 };
+
+static_assert(sizeof(struct state) <= FG_STATE_BYTES, "the state file is too small");
 
 /* Written once, by the first successful fg_state_open; then only read. */
 static struct state *state;
@@ -97,19 +100,20 @@ static uint64_t own_pid_namespace(void)
     return stat("/proc/self/ns/pid", &status) ? 0 : (uint64_t)status.st_ino;
 }
 
-/* Makes the file ours: of this layout and of this boot. Clocks of an earlier
- * boot would lie in the future. */
 static int prepare_file(void)
 {
     struct stat status;
     if (fstat(state_file, &status))
         return errno;
-    if ((size_t)status.st_size < sizeof(struct state) &&
-        (!writable || ftruncate(state_file, sizeof(struct state))))
-        return writable ? errno : EROFS;
-    return 0;
+    if (status.st_size >= FG_STATE_BYTES)
+        return 0;
+    if (!writable)
+        return EROFS;
+    return ftruncate(state_file, FG_STATE_BYTES) ? errno : 0;
 }
 
+/* Makes the state ours: of this layout and of this boot. Clocks of an earlier
+ * boot would lie in the future. */
 static void prepare_state(struct state *fresh)
 {
     char boot_id[40];

@@ -19,6 +19,7 @@
 #include <sys/types.h>
 
 #define FG_MAX_PROCESSES 512
+#define FG_STATE_BYTES (8 << 20) /* of the file, which has room to spare */
 
 struct fg_process_report {
     pid_t pid; /* as seen in the caller's pid namespace */
