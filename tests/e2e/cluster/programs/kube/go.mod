@@ -180,7 +180,7 @@ require (
 	sigs.k8s.io/yaml v1.6.0 // indirect
 )
 
-// k8s.io/kubernetes takes its staging modules from its own tree; a module that imports it names their versions itself.
+// The staging modules have no versions of their own in k8s.io/kubernetes: each is named at the release we build.
 replace (
 	k8s.io/api => k8s.io/api v0.37.2
 	k8s.io/apiextensions-apiserver => k8s.io/apiextensions-apiserver v0.37.2
