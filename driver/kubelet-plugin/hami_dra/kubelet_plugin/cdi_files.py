@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 
 from hami_dra.api.names import ClaimUid, ShareId
 from hami_dra.kubelet_plugin import files
-from hami_dra.kubelet_plugin.cdi_plan import defines_base, find_library, find_shares, plan_spec
+from hami_dra.kubelet_plugin.cdi_plan import find_bases, find_library, find_shares, plan_spec
 from hami_dra.kubelet_plugin.entries import Entry
 from hami_dra.kubelet_plugin.errors import NodeStateError
 from hami_dra.kubelet_plugin.paths import NodePaths, claim_of_spec
@@ -18,18 +19,27 @@ from hami_dra.kubelet_plugin.paths import NodePaths, claim_of_spec
 _SPEC_SUFFIXES = (".json", ".yaml", ".yml")
 
 
+@dataclass(frozen=True)
+class _Base:
+    """The base devices of a spec file, while inode, size and time are these."""
+
+    state: tuple[int, int, int]
+    devices: frozenset[str]
+
+
 class CdiFiles:
     """Our specs in `cdi_dir`, and whoever's base specs in either folder."""
 
     def __init__(self, paths: NodePaths) -> None:
         self._paths = paths
+        self._bases: dict[Path, _Base] = {}
 
     def write(self, entry: Entry) -> None:
         """Write the claim's spec; a claim without shares has none."""
         spec = plan_spec(entry, self._paths)
         if spec is None:
             return
-        files.make_folder(self._paths.cdi_dir, 0o755)
+        files.make_folder(self._paths.cdi_dir)
         data = json.dumps(spec, indent=2).encode() + b"\n"
         files.write_atomic(self._paths.claim_spec(entry.claim.uid), data, mode=0o644, durable=False)
 
@@ -55,10 +65,23 @@ class CdiFiles:
         folders = (self._paths.static_cdi_dir, self._paths.cdi_dir)
         candidates = (path for folder in folders for path in files.list_folder(folder))
         return any(
-            defines_base(_parse(path), uuid)
+            uuid in self._base_devices(path)
             for path in candidates
             if path.suffix in _SPEC_SUFFIXES and not path.name.startswith(".") and claim_of_spec(path.name) is None
         )
+
+    def _base_devices(self, path: Path) -> frozenset[str]:
+        # A spec of NVIDIA's tool is some 100 KiB of YAML: seconds of parsing, so once per state of the file.
+        try:
+            status = path.stat()
+        except OSError:
+            return frozenset()
+        state = (status.st_ino, status.st_size, status.st_mtime_ns)
+        known = self._bases.get(path)
+        if known is None or known.state != state:
+            known = _Base(state, find_bases(_parse(path)))
+            self._bases[path] = known
+        return known.devices
 
 
 def _parse(path: Path) -> Any:

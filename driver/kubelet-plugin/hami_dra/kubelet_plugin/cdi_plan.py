@@ -58,9 +58,11 @@ def find_library(spec: object) -> str:
         return ""
 
 
-def defines_base(spec: object, uuid: str) -> bool:
-    """Whether this spec defines the base device of that GPU."""
-    return isinstance(spec, dict) and spec.get("kind") == names.CDI_KIND_BASE and uuid in _device_names(spec)
+def find_bases(spec: object) -> frozenset[str]:
+    """The GPUs, by NVML's UUID, whose base device this spec defines."""
+    if not isinstance(spec, dict) or spec.get("kind") != names.CDI_KIND_BASE:
+        return frozenset()
+    return frozenset(_device_names(spec))
 
 
 def _device_names(spec: dict[str, Any]) -> list[str]:

@@ -33,11 +33,12 @@ def write_atomic(path: Path, data: bytes, *, mode: int, durable: bool) -> None:
         raise NodeStateError.from_os("write", path, error) from error
 
 
-def make_folder(path: Path, mode: int) -> None:
-    """Make `path` and its parents; `mode` holds whatever the umask."""
+def make_folder(path: Path, mode: int | None = None) -> None:
+    """Make `path` and its parents; `mode` is for folders of our own and holds whatever the umask."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        path.chmod(mode)
+        if mode is not None:
+            path.chmod(mode)
     except OSError as error:
         raise NodeStateError.from_os("make", path, error) from error
 

@@ -14,6 +14,7 @@ from hami_dra.kubelet_plugin.log import Log
 
 _PERIOD_SECONDS = 1.0
 _DEAD_AFTER_SECONDS = 30.0
+_REPORT_AT = 2
 
 
 class SharePages(Protocol):
@@ -30,7 +31,7 @@ class Heartbeat:
     def __init__(self, ledger: Ledger, pages: SharePages) -> None:
         self._ledger = ledger
         self._pages = pages
-        self._failing: dict[ShareId, str] = {}
+        self._failing: dict[ShareId, int] = {}
         self._stopping = threading.Event()
         self._last = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -50,15 +51,15 @@ class Heartbeat:
         return time.monotonic() - self._last < _DEAD_AFTER_SECONDS
 
     def beat(self) -> None:
-        """One round. A share that fails is reported once, until it works again or is gone."""
-        failing: dict[ShareId, str] = {}
+        """One round. A share that fails twice running is reported, once: the first time it may be on its way out."""
+        failing: dict[ShareId, int] = {}
         for entry in self._ledger.snapshot():
             for share in entry.shares if entry.state is State.COMPLETED else ():
                 try:
                     self._pages.beat(share.share_id)
                 except NodeStateError as error:
-                    failing[share.share_id] = str(error)
-                    if share.share_id not in self._failing and self._ledger.get(entry.claim.uid):
+                    failing[share.share_id] = self._failing.get(share.share_id, 0) + 1
+                    if failing[share.share_id] == _REPORT_AT:
                         self._log.warning("no heartbeat for share", share=share.share_id, error=str(error))
         self._failing = failing
         self._last = time.monotonic()

@@ -29,7 +29,7 @@ class ProcessLock:
         Raises:
             NodeStateError: the process is to stop before it got the lock, or the file cannot be opened.
         """
-        files.make_folder(self._path.parent, 0o755)
+        files.make_folder(self._path.parent)
         try:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from hami_dra.api import names
 from hami_dra.api.names import ClaimUid
 from hami_dra.api.resources import Claim, JsonObject
 from hami_dra.kube.events import EventType, ObjectReference
@@ -69,7 +70,7 @@ class CallReporter:
         self._targets.metrics.observe_prepare(ok=True, seconds=seconds)
         entries = plan_ready(entry, self._inventory(), self._targets.node_name, timestamp())
         # Each write wakes every watcher of claims, so a repeated call writes nothing new.
-        if _without_times(entries) != _without_times([e for e in claim.devices if e["driver"] == entries[0]["driver"]]):
+        if _differ(entries, claim):
             self._targets.statuses.put(entry.claim, entries)
 
     def refused(self, ref: ClaimRef, claim: Claim | None, message: str, seconds: float) -> None:
@@ -79,7 +80,7 @@ class CallReporter:
         for target in plan_targets(ref, claim):
             self._targets.events.emit(target, EventType.WARNING, "PrepareFailed", text)
         entries = plan_refused(claim, message, timestamp()) if claim else []
-        if claim and entries and _without_times(entries) != _without_times(claim.devices):
+        if claim and entries and _differ(entries, claim):
             self._targets.statuses.put(ref, entries)
 
     def unprepared(self, ref: ClaimRef, message: str, seconds: float) -> None:
@@ -90,6 +91,10 @@ class CallReporter:
             text = f"node {self._targets.node_name}: {message}"
             for target in plan_targets(ref, None):
                 self._targets.events.emit(target, EventType.WARNING, "UnprepareFailed", text)
+
+
+def _differ(entries: Sequence[JsonObject], claim: Claim) -> bool:
+    return _without_times(entries) != _without_times([e for e in claim.devices if e.get("driver") == names.DRIVER])
 
 
 def _without_times(entries: Sequence[JsonObject]) -> list[JsonObject]:

@@ -30,7 +30,7 @@ def make_way(path: Path) -> None:
     """
     if len(bytes(path)) > _MAX_PATH_BYTES:
         raise NodeStateError(f"socket path {path} has {len(bytes(path))} bytes, at most {_MAX_PATH_BYTES} can be bound")
-    files.make_folder(path.parent, 0o755)
+    files.make_folder(path.parent)
     files.remove_file(path)
 
 
