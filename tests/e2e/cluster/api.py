@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from cluster import network
@@ -48,6 +49,8 @@ class Cluster:
         programs = program_folder(self.settings)
         with self._locked():
             record = read_record(self.layout.record) or self._new_record(programs)
+            if not Path(record.programs).exists():  # the cache was emptied since
+                record = replace(record, programs=str(programs), kube_version=self.settings.kube_version)
             for node in nodes:
                 record = record.with_node(node)
             write_record(self.layout.record, record)
