@@ -286,6 +286,19 @@ def test_a_restart_keeps_what_was_prepared(
         assert kubelet.prepare("claim-1").claims["claim-1"] == before
 
 
+def test_a_corrupt_checkpoint_is_said_on_the_node_and_stops_nothing(
+    settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node
+) -> None:
+    """An operator hears of it; the shares that run go on."""
+    server.add(CLAIMS, claim_json())
+    with running(settings, server, client, gpus, node) as kubelet:
+        before = kubelet.prepare("claim-1").claims["claim-1"]
+    node.paths.checkpoint.write_bytes(b"garbage")
+    with running(settings, server, client, gpus, node) as kubelet:
+        server.wait_for(lambda: any(e["reason"] == "CheckpointLost" for e in server.objects("/api/v1/events")))
+        assert kubelet.prepare("claim-1").claims["claim-1"] == before
+
+
 def test_changing_the_mode_publishes_without_the_taint(
     settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node
 ) -> None:

@@ -75,11 +75,13 @@ class NvmlSource:
     def _read_gpu(self, index: int) -> Gpu | None:
         try:
             handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            mig = _ask(lambda: pynvml.nvmlDeviceGetMigMode(handle)[0])
+            return None if mig == _MIG_ENABLED else self._describe(handle)
         except (pynvml.NVMLError_GpuIsLost, pynvml.NVMLError_NoPermission):
+            # One GPU that fell off the bus must not take the others with it.
             return None
-        mig = _ask(lambda: pynvml.nvmlDeviceGetMigMode(handle)[0])
-        if mig == _MIG_ENABLED:
-            return None
+
+    def _describe(self, handle: Any) -> Gpu:
         bus_id = _ask(lambda: normalise_bus_id(str(pynvml.nvmlDeviceGetPciInfo(handle).busId)))
         return Gpu(
             uuid=pynvml.nvmlDeviceGetUUID(handle),
