@@ -23,7 +23,7 @@ struct ci_sample {
     CUcontext context; /* events belong to one */
     CUevent start;
     CUevent end;
-    const void *work;
+    _Atomic(const void *) work;
     struct ci_device device;
     int64_t estimate_ns;
 };
@@ -36,6 +36,7 @@ static struct {
     _Atomic(const void *) work;
     _Atomic int64_t cost_ns;
     _Atomic unsigned int launches;
+    _Atomic int64_t unpaid; /* launches before the first cost was known, without a sample */
 } costs[COST_COUNT];
 
 /* Harvesting is for one thread at a time; the others go on without. */
@@ -53,13 +54,23 @@ int64_t ci_cost_estimate(const void *work)
     return atomic_load(&costs[i].work) == work ? atomic_load(&costs[i].cost_ns) : 0;
 }
 
-static void learn(const void *work, int64_t cost_ns)
+bool ci_cost_is_awaited(const void *work)
+{
+    for (int i = 0; ci_cost_estimate(work) == 0 && i < SAMPLE_COUNT; i++)
+        if (atomic_load(&samples[i].state) == SAMPLE_RUNNING && atomic_load(&samples[i].work) == work)
+            return true;
+    return false;
+}
+
+/* Remembers a cost; returns what launches owe that went before it was known. */
+static int64_t learn(const void *work, int64_t cost_ns)
 {
     size_t i = cost_index(work);
-    int64_t old = atomic_load(&costs[i].cost_ns);
-    bool known = atomic_load(&costs[i].work) == work && old > 0;
-    atomic_store(&costs[i].cost_ns, known ? old + ((cost_ns - old) >> EWMA_SHIFT) : cost_ns);
+    int64_t old = ci_cost_estimate(work);
+    int64_t next = old > 0 ? old + ((cost_ns - old) >> EWMA_SHIFT) : cost_ns;
+    atomic_store(&costs[i].cost_ns, next > 0 ? next : 1);
     atomic_store(&costs[i].work, work);
+    return atomic_exchange(&costs[i].unpaid, 0) * cost_ns;
 }
 
 static bool is_due(const void *work)
@@ -112,9 +123,12 @@ struct ci_sample *ci_cost_begin(const struct ci_launch *launch)
 void ci_cost_end(struct ci_sample *sample, const struct ci_launch *launch, const struct ci_device *device,
                  int64_t estimate_ns)
 {
-    if (sample == NULL)
+    if (sample == NULL) {
+        if (estimate_ns == 0)
+            atomic_fetch_add(&costs[cost_index(launch->work)].unpaid, 1);
         return;
-    sample->work = launch->work;
+    }
+    atomic_store(&sample->work, launch->work);
     sample->device = *device;
     sample->estimate_ns = estimate_ns;
     int state = record(sample->end, launch) == CUDA_SUCCESS ? SAMPLE_RUNNING : SAMPLE_FREE;
@@ -133,8 +147,8 @@ static void finish(struct ci_sample *sample, void (*settle)(const struct ci_devi
     float milliseconds = 0;
     if (elapsed != NULL && elapsed(&milliseconds, sample->start, sample->end) == CUDA_SUCCESS && milliseconds >= 0) {
         int64_t cost_ns = (int64_t)(milliseconds * NS_PER_MS);
-        learn(sample->work, cost_ns);
-        settle(&sample->device, cost_ns - sample->estimate_ns);
+        int64_t unpaid_ns = learn(atomic_load(&sample->work), cost_ns);
+        settle(&sample->device, cost_ns - sample->estimate_ns + unpaid_ns);
     }
     atomic_store(&sample->state, SAMPLE_FREE);
 }

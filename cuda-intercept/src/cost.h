@@ -8,6 +8,9 @@
 /* The remembered cost of a function or graph; 0: never measured. */
 int64_t ci_cost_estimate(const void *work);
 
+/* Whether the first cost of a function or graph is being measured right now. */
+bool ci_cost_is_awaited(const void *work);
+
 /* Records an event before the launch if it is one to measure, else NULL. */
 struct ci_sample *ci_cost_begin(const struct ci_launch *launch);
 

@@ -18,6 +18,7 @@
 #define WINDOW_NS 100000000LL
 #define PAUSE_MAX_NS 5000000LL
 #define WAIT_MAX_NS 10000000000LL /* a launch is never held longer: a peer may wait for it */
+#define COST_PAUSE_NS 100000
 #define CAPTURE_NONE 0
 
 bool ci_gate_is_set(void)
@@ -83,6 +84,18 @@ static bool is_capturing(const struct ci_launch *launch)
     return real != NULL && (real(launch->stream, &status) != CUDA_SUCCESS || status != CAPTURE_NONE);
 }
 
+/* Nothing is known of the first launches of a function: without a pause here a
+ * program could queue minutes of work before the first of it has finished. */
+static void wait_for_cost(const void *work)
+{
+    int64_t end = now_ns() + WINDOW_NS;
+    ci_cost_harvest(spend);
+    while (ci_cost_is_awaited(work) && now_ns() < end) {
+        nanosleep(&(struct timespec){0, COST_PAUSE_NS}, NULL);
+        ci_cost_harvest(spend);
+    }
+}
+
 static void wait_for_budget(struct ci_config *config, const struct ci_device *device, unsigned int percent)
 {
     int64_t start = now_ns();
@@ -111,7 +124,7 @@ void ci_gate_enter(struct ci_launch *launch)
     unsigned int percent = percent_of(config, &device);
     if (percent == 0)
         return;
-    ci_cost_harvest(spend);
+    wait_for_cost(launch->work);
     wait_for_budget(config, &device, percent);
     launch->counted = true;
     launch->sample = ci_cost_begin(launch);

@@ -7,6 +7,7 @@
 #include "region_layout.h"
 
 #define NS_PER_SECOND 1000000000ULL
+#define DEBT_MAX_NS 3600000000000LL /* beyond an hour the word is damage, not debt */
 
 static bool map(struct ci_region *region, int flags, int fd)
 {
@@ -138,7 +139,8 @@ int64_t ci_region_refill(struct ci_region *region, uint64_t now_ns, unsigned int
             next = old > cap_ns - income ? cap_ns : old + income;
         } while (!atomic_compare_exchange_weak(budget, &old, next));
     }
-    return atomic_load(budget);
+    int64_t balance = atomic_load(budget);
+    return balance > -DEBT_MAX_NS ? balance : -DEBT_MAX_NS;
 }
 
 void ci_region_spend(struct ci_region *region, int64_t gpu_ns)
