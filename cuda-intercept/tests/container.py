@@ -1,0 +1,91 @@
+"""What a test run of the interceptor sees: the files of a container and a fake driver root."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+BUILD = Path(os.environ["HAMI_BUILD"])
+FAKE = BUILD / "fake"
+RELEASE = BUILD / "lib" / "libhami_share.so"
+TEST_LIBRARY = BUILD / "test-lib" / "libhami_share_test.so"
+TEST_ROOT = BUILD / "test-root"
+MIB = 1 << 20
+USAGE_BYTES = 266240
+NODE_BYTES = 4096
+TOTALS_OFFSET = 64
+FIRST_GPU = "GPU-1f2e6a40-5c0d-4b7e-9a31-0d6c1b8e7f01"
+SECOND_GPU = "GPU-3b9c7d52-8e4f-4a16-b2c7-5f0e9d4a6c12"
+
+
+@dataclass(frozen=True)
+class Share:
+    """One share as the kubelet plugin lays it out."""
+
+    name: str = "5e3f-first"
+    uuid: str = FIRST_GPU
+    memory_mib: int = 3000
+    cores: int = 0
+    priority: int | None = None
+
+    @property
+    def folder(self) -> Path:
+        return TEST_ROOT / "run/hami/shares" / self.name
+
+    @property
+    def limits(self) -> str:
+        text = f"layout 1\nshare {self.name}\nuuid {self.uuid}\nmemory {self.memory_mib * MIB}\ncores {self.cores}\n"
+        text += "" if self.priority is None else f"priority {self.priority}\n"
+        return text + f"core_limit {'hard' if self.cores else 'none'}\n"
+
+    def total(self, index: int) -> int:
+        """One of the 64-bit totals in the share's ledger."""
+        data = (self.folder / "usage").read_bytes()
+        return int(struct.unpack_from("<Q", data, TOTALS_OFFSET + 8 * index)[0])
+
+
+def lay_out(*shares: Share, ours: bool = True) -> None:
+    """Makes the container's files anew under the path that the test library begins at."""
+    shutil.rmtree(TEST_ROOT, ignore_errors=True)
+    (TEST_ROOT / "etc").mkdir(parents=True)
+    (TEST_ROOT / "run/hami/shares").mkdir(parents=True)
+    line = "/usr/local/lib/hami-dra/0.1.0-abc/libhami_share.so\n" if ours else "/usr/lib/libother.so\n"
+    (TEST_ROOT / "etc/ld.so.preload").write_text(line)
+    for share in shares:
+        share.folder.mkdir()
+        (share.folder / "limits").write_text(share.limits)
+        (share.folder / "node").write_bytes(bytes(NODE_BYTES))
+        (share.folder / "usage").write_bytes(bytes(USAGE_BYTES))
+
+
+def install_driver(profile: str = "h100x4") -> tempfile.TemporaryDirectory[str]:
+    """A driver root of the fake; needs root, for its device nodes."""
+    root = tempfile.TemporaryDirectory(prefix="fake-gpu-")
+    installer = HERE.parent / "fake" / "install.py"
+    command = [sys.executable, str(installer), "--profile", profile, "--build", str(FAKE), "--root", root.name]
+    Path(root.name).chmod(0o755)  # tests run as other users too
+    subprocess.run([*command, "--host-root", root.name], check=True, capture_output=True)
+    return root
+
+
+def runtimes() -> list[Path]:
+    """The shared libcudart of each CUDA generation."""
+    packages = Path(os.environ["HAMI_CUDA_PACKAGES"])
+    return [packages / "cuda_runtime/lib/libcudart.so.12", packages / "cu13/lib/libcudart.so.13"]
+
+
+def libraries_of(root: str) -> str:
+    return f"{root}/usr/lib/x86_64-linux-gnu"
+
+
+def environment(libraries: str, *preload: Path, **extra: str) -> dict[str, str]:
+    """Nothing but what the program needs."""
+    base = {"PATH": os.environ["PATH"], "LD_LIBRARY_PATH": libraries}
+    return base | {"LD_PRELOAD": ":".join(map(str, preload))} | extra

@@ -1,0 +1,115 @@
+/* A libcuda.so.1 with one GPU and no rules, for calls that need no more of a
+ * driver than that it says yes: arrays and virtual memory. */
+#include <string.h>
+
+#include "../src/abi.h"
+
+#define API CI_EXPORT
+
+static unsigned long long next_handle = 0x1000;
+
+API CUresult cuInit(unsigned int flags)
+{
+    return flags == 0 ? CUDA_SUCCESS : 1;
+}
+
+API CUresult cuCtxGetDevice(CUdevice *device)
+{
+    *device = 0;
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuCtxGetCurrent(CUcontext *context)
+{
+    *context = &next_handle;
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuDeviceGetUuid_v2(CUuuid *uuid, CUdevice device)
+{
+    static const unsigned char bytes[16] = {0x1f, 0x2e, 0x6a, 0x40, 0x5c, 0x0d, 0x4b, 0x7e,
+                                            0x9a, 0x31, 0x0d, 0x6c, 0x1b, 0x8e, 0x7f, 0x01};
+    memcpy(uuid->bytes, bytes, sizeof(bytes));
+    return device == 0 ? CUDA_SUCCESS : 101;
+}
+
+API CUresult cuMemGetInfo_v2(size_t *free, size_t *total)
+{
+    *free = *total = (size_t)80 << 30;
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuCtxDestroy_v2(CUcontext context)
+{
+    return context == &next_handle ? CUDA_SUCCESS : 201;
+}
+
+API CUresult cuMemAlloc_v2(CUdeviceptr *address, size_t size)
+{
+    *address = next_handle++ << 20;
+    return size > 0 ? CUDA_SUCCESS : 1;
+}
+
+API CUresult cuMemFree_v2(CUdeviceptr address)
+{
+    return address != 0 ? CUDA_SUCCESS : 1;
+}
+
+API CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size, const CUmemAllocationProp *prop,
+                         unsigned long long flags)
+{
+    (void)prop, (void)flags;
+    *handle = next_handle++;
+    return size > 0 ? CUDA_SUCCESS : 1;
+}
+
+API CUresult cuMemRelease(CUmemGenericAllocationHandle handle)
+{
+    return handle != 0 ? CUDA_SUCCESS : 1;
+}
+
+API CUresult cuMemMap(CUdeviceptr address, size_t size, size_t offset, CUmemGenericAllocationHandle handle,
+                      unsigned long long flags)
+{
+    return address != 0 && size > 0 && offset == 0 && handle != 0 && flags == 0 ? CUDA_SUCCESS : 1;
+}
+
+API CUresult cuMemUnmap(CUdeviceptr address, size_t size)
+{
+    return address != 0 && size > 0 ? CUDA_SUCCESS : 1;
+}
+
+API CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *handle, void *address)
+{
+    *handle = next_handle++;
+    return address != NULL ? CUDA_SUCCESS : 1;
+}
+
+API CUresult cuArrayCreate_v2(CUarray *array, const CUDA_ARRAY_DESCRIPTOR *descriptor)
+{
+    *array = (CUarray)(uintptr_t)next_handle++;
+    return descriptor->width > 0 ? CUDA_SUCCESS : 1;
+}
+
+API CUresult cuArray3DCreate_v2(CUarray *array, const CUDA_ARRAY3D_DESCRIPTOR *descriptor)
+{
+    *array = (CUarray)(uintptr_t)next_handle++;
+    return descriptor->width > 0 ? CUDA_SUCCESS : 1;
+}
+
+API CUresult cuArrayDestroy(CUarray array)
+{
+    return array != NULL ? CUDA_SUCCESS : 1;
+}
+
+API CUresult cuMipmappedArrayCreate(CUmipmappedArray *array, const CUDA_ARRAY3D_DESCRIPTOR *descriptor,
+                                    unsigned int levels)
+{
+    *array = (CUmipmappedArray)(uintptr_t)next_handle++;
+    return descriptor->width > 0 && levels > 0 ? CUDA_SUCCESS : 1;
+}
+
+API CUresult cuMipmappedArrayDestroy(CUmipmappedArray array)
+{
+    return array != NULL ? CUDA_SUCCESS : 1;
+}

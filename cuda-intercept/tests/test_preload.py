@@ -1,0 +1,120 @@
+"""The released library where it belongs: named by /etc/ld.so.preload, seen by every process.
+
+A mount namespace stands for the container, so this needs root and mounts; it
+says so and is skipped without them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import container
+from container import FAKE, RELEASE, Share
+
+SKIPPED = 77
+LIBRARY = "/usr/local/lib/hami-dra/0.1.0-abc/libhami_share.so"
+NOBODY = "65534"
+
+# $1 scratch folder, $2 the library; the rest is the command. /run becomes a tmpfs of
+# its own as on a node, and the preload file is a mount from it.
+ENTER = f"""
+set -e
+scratch=$1; library=$2; shift 2
+mount --make-rprivate /
+mount -t tmpfs tmpfs /run
+cp -a "$scratch/run/." /run/
+mount --bind "$scratch/local" /usr/local/lib
+mkdir -p /usr/local/lib/hami-dra/0.1.0-abc
+cp "$library" {LIBRARY}
+mkdir -p /run/hami/preload && echo {LIBRARY} > /run/hami/preload/0.1.0-abc
+cp -a /etc "$scratch/etc" && touch "$scratch/etc/ld.so.preload"
+mount --bind "$scratch/etc" /etc
+mount --bind /run/hami/preload/0.1.0-abc /etc/ld.so.preload
+exec "$@"
+"""
+
+
+def can_mount() -> bool:
+    probe = subprocess.run(["unshare", "-m", "mount", "--make-rprivate", "/"], capture_output=True, check=False)
+    return os.geteuid() == 0 and probe.returncode == 0
+
+
+class PreloadTest(unittest.TestCase):
+    """Every process of the namespace has the library, whatever its environment."""
+
+    libraries: str
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        root = container.install_driver()
+        cls.addClassCleanup(root.cleanup)
+        cls.libraries = container.libraries_of(root.name)
+
+    def setUp(self) -> None:
+        scratch = tempfile.TemporaryDirectory(prefix="hami-preload-")
+        self.addCleanup(scratch.cleanup)
+        self.scratch = Path(scratch.name)
+        self.scratch.chmod(0o755)
+        (self.scratch / "local").mkdir()
+        container.lay_out(Share(memory_mib=3000))
+        shutil.copytree(container.TEST_ROOT / "run", self.scratch / "run")
+        for usage in self.scratch.glob("run/hami/shares/*/usage"):
+            usage.chmod(0o666)
+
+    def enter(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        namespace = ["unshare", "-m", "--", "sh", "-c", ENTER, "sh", str(self.scratch), str(RELEASE)]
+        clean = ["env", "-i", "PATH=/usr/bin:/bin", f"LD_LIBRARY_PATH={self.libraries}"]
+        clean += [f"{name}={value}" for name, value in environment.items()]
+        done = subprocess.run([*namespace, *clean, *command], capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.stderr, "")
+        return done
+
+    def test_limit_holds_without_any_environment(self) -> None:
+        """No variable is needed, and LD_PRELOAD cannot take the library out."""
+        for extra in ({}, {"LD_PRELOAD": ""}, {"HAMI_SHARE_X": "memory=1", "CUDA_DEVICE_MEMORY_LIMIT": "80g"}):
+            with self.subTest(environment=extra):
+                done = self.enter(str(FAKE / "gpu-sample"), "alloc", "3001", **extra)
+                self.assertIn("CUDA_ERROR_OUT_OF_MEMORY", done.stdout)
+        self.assertIn("allocated 3000 MiB", self.enter(str(FAKE / "gpu-sample"), "alloc", "3000").stdout)
+
+    def test_any_user_is_held(self) -> None:
+        """Another uid without any right writes the same ledger."""
+        drop = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+        self.assertIn("OUT_OF_MEMORY", self.enter(*drop, str(FAKE / "gpu-sample"), "alloc", "3001").stdout)
+        self.assertIn("allocated", self.enter(*drop, str(FAKE / "gpu-sample"), "alloc", "3000").stdout)
+
+    def test_programs_start_as_ever(self) -> None:
+        """Shells, static programs and setuid programs run and say nothing more."""
+        setuid = self.scratch / "id"
+        shutil.copy("/usr/bin/id", setuid)
+        setuid.chmod(0o4755)
+        drop = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+        self.assertIn("euid=0", self.enter(*drop, str(setuid)).stdout)
+        self.assertEqual(self.enter("sh", "-c", "ls /run/hami/shares | wc -l").stdout, "1\n")
+        busybox = shutil.which("busybox")
+        if busybox is not None:
+            self.assertEqual(self.enter(busybox, "echo", "here").stdout, "here\n")
+
+    def test_tenant_cannot_make_a_share(self) -> None:
+        """A folder on another device, or a link to a real share, adds nothing."""
+        script = (
+            "mkdir /run/hami/shares/extra && mount -t tmpfs tmpfs /run/hami/shares/extra && "
+            "cp /run/hami/shares/5e3f-first/* /run/hami/shares/extra/ && "
+            "sed -i 's/share .*/share extra/' /run/hami/shares/extra/limits && "
+            "ln -s 5e3f-first /run/hami/shares/link && "
+            f"{FAKE}/gpu-sample alloc 3001"
+        )
+        self.assertIn("CUDA_ERROR_OUT_OF_MEMORY", self.enter("sh", "-c", script).stdout)
+
+
+if __name__ == "__main__":
+    if not can_mount():
+        print("skipped: needs root and mounts")
+        sys.exit(SKIPPED)
+    unittest.main(verbosity=2)
