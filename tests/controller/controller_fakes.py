@@ -103,6 +103,22 @@ class FakeClaims:
         return stored
 
 
+class FakePods:
+    """The API server's pods."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, JsonObject] = {}
+        self.nudged: list[str] = []
+
+    def read(self, namespace: str, name: str) -> Pod | None:
+        raw = self.stored.get(f"{namespace}/{name}")
+        return Pod.from_json(raw) if raw else None
+
+    def nudge(self, pod: Pod, message: str) -> JsonObject:
+        self.nudged.append(f"{pod.name}: {message}")
+        return {}
+
+
 class FakeEvents:
     """Remembers what was said."""
 
@@ -124,30 +140,26 @@ class Bench:
 
     def __init__(self, *, nodes: Sequence[str] = ("node-a", "node-b"), writes: bool = True, **policy: Any) -> None:
         self.clock, self.claims, self.events, self.metrics = FakeClock(), FakeClaims(), FakeEvents(), Metrics()
-        self.pods: dict[str, JsonObject] = {}
+        self.pods = FakePods()
         self.leads = True
         self.state = State(World(need_lock=writes))
         reporter = Reporter(self.events)
         tools = Tools(
             clock=self.clock,
             observer=Observer(self.state, self.clock, reporter),
-            writer=Writer(self.claims, lambda: self.leads),
+            writer=Writer(self.claims, self.pods, lambda: self.leads),
             reporter=reporter,
             metrics=self.metrics,
             policy=Policy(matches=MATCHES, **policy),
             writes=writes,
         )
-        tender = Tender(self.state, tools, self._read_pod, unbound_timeout=30.0)
+        tender = Tender(self.state, tools, unbound_timeout=30.0)
         self.loop = Loop(self.state, tools, Placer(self.state, tools), tender)
         self.see(Kind.CLASS, class_json())
         for node in nodes:
             self.see(Kind.NODE, node_json(node))
             self.see(Kind.SLICE, slice_json(node))
         self.loop.activate()
-
-    def _read_pod(self, namespace: str, name: str) -> Pod | None:
-        raw = self.pods.get(f"{namespace}/{name}")
-        return Pod.from_json(raw) if raw else None
 
     def see(self, kind: Kind, raw: JsonObject, *, deleted: bool = False) -> None:
         """Let a watch report an object."""
@@ -161,13 +173,13 @@ class Bench:
 
     def add_pod(self, raw: JsonObject, *, seen: bool = True) -> None:
         """Create or change a pod at the API server, and let the watch report it."""
-        self.pods[f"{raw['metadata']['namespace']}/{raw['metadata']['name']}"] = raw
+        self.pods.stored[f"{raw['metadata']['namespace']}/{raw['metadata']['name']}"] = raw
         if seen:
             self.see(Kind.POD, raw)
 
     def remove_pod(self, raw: JsonObject) -> None:
         """Delete a pod."""
-        self.pods.pop(f"{raw['metadata']['namespace']}/{raw['metadata']['name']}", None)
+        self.pods.stored.pop(f"{raw['metadata']['namespace']}/{raw['metadata']['name']}", None)
         self.see(Kind.POD, raw, deleted=True)
 
     def run(self, seconds: float = 0.0) -> None:

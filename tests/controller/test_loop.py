@@ -434,6 +434,22 @@ def test_a_deleted_claim_under_a_pending_pod_is_released() -> None:
     assert bench.verbs() == ["finalizer", "allocate", "clear"]
 
 
+def test_a_generated_claim_that_was_deleted_is_asked_for_again() -> None:
+    """kube-controller-manager makes it again only when the pod changes, so the pod is nudged once."""
+    bench = Bench()
+    pod = pod_json(claims=())
+    pod["spec"]["resourceClaims"] = [{"name": "gpu", "resourceClaimTemplateName": "template"}]
+    pod["status"]["resourceClaimStatuses"] = [{"name": "gpu", "resourceClaimName": "pod-gpu-x1"}]
+    owner = {"kind": "Pod", "name": "pod", "uid": "uid-pod", "controller": True, "apiVersion": "v1"}
+    annotations = {"resource.kubernetes.io/pod-claim-name": "gpu"}
+    bench.add_claim(claim_json("pod-gpu-x1", ownerReferences=[owner], annotations=annotations))
+    bench.add_pod(pod)
+    bench.run()
+    bench.see(Kind.CLAIM, bench.claims.stored.pop("default/pod-gpu-x1"), deleted=True)
+    bench.run(10)
+    assert bench.pods.nudged == ["pod: ResourceClaim pod-gpu-x1 was deleted"]
+
+
 def test_a_deleted_claim_of_a_running_pod_stays_allocated() -> None:
     """A bound consumer keeps its GPU."""
     bench = Bench()

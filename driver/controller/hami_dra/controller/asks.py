@@ -53,10 +53,10 @@ def is_ours(claim: Claim, classes: Mapping[str, DeviceClass], matches: Matcher) 
     return any(_spec_is_ours(spec, classes, matches) for request in claim.requests for spec in request.alternatives)
 
 
-def is_mixed(claim: Claim, classes: Mapping[str, DeviceClass], matches: Matcher) -> bool:
-    """Whether only some requests of the claim ask for devices of our driver."""
+def foreign_classes(claim: Claim, classes: Mapping[str, DeviceClass], matches: Matcher) -> list[str]:
+    """The classes of other drivers' devices that the claim asks for beside ours."""
     specs = [spec for request in claim.requests for spec in request.alternatives]
-    return len({_spec_is_ours(spec, classes, matches) for spec in specs}) == 2
+    return sorted({spec.device_class_name for spec in specs if not _spec_is_ours(spec, classes, matches)})
 
 
 def class_is_ours(device_class: DeviceClass, matches: Matcher) -> bool:

@@ -20,19 +20,18 @@ from hami_dra.controller.metrics import Metrics
 from hami_dra.controller.observer import Observed, Observer
 from hami_dra.controller.placer import Placer, Tools
 from hami_dra.controller.plan import Policy
-from hami_dra.controller.pods import Pod
+from hami_dra.controller.pod_access import Pods
 from hami_dra.controller.reporter import Reporter
 from hami_dra.controller.runner import Runner
 from hami_dra.controller.serving import Probes, StatusServer
 from hami_dra.controller.settings import Allocator, Settings, identity, load
 from hami_dra.controller.state import State
-from hami_dra.controller.tender import PodReader, Tender
+from hami_dra.controller.tender import Tender
 from hami_dra.controller.watches import make_reflectors
 from hami_dra.controller.world import World
 from hami_dra.controller.writer import Writer
-from hami_dra.kube import paths
 from hami_dra.kube.claims import Claims
-from hami_dra.kube.errors import KubeError, NotFound
+from hami_dra.kube.errors import KubeError
 from hami_dra.kube.events import EventRecorder
 from hami_dra.kube.lease import LeaderElector, LeaseOptions
 from hami_dra.kube.reflector import Reflector
@@ -68,10 +67,12 @@ class Daemon:
         self._elector = LeaderElector(
             client,
             LeaseOptions(namespace=settings.lease_namespace, name=settings.lease_name, identity=identity(settings)),
-            on_started=lambda: None,
-            on_stopped=lambda: None,
+            on_started=self._wake,
+            on_stopped=self._wake,
         )
-        self._reflectors: list[Reflector] = make_reflectors(client, self._put, self._fail)
+        self._reflectors: list[Reflector] = make_reflectors(
+            client, self._put, on_synced=self._wake, on_fatal=self._fail
+        )
         loop = build_loop(settings, client, self._elector, self._events, self._metrics)
         self._runner = Runner(loop, self._reflectors, self._elector.is_leader, clock)
         probes = Probes(
@@ -109,6 +110,9 @@ class Daemon:
     def _put(self, observed: Observed) -> None:
         self._runner.put(observed)
 
+    def _wake(self) -> None:
+        self._runner.wake()
+
     def _decide(self) -> None:
         try:
             self._runner.run()
@@ -131,7 +135,7 @@ def build_loop(
     tools = Tools(
         clock=clock,
         observer=Observer(state, clock, reporter),
-        writer=Writer(claims, elector.is_leader),
+        writer=Writer(claims, Pods(client.with_timeouts(_WRITE_TIMEOUTS), clock), elector.is_leader),
         reporter=reporter,
         metrics=metrics,
         policy=Policy(
@@ -142,18 +146,8 @@ def build_loop(
         ),
         writes=writes,
     )
-    tender = Tender(state, tools, _pod_reader(client), settings.unbound_timeout_seconds)
+    tender = Tender(state, tools, settings.unbound_timeout_seconds)
     return Loop(state, tools, Placer(state, tools), tender)
-
-
-def _pod_reader(client: Client) -> PodReader:
-    def read(namespace: str, name: str) -> Pod | None:
-        try:
-            return Pod.from_json(client.get(paths.namespaced(paths.PODS, namespace, name)))
-        except NotFound:
-            return None
-
-    return read
 
 
 if __name__ == "__main__":

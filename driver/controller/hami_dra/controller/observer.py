@@ -11,7 +11,7 @@ from hami_dra.controller.clock import Clock
 from hami_dra.controller.inventory import locks_of
 from hami_dra.controller.pods import Pod, parse_time
 from hami_dra.controller.reporter import Reporter
-from hami_dra.controller.state import State, holds_ours, is_our_allocation
+from hami_dra.controller.state import LostClaim, State, holds_ours, is_our_allocation
 from hami_dra.controller.takeback import Holding
 from hami_dra.controller.world import Kind, KnownClaim
 
@@ -70,6 +70,8 @@ class Observer:
         state = self._state
         state.pending.pop(pod.uid, None)
         state.refusals.forget(pod.uid)
+        for entry in pod.claims:
+            state.lost.pop(f"{pod.namespace}/{entry.claim_name}", None)
         self._reporter.forget(pod.uid)
         self._revisit_claims_of(pod, now)
 
@@ -87,6 +89,7 @@ class Observer:
         old, new = self._state.world.put_claim(observed.object)
         if new is None or new is old:
             return
+        self._state.lost.pop(new.key, None)
         if old is not None and old.claim.uid != new.claim.uid:
             self._claim_gone(old, now)
         elif old is not None:
@@ -101,6 +104,10 @@ class Observer:
         self._state.foreign.discard(uid)
         self._reporter.forget(uid)
         self._state.revisit_pending(now)
+        for pod in self._state.users_of(known):
+            if pod.needs_claims and not pod.node_name:
+                self._state.lost[known.key] = LostClaim(known.claim, now)
+                self._state.revisit_pod(pod.uid, now)
 
     def _note_cleared(self, old: KnownClaim, new: KnownClaim, now: float) -> None:
         # Our own clearing was applied with its reply, so what shows here was somebody else's: kube-scheduler's word

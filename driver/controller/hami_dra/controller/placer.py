@@ -30,6 +30,7 @@ NOT_SERVED = "ClaimNotServed"
 WRITE_FAILED = "AllocationFailed"
 
 _CONFLICT_SECONDS = 0.1
+_NUDGE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -66,18 +67,36 @@ class Placer:
         known = list(self._state.world.claims_of(pod))
         complete = [claim for claim in known if claim is not None]
         if len(complete) != len(known):
-            return  # kube-controller-manager has yet to make one; its arrival is the next turn.
-        open_claims = [claim for claim in complete if claim.claim.allocation is None and self._is_ours(claim)]
+            self._ask_again(pod, now)  # kube-controller-manager has yet to make one; its arrival is the next turn.
+            return
+        open_claims = [claim for claim in complete if claim.claim.allocation is None and self._is_ours(claim.claim)]
         if not open_claims:
             self._settle(uid)
         elif not any(claim.claim.deleting for claim in open_claims):
             self._serve(pod, complete, open_claims, now)
 
+    def _ask_again(self, pod: Pod, now: float) -> None:
+        # kube-controller-manager makes a generated claim that was deleted again, but only when its pod changes.
+        for entry in pod.claims:
+            key = f"{pod.namespace}/{entry.claim_name}"
+            lost = self._state.lost.get(key)
+            if lost is None or not entry.from_template or not self._tools.writes or not self._is_ours(lost.claim):
+                continue
+            if now < lost.at + _NUDGE_SECONDS:
+                self._state.agenda.add(Work(Turn.POD, pod.uid), lost.at + _NUDGE_SECONDS)
+                continue
+            del self._state.lost[key]
+            if (
+                self._tools.writer.nudge(pod, f"ResourceClaim {entry.claim_name} was deleted").outcome
+                is Outcome.WRITTEN
+            ):
+                LOG.info("nudged", extra={"pod": f"{pod.namespace}/{pod.name}", "claim": key})
+
     def _settle(self, uid: PodUid) -> None:
         self._state.pending.pop(uid, None)
 
-    def _is_ours(self, known: KnownClaim) -> bool:
-        return is_ours(known.claim, self._state.world.classes, self._tools.policy.matches)
+    def _is_ours(self, claim: Claim) -> bool:
+        return is_ours(claim, self._state.world.classes, self._tools.policy.matches)
 
     def _serve(self, pod: Pod, all_claims: Sequence[KnownClaim], open_claims: list[KnownClaim], now: float) -> None:
         claims = [known.claim for known in open_claims]
@@ -120,7 +139,7 @@ class Placer:
         self._warn(pod, about, reason, refusal.message, now)
         main = BAD_CLAIM if refusal.bad_claim else next(iter(count_reasons(refusal.reasons)), "NoGpu")
         self._tools.metrics.refusals.labels(reason=str(main)).inc()
-        LOG.info("refused", extra={"pod": f"{pod.namespace}/{pod.name}", "message_text": refusal.message})
+        LOG.debug("refused", extra={"pod": f"{pod.namespace}/{pod.name}", "message_text": refusal.message})
         again = [self._state.refusals.next_change(pod.uid, now), self._state.locks.settles_at()]
         for due in again:
             if due is not None:

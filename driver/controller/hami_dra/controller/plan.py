@@ -14,7 +14,7 @@ from hami_dra.api.quantity import format_mib
 from hami_dra.api.resources import Claim, DeviceClass
 from hami_dra.api.share_config import DevicePlacement, NodePlacement
 from hami_dra.controller.allocator import Board, Budget, Pick, search
-from hami_dra.controller.asks import Ask, Matcher, Request, is_mixed, read_requests
+from hami_dra.controller.asks import Ask, Matcher, Request, foreign_classes, read_requests
 from hami_dra.controller.errors import BadClaim, BudgetExhausted
 from hami_dra.controller.fitting import Fit, room, suit
 from hami_dra.controller.inventory import EMPTY, Gpu, Inventory
@@ -78,10 +78,12 @@ def plan(snapshot: Snapshot, pod: Pod, claims: Sequence[Claim], policy: Policy) 
     requests: list[Request] = []
     for claim in open_claims:
         try:
-            if is_mixed(claim, snapshot.classes, policy.matches):
+            others = foreign_classes(claim, snapshot.classes, policy.matches)
+            if others:
                 raise BadClaim(
-                    f"ResourceClaim {claim.namespace}/{claim.name} asks for devices of {names.DRIVER} and of another "
-                    "driver: the allocator of each leaves it to the other; wanted one claim per driver"
+                    f"ResourceClaim {claim.namespace}/{claim.name} asks for devices of {names.DRIVER} and for devices "
+                    f"of another driver (DeviceClass {', '.join(others)}): no allocator serves both; wanted one claim "
+                    "per driver"
                 )
             requests += read_requests(claim, snapshot.classes, require_cores=policy.require_cores)
         except BadClaim as error:

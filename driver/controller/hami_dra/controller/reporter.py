@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,6 +10,8 @@ from typing import Protocol
 from hami_dra.api.resources import API_VERSION, Claim
 from hami_dra.controller.pods import Pod
 from hami_dra.kube.events import EventType, ObjectReference
+
+LOG = logging.getLogger(__name__)
 
 RENEW_SECONDS = 30 * 60.0
 """Events expire after an hour; what still holds is said again before."""
@@ -49,6 +52,7 @@ class Reporter:
             if now < said.at + pause:
                 return said.at + pause
         about[reason] = _Said(message, now)
+        LOG.info("told", extra={"object": f"{involved.kind} {involved.namespace}/{involved.name}", "reason": reason})
         self._events.emit(involved, EventType.WARNING, reason, message)
         return now + RENEW_SECONDS
 

@@ -50,10 +50,14 @@ class Runner:
         """Report a change, from any thread."""
         self._queue.put(observed)
 
+    def wake(self) -> None:
+        """Go round now rather than at the next change, from any thread."""
+        self._queue.put(None)
+
     def stop(self) -> None:
         """End the thread after the turn it is in."""
         self._stopping.set()
-        self._queue.put(None)
+        self.wake()
 
     @property
     def synced(self) -> bool:

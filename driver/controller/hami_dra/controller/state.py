@@ -44,6 +44,14 @@ class HeldPlace:
     until: float
 
 
+@dataclass(frozen=True)
+class LostClaim:
+    """A claim that was deleted under a pending pod, and when."""
+
+    claim: Claim
+    at: float
+
+
 @dataclass
 class State:
     """The world, sums of what is allocated, and what was tried. ``active``: this process decides and writes."""
@@ -58,6 +66,8 @@ class State:
     held: dict[str, HeldPlace] = field(default_factory=dict)
     unresolved: dict[str, AllocationResult] = field(default_factory=dict)
     foreign: set[str] = field(default_factory=set)
+    lost: dict[str, LostClaim] = field(default_factory=dict)
+    """Claims that are gone although a pending pod still needs them, by ``namespace/name``."""
     active: bool = False
 
     def revisit_pending(self, now: float) -> None:

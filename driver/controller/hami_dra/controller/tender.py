@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 from hami_dra.api import names
 from hami_dra.controller.observer import Observed
@@ -29,17 +28,13 @@ FOREIGN = "ForeignAllocation"
 TAKEN_BACK = "AllocationTakenBack"
 _RETRY_SECONDS = 1.0
 
-PodReader = Callable[[str, str], Pod | None]
-"""Reads a pod from the API server, not from a cache; None when it is gone."""
-
 
 class Tender:
     """Gives claims their turns."""
 
-    def __init__(self, state: State, tools: Tools, read_pod: PodReader, unbound_timeout: float) -> None:
+    def __init__(self, state: State, tools: Tools, unbound_timeout: float) -> None:
         self._state = state
         self._tools = tools
-        self._read_pod = read_pod
         self._unbound_timeout = unbound_timeout
 
     def turn(self, key: str) -> None:
@@ -115,7 +110,8 @@ class Tender:
     def _was_bound(self, users: list[Pod]) -> bool:
         """Whether a pod was bound without our having seen it yet: then its allocation must stay."""
         try:
-            current = [self._read_pod(pod.namespace, pod.name) for pod in users if pod.needs_claims]
+            read = self._tools.writer.read_pod
+            current = [read(pod.namespace, pod.name) for pod in users if pod.needs_claims]
         except KubeError as error:
             LOG.warning("pod-not-read", extra={"error": str(error)})
             return True  # Not known: look again later.

@@ -26,7 +26,11 @@ _PARAMS = {Kind.SLICE: {"fieldSelector": f"spec.driver={names.DRIVER}"}}
 
 
 def make_reflectors(
-    client: Client, put: Callable[[Observed], None], on_fatal: Callable[[Exception], None]
+    client: Client,
+    put: Callable[[Observed], None],
+    *,
+    on_synced: Callable[[], None],
+    on_fatal: Callable[[Exception], None],
 ) -> list[Reflector]:
     """One reflector per collection, not started. Clusters before 1.37 may not serve DeviceTaintRules."""
     return [
@@ -37,6 +41,7 @@ def make_reflectors(
                 params=_PARAMS.get(kind),
                 transform=_TRANSFORMS.get(kind),
                 on_change=_reporter(kind, put),
+                on_synced=on_synced,
                 on_fatal=on_fatal,
                 missing_is_empty=kind is Kind.RULE,
             ),

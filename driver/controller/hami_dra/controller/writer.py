@@ -9,6 +9,7 @@ from typing import Protocol
 
 from hami_dra.api.resources import AllocationResult, ConsumerReference, JsonObject
 from hami_dra.controller.errors import NotLeader
+from hami_dra.controller.pods import Pod
 from hami_dra.kube.errors import Conflict, DroppedFields, KubeError, NotFound, Unavailable
 
 
@@ -31,6 +32,18 @@ class ClaimAccess(Protocol):
 
     def clear_allocation(self, claim: JsonObject) -> JsonObject:
         """Take allocation and reservations back."""
+        ...
+
+
+class PodAccess(Protocol):
+    """The pods of the API server, as far as we touch them."""
+
+    def read(self, namespace: str, name: str) -> Pod | None:
+        """The pod now; None when it is gone."""
+        ...
+
+    def nudge(self, pod: Pod, message: str) -> JsonObject:
+        """Change a condition of ours in the pod's status, so that whoever watches it looks at it again."""
         ...
 
 
@@ -58,8 +71,9 @@ class Written:
 class Writer:
     """Every write checks the fence first: the lease must not have reached its renew deadline."""
 
-    def __init__(self, claims: ClaimAccess, may_write: Callable[[], bool]) -> None:
+    def __init__(self, claims: ClaimAccess, pods: PodAccess, may_write: Callable[[], bool]) -> None:
         self._claims = claims
+        self._pods = pods
         self._may_write = may_write
 
     def read(self, namespace: str, name: str) -> Written:
@@ -85,6 +99,19 @@ class Writer:
             return self._claims.clear_allocation(claim)
 
         return self._attempt(write)
+
+    def nudge(self, pod: Pod, message: str) -> Written:
+        """Make those who watch the pod look at it again."""
+
+        def write() -> JsonObject:
+            self._check_fence()
+            return self._pods.nudge(pod, message)
+
+        return self._attempt(write)
+
+    def read_pod(self, namespace: str, name: str) -> Pod | None:
+        """The pod now, not from a cache. Raises KubeError."""
+        return self._pods.read(namespace, name)
 
     def _check_fence(self) -> None:
         if not self._may_write():
