@@ -62,7 +62,7 @@ def test_a_controller_killed_amid_fifty_claims_loses_and_doubles_none(stories: S
                 "the controller goes on",
                 timeout=120,
             )
-            bed.cluster.kill_process_in_node(node, "hami-dra-controller", full=True)
+            bed.kill_in_node(node, "hami-dra-controller")
 
         def running() -> int:
             return sum(pod["status"].get("phase") == "Running" for pod in story.kubectl.items("pods"))

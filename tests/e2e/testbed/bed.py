@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from cluster.api import Cluster
+from cluster.errors import UsageError
 from testbed import accounting, chart, fakes
 from testbed.images import Images
 from testbed.kubectl import Json, Kubectl
@@ -77,8 +78,17 @@ class Testbed:
         until(ready, f"the kubelet plugin on {node} is ready", timeout=timeout)
 
     def kill_in_node(self, node: str, process: str) -> None:
-        """SIGKILL a process on a node: a daemon by its name, one of ours by its command line."""
-        self.cluster.kill_process_in_node(node, process, full=process.startswith("hami-dra"))
+        """SIGKILL a process on a node, waiting for it to be there: one of ours is named by its command line."""
+        by_command_line = process.startswith("hami-dra")
+
+        def killed() -> bool:
+            try:
+                self.cluster.kill_process_in_node(node, process, full=by_command_line)
+            except UsageError:
+                return False
+            return True
+
+        until(killed, f"{process} runs on {node} and is killed")
 
     def reboot(self, node: str) -> None:
         self.cluster.reboot(node)
