@@ -16,6 +16,8 @@ NATIVE := build/native/.built
 WHEELS := build/wheels/.built
 
 NATIVE_SOURCES := $(shell find cuda-intercept -type f -not -path '*/__pycache__/*')
+NVIDIA = $(wildcard .venv/lib/python3.*/site-packages/nvidia)
+HEADERS = --cuda12 $(NVIDIA)/cuda_runtime/include --cuda13 $(NVIDIA)/cu13/include --nvml $(NVIDIA)/cu13/include/nvml.h
 PYTHON_SOURCES := $(shell find api driver -name '*.py' -o -name '*.pyi') pyproject.toml
 
 .PHONY: help demo demo-down test unit native-test e2e lint bench packages programs images driver-image generate lock clean
@@ -75,7 +77,7 @@ demo-down: $(VENV)
 
 generate: $(VENV)
 	@$(PY) -m hami_dra.api.generate
-	@$(PY) cuda-intercept/generate
+	@$(PY) cuda-intercept/generate $(HEADERS)
 
 lint: $(VENV)
 	@echo "==> lint, types, layers, generated files"
@@ -85,7 +87,7 @@ lint: $(VENV)
 	@$(BIN)/lint-imports --config pyproject.toml
 	@$(BIN)/yamllint -s deploy .yamllint
 	@$(PY) -m hami_dra.api.generate --check
-	@$(PY) cuda-intercept/generate --check
+	@$(PY) cuda-intercept/generate $(HEADERS) --check
 
 unit: $(VENV) $(NATIVE)
 	@echo "==> unit and integration tests"
