@@ -1,11 +1,13 @@
 #include "smi.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #define MIB (1ull << 20)
 #define MAX_PROCESSES 256
+#define NAME_WIDTH 32
 
 #define LINE "+-----------------------------------------------------------------------------------------+"
 #define ROW "+-----------------------------------------+------------------------+----------------------+"
@@ -85,8 +87,12 @@ static unsigned print_processes_of(nvmlDevice_t device, unsigned index)
         char name[256] = "[Not Found]", used[32];
         nvmlSystemGetProcessName(processes[i].pid, name, sizeof name);
         snprintf(used, sizeof used, "%lluMiB", processes[i].usedGpuMemory / MIB);
-        printf("| %4u   %3s  %3s  %14u      %1s   %-32.32s %10s |\n", index, "N/A", "N/A",
-               processes[i].pid, "C", name, used);
+        size_t length = strlen(name);
+        bool long_name = length > NAME_WIDTH;
+        printf("| %4u   %3s  %3s  %14u      %1s   %s%-*s %10s |\n", index, "N/A", "N/A",
+               processes[i].pid, "C", long_name ? "..." : "",
+               long_name ? NAME_WIDTH - 3 : NAME_WIDTH,
+               long_name ? name + length - (NAME_WIDTH - 3) : name, used);
     }
     return count;
 }
