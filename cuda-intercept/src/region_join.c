@@ -17,10 +17,10 @@
 
 #include "region_layout.h"
 
-#define LOCK_TRIES 400
-#define LOCK_PAUSE_NS 5000000
+#define LOCK_TRIES 8000
+#define LOCK_PAUSE_NS 500000
 
-/* Joining processes are few and quick: who waits two seconds has met a process
+/* Joining processes are few and quick: who waits four seconds has met a process
  * that holds the lock on purpose, and is better off closed. */
 static bool lock_file(int fd)
 {
