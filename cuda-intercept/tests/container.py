@@ -88,4 +88,7 @@ def libraries_of(root: str) -> str:
 def environment(libraries: str, *preload: Path, **extra: str) -> dict[str, str]:
     """Nothing but what the program needs."""
     base = {"PATH": os.environ["PATH"], "LD_LIBRARY_PATH": libraries}
-    return base | {"LD_PRELOAD": ":".join(map(str, preload))} | extra
+    # a sanitized test library needs its runtime in front of everything
+    runtime = [Path(path) for path in os.environ.get("HAMI_SANITIZER_RUNTIME", "").split(":") if path]
+    sanitizers = {name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")}
+    return base | sanitizers | {"LD_PRELOAD": ":".join(map(str, (*runtime, *preload)))} | extra

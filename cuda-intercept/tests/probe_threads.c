@@ -1,0 +1,72 @@
+/* The whole library in one program under the thread sanitizer: many threads
+ * allocate, map, look and free at once, over the stub driver. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "../src/generated/hooks.h"
+#include "check.h"
+
+#define MIB ((size_t)1 << 20)
+#define THREADS 4
+#define ROUNDS 300
+
+static _Atomic int troubles;
+
+static void expect(bool condition)
+{
+    if (!condition)
+        atomic_fetch_add(&troubles, 1);
+}
+
+static void use_memory(size_t size)
+{
+    CUdeviceptr address;
+    CUresult result = cuMemAlloc_v2(&address, size);
+    expect(result == CUDA_SUCCESS || result == CUDA_ERROR_OUT_OF_MEMORY);
+    if (result == CUDA_SUCCESS)
+        expect(cuMemFree_v2(address) == CUDA_SUCCESS);
+}
+
+static void use_mapping(size_t size, CUdeviceptr address)
+{
+    CUmemAllocationProp prop = {.type = 1, .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}};
+    CUmemGenericAllocationHandle handle;
+    if (cuMemCreate(&handle, size, &prop, 0) != CUDA_SUCCESS)
+        return;
+    expect(cuMemMap(address, size, 0, handle, 0) == CUDA_SUCCESS);
+    expect(cuMemRelease(handle) == CUDA_SUCCESS);
+    expect(cuMemUnmap(address, size) == CUDA_SUCCESS);
+}
+
+static void *work(void *argument)
+{
+    size_t number = (size_t)(uintptr_t)argument + 1;
+    for (int i = 0; i < ROUNDS; i++) {
+        size_t free = 0;
+        size_t total = 0;
+        use_memory(number * 150 * MIB);
+        use_mapping(number * 100 * MIB, number << 40);
+        expect(cuMemGetInfo_v2(&free, &total) == CUDA_SUCCESS && free <= total && total == 1000 * MIB);
+    }
+    return NULL;
+}
+
+int main(void)
+{
+    pthread_t threads[THREADS];
+    size_t free = 0;
+    size_t total = 0;
+    if (dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL) == NULL)
+        return 1;
+    for (uintptr_t i = 0; i < THREADS; i++)
+        if (pthread_create(&threads[i], NULL, work, (void *)i) != 0)
+            abort();
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    CHECK(troubles == 0);
+    CHECK(cuMemGetInfo_v2(&free, &total) == CUDA_SUCCESS && free == total);
+    return failures != 0;
+}
