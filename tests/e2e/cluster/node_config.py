@@ -30,6 +30,8 @@ def kubelet_config(index: int) -> dict[str, Any]:
         "clusterDNS": ["10.96.0.10"],
         "resolvConf": "",
         "maxPods": 60,
+        # Tests kill daemons again and again; the default would make them wait for minutes.
+        "crashLoopBackOff": {"maxContainerRestartPeriod": "2s"},
         **_authentication(),
         **_cgroups(),
         **_for_a_small_host(),
