@@ -1,0 +1,49 @@
+"""Where settings come from and what is said about wrong ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hami_dra.controller.errors import SettingsError
+from hami_dra.controller.settings import Allocator, Spreading, identity, load
+
+
+def test_later_sources_win(tmp_path: Path) -> None:
+    """Defaults, file, environment, flags."""
+    file = tmp_path / "config.yaml"
+    file.write_text("allocator: scheduler\nunboundTimeoutSeconds: 10\nplacementNode: spread\nrequireCores: true\n")
+    environment = {"HAMI_DRA_UNBOUND_TIMEOUT_SECONDS": "20", "HAMI_DRA_PLACEMENT_NODE": "binpack"}
+    settings = load(["--config", str(file), "--unbound-timeout-seconds", "40"], environment)
+    assert settings.allocator is Allocator.SCHEDULER
+    assert settings.placement_node is Spreading.BINPACK
+    assert (settings.unbound_timeout_seconds, settings.require_cores) == (40, True)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("allocater: scheduler", ["allocater", "allocator"]),
+        ("allocator: both", ["allocator", "both", "controller", "scheduler"]),
+        ("unboundTimeoutSeconds: soon", ["unboundTimeoutSeconds", "soon", "int"]),
+        ("unboundTimeoutSeconds: 0", ["unboundTimeoutSeconds", "0", "positive"]),
+        ("requireCores: maybe", ["requireCores", "maybe"]),
+        ("- a", ["list", "mapping"]),
+        ("{", ["config.yaml"]),
+    ],
+)
+def test_a_wrong_setting_is_named(tmp_path: Path, content: str, words: list[str]) -> None:
+    """The message has the name, what was found and what was wanted."""
+    file = tmp_path / "config.yaml"
+    file.write_text(content)
+    with pytest.raises(SettingsError) as caught:
+        load(["--config", str(file)], {})
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_two_replicas_never_have_one_name() -> None:
+    """A pod's UID tells replicas apart; without a pod every process has a name of its own."""
+    pod = load([], {"HAMI_DRA_POD_NAME": "c", "HAMI_DRA_POD_UID": "u"})
+    assert identity(pod) == "c_u"
+    assert identity(load([], {})) != identity(load([], {}))
