@@ -50,7 +50,9 @@ class CelMatcher:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._environment: celpy.Environment | None = None
+        # Here rather than at the first expression: it reads the grammar (half a second), and it raises the process's
+        # recursion limit.
+        self._environment = celpy.Environment(runner_class=celpy.InterpretedRunner)
         self._programs: OrderedDict[str, celpy.Runner | SelectorError] = OrderedDict()
         self._results: OrderedDict[tuple[str, str], bool | SelectorError] = OrderedDict()
 
@@ -91,8 +93,6 @@ class CelMatcher:
                 f"CEL expression {_short(expression)} has {len(expression.encode())} bytes, at most "
                 f"{MAX_EXPRESSION_LENGTH} are allowed"
             )
-        if self._environment is None:
-            self._environment = celpy.Environment(runner_class=celpy.InterpretedRunner)
         try:
             tree = self._environment.compile(expression)
         except CELParseError as error:
