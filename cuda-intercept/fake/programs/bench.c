@@ -1,0 +1,237 @@
+/* gpu-bench: what driver calls cost here, for comparisons with and without the
+ * interceptor. Prints lines of "key value". */
+#define __CUDA_API_VERSION_INTERNAL
+#include <cuda.h>
+#include <dlfcn.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define MAX_SAMPLES (1u << 20)
+#define ALLOCATION_BYTES ((size_t)64 << 10)
+#define WARM_UP_CALLS 256
+#define BATCH 64 /* a launch is too short for a clock of its own */
+#define IN_FLIGHT 32
+#define NS_PER_MS 1000000ull
+
+/* A pause between batches: launches without one would use up any share. */
+static const struct timespec batch_pause = {.tv_nsec = 2000000};
+static const char kernel_image[] = ".visible .entry fake_busy_ns(.param .u64 duration_ns)";
+
+typedef CUresult launch_function(CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned,
+                                 unsigned, unsigned, CUstream, void **, void **);
+
+static uint64_t samples[MAX_SAMPLES];
+static unsigned sample_count;
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+}
+
+static void must(CUresult result, const char *what)
+{
+    if (result == CUDA_SUCCESS)
+        return;
+    fprintf(stderr, "gpu-bench: %s: error %d\n", what, (int)result);
+    exit(EXIT_FAILURE);
+}
+
+static void keep(uint64_t sample)
+{
+    if (sample_count < MAX_SAMPLES)
+        samples[sample_count++] = sample;
+}
+
+static int by_value(const void *left, const void *right)
+{
+    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+    return (a > b) - (a < b);
+}
+
+static void print_samples(double per)
+{
+    qsort(samples, sample_count, sizeof *samples, by_value);
+    printf("p50_ns %.1f\np99_ns %.1f\nsamples %u\n", (double)samples[sample_count / 2] / per,
+           (double)samples[(uint64_t)sample_count * 99 / 100] / per, sample_count);
+}
+
+static void begin(void)
+{
+    CUdevice device;
+    CUcontext context;
+    must(cuInit(0), "cuInit");
+    must(cuDeviceGet(&device, 0), "cuDeviceGet");
+    must(cuDevicePrimaryCtxRetain(&context, device), "cuDevicePrimaryCtxRetain");
+    must(cuCtxSetCurrent(context), "cuCtxSetCurrent");
+}
+
+static CUfunction load_kernel(void)
+{
+    CUmodule module;
+    CUfunction kernel;
+    must(cuModuleLoadData(&module, kernel_image), "cuModuleLoadData");
+    must(cuModuleGetFunction(&kernel, module, "fake_busy_ns"), "cuModuleGetFunction");
+    return kernel;
+}
+
+static int bench_init(void)
+{
+    uint64_t start = now_ns();
+    must(cuInit(0), "cuInit");
+    printf("ns %" PRIu64 "\n", now_ns() - start);
+    return 0;
+}
+
+static void allocate_and_free(void)
+{
+    CUdeviceptr address;
+    must(cuMemAlloc_v2(&address, ALLOCATION_BYTES), "cuMemAlloc");
+    must(cuMemFree_v2(address), "cuMemFree");
+}
+
+static int bench_alloc(uint64_t milliseconds)
+{
+    begin();
+    for (int i = 0; i < WARM_UP_CALLS; i++)
+        allocate_and_free();
+    uint64_t end = now_ns() + milliseconds * NS_PER_MS;
+    for (uint64_t start = now_ns(); start < end; start = now_ns()) {
+        allocate_and_free();
+        keep(now_ns() - start);
+    }
+    print_samples(1);
+    return 0;
+}
+
+/* cuLaunchKernel as a program comes by it. */
+static launch_function *find_launch(const char *way)
+{
+    void *found = NULL;
+    CUdriverProcAddressQueryResult status;
+    if (!strcmp(way, "link"))
+        return cuLaunchKernel;
+    if (!strcmp(way, "dlsym"))
+        found = dlsym(RTLD_DEFAULT, "cuLaunchKernel");
+    else if (!strcmp(way, "procaddress"))
+        must(cuGetProcAddress_v2("cuLaunchKernel", &found, 12000, 0, &status), "cuGetProcAddress");
+    return (launch_function *)found;
+}
+
+static void print_owner(launch_function *function)
+{
+    Dl_info info;
+    const char *file = dladdr((void *)function, &info) && info.dli_fname ? info.dli_fname : "?";
+    const char *slash = strrchr(file, '/');
+    printf("function_of %s\n", slash ? slash + 1 : file);
+}
+
+static void launch_batch(launch_function *launch, CUfunction kernel, int count)
+{
+    uint64_t duration_ns = 0;
+    void *parameters[] = {&duration_ns};
+    for (int i = 0; i < count; i++)
+        must(launch(kernel, 1, 1, 1, 1, 1, 1, 0, NULL, parameters, NULL), "cuLaunchKernel");
+}
+
+static int bench_launch(const char *way, uint64_t milliseconds)
+{
+    begin();
+    launch_function *launch = find_launch(way);
+    if (!launch)
+        return EXIT_FAILURE;
+    CUfunction kernel = load_kernel();
+    launch_batch(launch, kernel, WARM_UP_CALLS);
+    uint64_t end = now_ns() + milliseconds * NS_PER_MS;
+    while (now_ns() < end) {
+        nanosleep(&batch_pause, NULL);
+        launch_batch(launch, kernel, 1);
+        uint64_t start = now_ns();
+        launch_batch(launch, kernel, BATCH);
+        keep(now_ns() - start);
+    }
+    print_owner(launch);
+    print_samples(BATCH);
+    return 0;
+}
+
+/* The kernels that are on their way, oldest first. */
+struct flight {
+    CUevent start; /* recorded at `begun_ns` */
+    uint64_t begun_ns;
+    CUevent ends[IN_FLIGHT];
+    uint64_t launched, landed;
+};
+
+static struct flight begin_flight(void)
+{
+    struct flight flight = {.launched = 0};
+    must(cuEventCreate(&flight.start, 0), "cuEventCreate");
+    for (int i = 0; i < IN_FLIGHT; i++)
+        must(cuEventCreate(&flight.ends[i], 0), "cuEventCreate");
+    must(cuEventRecord(flight.start, NULL), "cuEventRecord");
+    flight.begun_ns = now_ns();
+    return flight;
+}
+
+/* Waits for the oldest kernel and keeps the time of its end. */
+static void land(struct flight *flight)
+{
+    float milliseconds = 0;
+    CUevent event = flight->ends[flight->landed++ % IN_FLIGHT];
+    must(cuEventSynchronize(event), "cuEventSynchronize");
+    must(cuEventElapsedTime(&milliseconds, flight->start, event), "cuEventElapsedTime");
+    keep(flight->begun_ns + (uint64_t)((double)milliseconds * NS_PER_MS));
+}
+
+/* Keeps the GPU as busy as it may and prints when each kernel ended, on CLOCK_MONOTONIC. */
+static int bench_busy(uint64_t duration_ns, uint64_t milliseconds)
+{
+    void *parameters[] = {&duration_ns};
+    begin();
+    CUfunction kernel = load_kernel();
+    struct flight flight = begin_flight();
+    uint64_t end = flight.begun_ns + milliseconds * NS_PER_MS;
+    while (now_ns() < end) {
+        if (flight.launched - flight.landed == IN_FLIGHT)
+            land(&flight);
+        must(cuLaunchKernel(kernel, 1, 1, 1, 1, 1, 1, 0, NULL, parameters, NULL), "cuLaunchKernel");
+        must(cuEventRecord(flight.ends[flight.launched++ % IN_FLIGHT], NULL), "cuEventRecord");
+    }
+    while (flight.landed < flight.launched)
+        land(&flight);
+    printf("begun_ns %" PRIu64 "\n", flight.begun_ns);
+    for (unsigned i = 0; i < sample_count; i++)
+        printf("end_ns %" PRIu64 "\n", samples[i]);
+    return 0;
+}
+
+static int usage(void)
+{
+    fputs("usage: gpu-bench init                                  the first cuInit\n"
+          "       gpu-bench alloc MILLISECONDS                    cuMemAlloc and cuMemFree\n"
+          "       gpu-bench launch link|dlsym|procaddress MILLISECONDS\n"
+          "       gpu-bench busy KERNEL_NS MILLISECONDS           when each kernel ended\n",
+          stderr);
+    return 2;
+}
+
+int main(int count, char **arguments)
+{
+    const char *command = count > 1 ? arguments[1] : "";
+    uint64_t last = count > 2 ? strtoull(arguments[count - 1], NULL, 10) : 0;
+    if (!strcmp(command, "init"))
+        return bench_init();
+    if (!strcmp(command, "alloc") && last)
+        return bench_alloc(last);
+    if (!strcmp(command, "launch") && count == 4 && last)
+        return bench_launch(arguments[2], last);
+    if (!strcmp(command, "busy") && count == 4 && last)
+        return bench_busy(strtoull(arguments[2], NULL, 10), last);
+    return usage();
+}
