@@ -1,4 +1,4 @@
-"""The decision loop over a cluster in memory: when it allocates, what it writes, what it takes back, what it says."""
+"""The decision loop over a cluster in memory: when it allocates, what it writes, what it says."""
 
 from __future__ import annotations
 
@@ -19,38 +19,10 @@ from controller_objects import (
     request,
     slice_json,
 )
+from loop_steps import bound, pending, small_bench
 
 from hami_dra.controller.world import Kind
 from hami_dra.kube.errors import Conflict, DroppedFields, Forbidden, Unavailable
-
-ONE_GPU = [gpu(0)]
-
-
-def small_bench(**options: Any) -> Bench:
-    """One node with one GPU."""
-    bench = Bench(nodes=(), **options)
-    bench.see(Kind.NODE, node_json("node-a"))
-    bench.see(Kind.SLICE, slice_json("node-a", ONE_GPU))
-    return bench
-
-
-def pending(bench: Bench, name: str = "pod", claim: str = "claim", **claim_spec: Any) -> Any:
-    """A pod with one claim of its own name; returns the pod."""
-    pod = pod_json(name, [claim])
-    bench.add_claim(claim_json(claim, **claim_spec))
-    bench.add_pod(pod)
-    return pod
-
-
-def bound(pod: Any, node: str) -> Any:
-    """The pod after binding."""
-    return {**pod, "spec": {**pod["spec"], "nodeName": node}, "status": {"phase": "Running"}}
-
-
-def unschedulable(pod: Any, message: str, since: str = "2026-01-01T00:17:00Z") -> Any:
-    """The pod after kube-scheduler failed to place it."""
-    condition = {"type": "PodScheduled", "status": "False", "message": message, "lastTransitionTime": since}
-    return {**pod, "status": {"phase": "Pending", "conditions": [condition]}}
 
 
 def test_a_claim_is_allocated_when_its_pod_needs_it() -> None:
@@ -321,174 +293,6 @@ def test_an_older_event_does_not_undo_what_was_written() -> None:
     bench.add_pod(pod_json("second", ["two"]))
     bench.run(1)
     assert bench.node_of("two") is None
-
-
-def test_a_refusal_by_kube_scheduler_moves_the_claim() -> None:
-    """The pod cannot run on the chosen node: the claim goes to another one."""
-    bench = Bench()
-    pod = pending(bench)
-    bench.run()
-    bench.add_pod(unschedulable(pod, "0/2 nodes are available: 1 node(s) were unschedulable."))
-    bench.run(5)
-    assert bench.node_of() == "node-b"
-    assert bench.metric("taken_back_total", cause="unschedulable") == 1
-    assert ("AllocationTakenBack" in {reason for reason, _ in bench.events.about("Pod/pod")}) is True
-
-
-def test_an_attempt_from_before_the_allocation_is_no_refusal() -> None:
-    """kube-scheduler's late report that the claim was not allocated does not count."""
-    bench = Bench()
-    pod = pending(bench)
-    bench.run()
-    bench.add_pod(unschedulable(pod, "0/2 nodes are available: 2 cannot allocate all claims."))
-    bench.run(10)
-    assert bench.verbs() == ["finalizer", "allocate"]
-
-
-def test_a_cleared_allocation_is_a_refusal_of_its_node() -> None:
-    """When kube-scheduler itself clears the claim, the same node is not tried again at once."""
-    bench = Bench()
-    pending(bench)
-    bench.run()
-    bench.add_claim({**bench.claim(), "status": {}})
-    bench.run(3)
-    assert bench.node_of() == "node-b"
-
-
-def test_a_pod_that_never_binds_does_not_hold_a_gpu() -> None:
-    """After 30 s the GPU goes back; another pod can have it when the place is no longer held."""
-    bench = small_bench()
-    bench.add_claim(claim_json("one", request()))
-    bench.add_pod(pod_json("stuck", ["one"]))
-    bench.run()
-    assert bench.node_of("one") == "node-a"
-    bench.run(29)
-    assert bench.node_of("one") == "node-a"
-    bench.add_claim(claim_json("two", request()))
-    bench.add_pod(pod_json("other", ["two"]))
-    bench.run(2)
-    assert (bench.node_of("one"), bench.node_of("two")) == (None, None)
-    bench.run(10)
-    assert (bench.node_of("one"), bench.node_of("two")) == (None, "node-a")
-
-
-def test_a_pod_bound_while_its_allocation_was_taken_back_gets_the_same_place() -> None:
-    """The held place is given back with the same share, so that what was prepared stays true."""
-    bench = Bench()
-    pod = pending(bench)
-    bench.run()
-    before = bench.claim()["status"]["allocation"]["devices"]["results"]
-    bench.run(30.5)
-    assert bench.node_of() is None
-    bench.add_pod(bound(pod, "node-a"))
-    bench.run(1)
-    assert bench.claim()["status"]["allocation"]["devices"]["results"] == before
-
-
-def test_a_pod_that_is_bound_but_not_yet_seen_keeps_its_allocation() -> None:
-    """Before taking back, the pod is read afresh."""
-    bench = Bench()
-    pod = pending(bench)
-    bench.run()
-    bench.add_pod(bound(pod, "node-a"), seen=False)
-    bench.run(60)
-    assert bench.node_of() == "node-a"
-
-
-def test_a_bound_pod_keeps_its_allocation_for_ever() -> None:
-    """Time does not matter for a pod that runs."""
-    bench = Bench()
-    pod = pending(bench)
-    bench.run()
-    bench.add_pod(bound(pod, "node-a"))
-    bench.run(120)
-    assert bench.verbs() == ["finalizer", "allocate"]
-
-
-def test_a_refused_node_is_tried_again_when_it_changes() -> None:
-    """A single node that was cordoned and is not any more gets the pod."""
-    bench = Bench(nodes=("node-a",))
-    pod = pending(bench)
-    bench.run()
-    bench.see(Kind.NODE, node_json("node-a", unschedulable=True))
-    bench.add_pod(unschedulable(pod, "0/1 nodes are available: 1 node(s) were unschedulable."))
-    bench.run(5)
-    assert bench.node_of() is None
-    assert "4 NodeUnfitPod" in bench.events.about("Pod/pod")[-1][1]
-    bench.see(Kind.NODE, node_json("node-a"))
-    bench.run(3)
-    assert bench.node_of() == "node-a"
-
-
-def test_a_deleted_claim_under_a_pending_pod_is_released() -> None:
-    """Without a bound consumer we let go, so that the claim does not hang in Terminating."""
-    bench = Bench()
-    pending(bench)
-    bench.run()
-    deleting = {**bench.claim()}
-    deleting["metadata"] = {**deleting["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}
-    bench.add_claim(deleting)
-    bench.run()
-    assert bench.node_of() is None
-    bench.run(5)
-    assert bench.verbs() == ["finalizer", "allocate", "clear"]
-
-
-def test_a_generated_claim_that_was_deleted_is_asked_for_again() -> None:
-    """kube-controller-manager makes it again only when the pod changes, so the pod is nudged once."""
-    bench = Bench()
-    pod = pod_json(claims=())
-    pod["spec"]["resourceClaims"] = [{"name": "gpu", "resourceClaimTemplateName": "template"}]
-    pod["status"]["resourceClaimStatuses"] = [{"name": "gpu", "resourceClaimName": "pod-gpu-x1"}]
-    owner = {"kind": "Pod", "name": "pod", "uid": "uid-pod", "controller": True, "apiVersion": "v1"}
-    annotations = {"resource.kubernetes.io/pod-claim-name": "gpu"}
-    bench.add_claim(claim_json("pod-gpu-x1", ownerReferences=[owner], annotations=annotations))
-    bench.add_pod(pod)
-    bench.run()
-    bench.see(Kind.CLAIM, bench.claims.stored.pop("default/pod-gpu-x1"), deleted=True)
-    bench.run(10)
-    assert bench.pods.nudged == ["pod: ResourceClaim pod-gpu-x1 was deleted"]
-
-
-def test_a_deleted_claim_of_a_running_pod_stays_allocated() -> None:
-    """A bound consumer keeps its GPU."""
-    bench = Bench()
-    pod = pending(bench)
-    bench.run()
-    bench.add_pod(bound(pod, "node-a"))
-    deleting = {**bench.claim()}
-    deleting["metadata"] = {**deleting["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}
-    bench.add_claim(deleting)
-    bench.run(60)
-    assert bench.node_of() == "node-a"
-
-
-def test_an_allocation_without_reservation_and_consumer_is_freed() -> None:
-    """What kube-scheduler unreserved for a pod that is gone is garbage."""
-    bench = Bench()
-    pod = pending(bench)
-    bench.run()
-    unreserved = {**bench.claim()}
-    unreserved["status"] = {"allocation": unreserved["status"]["allocation"]}
-    bench.add_claim(unreserved)
-    bench.remove_pod(pod)
-    bench.run(4)
-    assert bench.node_of() == "node-a"
-    bench.run(2)
-    assert bench.node_of() is None
-
-
-def test_an_allocation_without_reservation_but_with_a_live_pod_is_normal() -> None:
-    """kube-scheduler's Unreserve leaves this behind; the next attempt reserves again."""
-    bench = Bench()
-    pod = pending(bench)
-    bench.run()
-    unreserved = {**bench.claim()}
-    unreserved["status"] = {"allocation": unreserved["status"]["allocation"]}
-    bench.add_claim(unreserved)
-    bench.add_pod({**pod, "metadata": {**pod["metadata"], "labels": {"touched": "yes"}}})
-    bench.run(10)
-    assert bench.node_of() == "node-a"
 
 
 def test_a_foreign_allocation_counts_is_left_alone_and_told() -> None:

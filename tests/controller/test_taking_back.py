@@ -1,0 +1,182 @@
+"""What the loop takes back, and what it must not: refusals, pods that never bind, deleted and unused claims."""
+
+from __future__ import annotations
+
+from controller_fakes import Bench
+from controller_objects import (
+    claim_json,
+    node_json,
+    pod_json,
+    request,
+)
+from loop_steps import bound, pending, small_bench, unschedulable
+
+from hami_dra.controller.world import Kind
+
+
+def test_a_refusal_by_kube_scheduler_moves_the_claim() -> None:
+    """The pod cannot run on the chosen node: the claim goes to another one."""
+    bench = Bench()
+    pod = pending(bench)
+    bench.run()
+    bench.add_pod(unschedulable(pod, "0/2 nodes are available: 1 node(s) were unschedulable."))
+    bench.run(5)
+    assert bench.node_of() == "node-b"
+    assert bench.metric("taken_back_total", cause="unschedulable") == 1
+    assert ("AllocationTakenBack" in {reason for reason, _ in bench.events.about("Pod/pod")}) is True
+
+
+def test_an_attempt_from_before_the_allocation_is_no_refusal() -> None:
+    """kube-scheduler's late report that the claim was not allocated does not count."""
+    bench = Bench()
+    pod = pending(bench)
+    bench.run()
+    bench.add_pod(unschedulable(pod, "0/2 nodes are available: 2 cannot allocate all claims."))
+    bench.run(10)
+    assert bench.verbs() == ["finalizer", "allocate"]
+
+
+def test_a_cleared_allocation_is_a_refusal_of_its_node() -> None:
+    """When kube-scheduler itself clears the claim, the same node is not tried again at once."""
+    bench = Bench()
+    pending(bench)
+    bench.run()
+    bench.add_claim({**bench.claim(), "status": {}})
+    bench.run(3)
+    assert bench.node_of() == "node-b"
+
+
+def test_a_pod_that_never_binds_does_not_hold_a_gpu() -> None:
+    """After 30 s the GPU goes back; another pod can have it when the place is no longer held."""
+    bench = small_bench()
+    bench.add_claim(claim_json("one", request()))
+    bench.add_pod(pod_json("stuck", ["one"]))
+    bench.run()
+    assert bench.node_of("one") == "node-a"
+    bench.run(29)
+    assert bench.node_of("one") == "node-a"
+    bench.add_claim(claim_json("two", request()))
+    bench.add_pod(pod_json("other", ["two"]))
+    bench.run(2)
+    assert (bench.node_of("one"), bench.node_of("two")) == (None, None)
+    bench.run(10)
+    assert (bench.node_of("one"), bench.node_of("two")) == (None, "node-a")
+
+
+def test_a_pod_bound_while_its_allocation_was_taken_back_gets_the_same_place() -> None:
+    """The held place is given back with the same share, so that what was prepared stays true."""
+    bench = Bench()
+    pod = pending(bench)
+    bench.run()
+    before = bench.claim()["status"]["allocation"]["devices"]["results"]
+    bench.run(30.5)
+    assert bench.node_of() is None
+    bench.add_pod(bound(pod, "node-a"))
+    bench.run(1)
+    assert bench.claim()["status"]["allocation"]["devices"]["results"] == before
+
+
+def test_a_pod_that_is_bound_but_not_yet_seen_keeps_its_allocation() -> None:
+    """Before taking back, the pod is read afresh."""
+    bench = Bench()
+    pod = pending(bench)
+    bench.run()
+    bench.add_pod(bound(pod, "node-a"), seen=False)
+    bench.run(60)
+    assert bench.node_of() == "node-a"
+
+
+def test_a_bound_pod_keeps_its_allocation_for_ever() -> None:
+    """Time does not matter for a pod that runs."""
+    bench = Bench()
+    pod = pending(bench)
+    bench.run()
+    bench.add_pod(bound(pod, "node-a"))
+    bench.run(120)
+    assert bench.verbs() == ["finalizer", "allocate"]
+
+
+def test_a_refused_node_is_tried_again_when_it_changes() -> None:
+    """A single node that was cordoned and is not any more gets the pod."""
+    bench = Bench(nodes=("node-a",))
+    pod = pending(bench)
+    bench.run()
+    bench.see(Kind.NODE, node_json("node-a", unschedulable=True))
+    bench.add_pod(unschedulable(pod, "0/1 nodes are available: 1 node(s) were unschedulable."))
+    bench.run(5)
+    assert bench.node_of() is None
+    assert "4 NodeUnfitPod" in bench.events.about("Pod/pod")[-1][1]
+    bench.see(Kind.NODE, node_json("node-a"))
+    bench.run(3)
+    assert bench.node_of() == "node-a"
+
+
+def test_a_deleted_claim_under_a_pending_pod_is_released() -> None:
+    """Without a bound consumer we let go, so that the claim does not hang in Terminating."""
+    bench = Bench()
+    pending(bench)
+    bench.run()
+    deleting = {**bench.claim()}
+    deleting["metadata"] = {**deleting["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    bench.add_claim(deleting)
+    bench.run()
+    assert bench.node_of() is None
+    bench.run(5)
+    assert bench.verbs() == ["finalizer", "allocate", "clear"]
+
+
+def test_a_generated_claim_that_was_deleted_is_asked_for_again() -> None:
+    """kube-controller-manager makes it again only when the pod changes, so the pod is nudged once."""
+    bench = Bench()
+    pod = pod_json(claims=())
+    pod["spec"]["resourceClaims"] = [{"name": "gpu", "resourceClaimTemplateName": "template"}]
+    pod["status"]["resourceClaimStatuses"] = [{"name": "gpu", "resourceClaimName": "pod-gpu-x1"}]
+    owner = {"kind": "Pod", "name": "pod", "uid": "uid-pod", "controller": True, "apiVersion": "v1"}
+    annotations = {"resource.kubernetes.io/pod-claim-name": "gpu"}
+    bench.add_claim(claim_json("pod-gpu-x1", ownerReferences=[owner], annotations=annotations))
+    bench.add_pod(pod)
+    bench.run()
+    bench.see(Kind.CLAIM, bench.claims.stored.pop("default/pod-gpu-x1"), deleted=True)
+    bench.run(10)
+    assert bench.pods.nudged == ["pod: ResourceClaim pod-gpu-x1 was deleted"]
+
+
+def test_a_deleted_claim_of_a_running_pod_stays_allocated() -> None:
+    """A bound consumer keeps its GPU."""
+    bench = Bench()
+    pod = pending(bench)
+    bench.run()
+    bench.add_pod(bound(pod, "node-a"))
+    deleting = {**bench.claim()}
+    deleting["metadata"] = {**deleting["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    bench.add_claim(deleting)
+    bench.run(60)
+    assert bench.node_of() == "node-a"
+
+
+def test_an_allocation_without_reservation_and_consumer_is_freed() -> None:
+    """What kube-scheduler unreserved for a pod that is gone is garbage."""
+    bench = Bench()
+    pod = pending(bench)
+    bench.run()
+    unreserved = {**bench.claim()}
+    unreserved["status"] = {"allocation": unreserved["status"]["allocation"]}
+    bench.add_claim(unreserved)
+    bench.remove_pod(pod)
+    bench.run(4)
+    assert bench.node_of() == "node-a"
+    bench.run(2)
+    assert bench.node_of() is None
+
+
+def test_an_allocation_without_reservation_but_with_a_live_pod_is_normal() -> None:
+    """kube-scheduler's Unreserve leaves this behind; the next attempt reserves again."""
+    bench = Bench()
+    pod = pending(bench)
+    bench.run()
+    unreserved = {**bench.claim()}
+    unreserved["status"] = {"allocation": unreserved["status"]["allocation"]}
+    bench.add_claim(unreserved)
+    bench.add_pod({**pod, "metadata": {**pod["metadata"], "labels": {"touched": "yes"}}})
+    bench.run(10)
+    assert bench.node_of() == "node-a"
