@@ -9,7 +9,8 @@ import pytest
 from controller_objects import claim_json, gpu, make_claim, make_slice
 
 from hami_dra.api.resources import Device, DeviceResult
-from hami_dra.controller.allocation import is_foreign, new_share_id
+from hami_dra.api.share_ids import new_share_id
+from hami_dra.controller.allocation import is_foreign
 from hami_dra.controller.capacity import consumed_by
 from hami_dra.controller.inventory import build_inventory
 from hami_dra.controller.usage import DeviceKey, Ledger, Usage

@@ -43,8 +43,8 @@ def device(number: int) -> str:
 
 
 def share_id(number: int) -> ShareId:
-    """A share ID."""
-    return ShareId(f"5aaaaaaa-0000-4000-8000-{number:012d}")
+    """The identity of a share that our controller allocated."""
+    return ShareId(f"5aaaaaaa-0000-8000-8000-{number:012d}")
 
 
 def gpu(number: int, memory_bytes: int = 80_000 * MIB) -> Gpu:
@@ -250,7 +250,6 @@ def start(node: Node, effects: Effects | None = None, *, boot: str = BOOT, share
         node_name=NODE,
         boot_id=boot,
         shares_per_gpu=shares_per_gpu,
-        kube_scheduler_allocates=False,
         cdi_folders="/etc/cdi or /var/run/cdi",
     )
     return Process(Preparer(effects, ledger, options, inventory), ledger, recovered)

@@ -295,7 +295,12 @@ def test_a_corrupt_checkpoint_is_said_on_the_node_and_stops_nothing(
         before = kubelet.prepare("claim-1").claims["claim-1"]
     node.paths.checkpoint.write_bytes(b"garbage")
     with running(settings, server, client, gpus, node) as kubelet:
-        server.wait_for(lambda: any(e["reason"] == "CheckpointLost" for e in server.objects("/api/v1/events")))
+        server.wait_for(
+            lambda: any(
+                e["reason"] == "CheckpointLost" and e["involvedObject"]["uid"] == e["involvedObject"]["name"]
+                for e in server.objects("/api/v1/events")
+            )
+        )
         assert kubelet.prepare("claim-1").claims["claim-1"] == before
 
 

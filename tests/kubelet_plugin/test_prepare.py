@@ -95,7 +95,7 @@ def test_the_spec_mounts_single_files_and_names_the_limits(node: Node) -> None:
         f"{inside}/node": (f"{outside}/node", "ro"),
         f"{inside}/usage": (f"{outside}/usage", "rw"),
     }
-    library = f"/usr/local/lib/hami-dra/{entry.library}/libhami_share.so"
+    library = f"/etc/libhami_share-{entry.library}.so"
     common = {m["containerPath"]: m["hostPath"] for m in spec["containerEdits"]["mounts"]}
     assert common == {
         "/etc/ld.so.preload": str(node.paths.preload(entry.library)),

@@ -13,9 +13,9 @@ from hami_dra.kubelet_plugin.errors import ClaimRefused
 from hami_dra.kubelet_plugin.prepare_plan import NodeFacts, is_allocation_of, plan_entry
 
 
-def plan(*results: dict[str, Any], config: tuple[dict[str, Any], ...] = (), scheduler: bool = False) -> Entry:
+def plan(*results: dict[str, Any], config: tuple[dict[str, Any], ...] = ()) -> Entry:
     """Plan a claim with these results."""
-    facts = NodeFacts(NODE, BOOT, inventory().uuids, kube_scheduler_allocates=scheduler)
+    facts = NodeFacts(NODE, BOOT, inventory().uuids)
     return plan_entry(claim(results=results, config=config), facts, "0.1.0-abcdef01")
 
 
@@ -114,11 +114,11 @@ def test_an_invalid_configuration_is_refused() -> None:
         pytest.param({"numa": "single"}, id="numa"),
     ],
 )
-def test_scheduler_mode_refuses_what_kube_scheduler_ignored(fields: dict[str, Any]) -> None:
-    """A policy that nobody applied must not look as if it had been."""
+def test_what_kube_scheduler_ignored_is_refused(fields: dict[str, Any]) -> None:
+    """A policy that nobody applied must not look as if it had been, also after a change of mode: the shareID tells."""
     config = (share_config(**fields),)
     with pytest.raises(ClaimRefused, match=f"uses {next(iter(fields))}, which kube-scheduler cannot honour"):
-        plan(result(), config=config, scheduler=True)
+        plan(result(shareID="5aaaaaaa-0000-4000-8000-000000000001"), config=config)
     assert plan(result(), config=config)
 
 

@@ -66,7 +66,7 @@ NVIDIA_VISIBLE_DEVICES_VOID: Final = "void"
 
 # In the container: the counterpart of share_env.h.
 LIBRARY_NAME: Final = "libhami_share.so"
-CONTAINER_LIBRARY_DIR: Final = "/usr/local/lib/hami-dra"
+CONTAINER_LIBRARY_STEM: Final = "/etc/libhami_share-"
 PRELOAD_PATH: Final = "/etc/ld.so.preload"
 SHARES_DIR: Final = f"{RUN_DIR}/shares"
 LIMITS_FILE: Final = "limits"

@@ -1,13 +1,7 @@
-"""Builds ``status.allocation`` of a claim from the GPUs that were planned for it.
-
-The identities of our shares are UUIDs of version 8 (RFC 9562: free for private use), which no other allocator makes:
-kube-scheduler's are version 4. So an allocation that somebody else wrote can be told from ours, without managedFields.
-"""
+"""Builds ``status.allocation`` of a claim from the GPUs that were planned for it."""
 
 from __future__ import annotations
 
-import secrets
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -23,33 +17,19 @@ from hami_dra.api.resources import (
     OpaqueConfig,
     node_selector_for,
 )
+from hami_dra.api.share_ids import is_from_controller, new_share_id
 from hami_dra.controller.allocator import Pick
 from hami_dra.controller.plan import Placement
-
-_OUR_VERSION = 8
-
-
-def new_share_id() -> ShareId:
-    """A fresh identity for a share, recognizable as ours."""
-    value = secrets.randbits(128) & ~(0xF << 76) & ~(0b11 << 62) | (_OUR_VERSION << 76) | (0b10 << 62)
-    return ShareId(str(uuid.UUID(int=value)))
 
 
 def is_foreign(claim: Claim) -> bool:
     """Whether somebody else allocated devices of our driver to the claim."""
     results = claim.allocation.results if claim.allocation else ()
     return any(
-        not _is_our_share(result.share_id)
+        not is_from_controller(result.share_id)
         for result in results
         if result.driver == names.DRIVER and not result.admin_access
     )
-
-
-def _is_our_share(share_id: str | None) -> bool:
-    try:
-        return share_id is not None and uuid.UUID(share_id).version == _OUR_VERSION
-    except ValueError:
-        return False
 
 
 def build_allocation(

@@ -31,7 +31,9 @@ class NodeReporter:
 
     def checkpoint_lost(self, reason: str) -> None:
         """What was prepared had to be pieced together from the shares' files."""
-        self._emit("", "CheckpointLost", f"the record of prepared claims could not be used: {reason}")
+        # The Node may not be readable now; kubelet too names it by its name in place of the uid, so `kubectl describe`
+        # looks for both.
+        self._emit(self._node_name, "CheckpointLost", f"the record of prepared claims could not be used: {reason}")
 
     def _emit(self, uid: str, reason: str, message: str) -> None:
         node = ObjectReference(api_version="v1", kind="Node", name=self._node_name, uid=uid)

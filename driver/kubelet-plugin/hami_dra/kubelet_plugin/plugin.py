@@ -169,7 +169,6 @@ class Plugin:
             node_name=settings.node_name,
             boot_id=self._outside.boot_id,
             shares_per_gpu=settings.shares_per_gpu,
-            kube_scheduler_allocates=settings.allocator is Allocator.SCHEDULER,
             cdi_folders=f"{settings.static_cdi_dir} or {settings.cdi_dir}",
         )
         targets = ReportTargets(self._events, self._status, self._metrics, settings.node_name)

@@ -32,7 +32,6 @@ class PrepareOptions:
     node_name: str
     boot_id: str
     shares_per_gpu: int
-    kube_scheduler_allocates: bool
     cdi_folders: str
 
 
@@ -166,7 +165,6 @@ class Preparer:
             node_name=self._options.node_name,
             uuids=inventory.uuids,
             boot_id=self._options.boot_id,
-            kube_scheduler_allocates=self._options.kube_scheduler_allocates,
         )
 
     def _is_stale(self, entry: Entry) -> bool:

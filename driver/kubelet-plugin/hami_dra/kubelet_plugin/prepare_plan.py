@@ -22,6 +22,7 @@ from hami_dra.api.share_config import (
     merge_share_configs,
     parse_share_config,
 )
+from hami_dra.api.share_ids import is_from_controller
 from hami_dra.kubelet_plugin.cdi_plan import cdi_ids
 from hami_dra.kubelet_plugin.entries import ClaimRef, Entry, ShareResult, State
 from hami_dra.kubelet_plugin.errors import ClaimRefused
@@ -37,7 +38,6 @@ class NodeFacts:
     node_name: str
     boot_id: str
     uuids: Mapping[DeviceName, str]
-    kube_scheduler_allocates: bool
 
 
 def reference_of(claim: Claim) -> ClaimRef:
@@ -90,7 +90,7 @@ def _plan_result(result: DeviceResult, allocation: AllocationResult, node: NodeF
         raise ClaimRefused(f"device {result.device} is not on node {node.node_name}, which has {present}")
     if result.admin_access:
         return _admin_result(result, uuid)
-    return _share_result(result, uuid, _merged_config(result, allocation, node))
+    return _share_result(result, uuid, _merged_config(result, allocation))
 
 
 def _admin_result(result: DeviceResult, uuid: str) -> ShareResult:
@@ -148,12 +148,12 @@ def _core_limit(config: ShareConfig, cores: int) -> str:
     return (config.core_limit or default).value
 
 
-def _merged_config(result: DeviceResult, allocation: AllocationResult, node: NodeFacts) -> ShareConfig:
+def _merged_config(result: DeviceResult, allocation: AllocationResult) -> ShareConfig:
     configs = [c for c in allocation.config if c.driver == names.DRIVER and c.applies_to(result.request)]
     # A stable sort: within class and claim each, the later configuration beats the earlier one.
     configs.sort(key=lambda config: config.source is ConfigSource.FROM_CLAIM)
     merged = merge_share_configs(*(parse_share_config(config.parameters) for config in configs))
-    if node.kube_scheduler_allocates:
+    if not is_from_controller(result.share_id):
         _refuse_policy(merged)
     return merged
 
@@ -169,6 +169,6 @@ def _refuse_policy(config: ShareConfig) -> None:
     used = [name for name, is_used in policies.items() if is_used]
     if used:
         raise ClaimRefused(
-            f"ShareConfig uses {', '.join(used)}, which kube-scheduler cannot honour: this cluster runs with "
-            "allocator=scheduler; use CEL selectors and capacity requests instead"
+            f"ShareConfig uses {', '.join(used)}, which kube-scheduler cannot honour, and kube-scheduler "
+            "allocated this claim: use CEL selectors and capacity requests, or make the claim anew in controller mode"
         )

@@ -61,7 +61,7 @@ def environment_of(share: ShareResult) -> str:
 
 def container_library(version: str) -> str:
     """Where a container sees the interceptor of this version."""
-    return f"{names.CONTAINER_LIBRARY_DIR}/{version}/{names.LIBRARY_NAME}"
+    return f"{names.CONTAINER_LIBRARY_STEM}{version}.so"
 
 
 def render_preload(version: str) -> bytes:
