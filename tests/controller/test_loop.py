@@ -281,6 +281,17 @@ def test_an_inactive_loop_decides_nothing_but_stays_up_to_date() -> None:
     assert bench.node_of() == "node-a"
 
 
+def test_a_loop_that_lost_the_lease_counts_nothing_as_waiting() -> None:
+    """What waits is the next leader's to say."""
+    bench = small_bench()
+    bench.add_claim(claim_json("claim", request(memory="900Gi")))
+    bench.add_pod(pod_json("pod", ["claim"]))
+    bench.run()
+    assert bench.metric("pending_claims") == 1
+    bench.loop.deactivate()
+    assert bench.metric("pending_claims") == 0
+
+
 def test_an_older_event_does_not_undo_what_was_written() -> None:
     """A watch that lags behind our own write changes nothing."""
     bench = small_bench()

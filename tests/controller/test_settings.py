@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hami_dra.controller.errors import SettingsError
-from hami_dra.controller.settings import Allocator, Spreading, identity, load
+from hami_dra.controller.settings import Allocator, LogLevel, Spreading, identity, load
 
 
 def test_later_sources_win(tmp_path: Path) -> None:
@@ -29,6 +29,7 @@ def test_later_sources_win(tmp_path: Path) -> None:
         ("unboundTimeoutSeconds: soon", ["unboundTimeoutSeconds", "soon", "int"]),
         ("unboundTimeoutSeconds: 0", ["unboundTimeoutSeconds", "0", "positive"]),
         ("requireCores: maybe", ["requireCores", "maybe"]),
+        ("logLevel: loud", ["logLevel", "loud", "DEBUG"]),
         ("- a", ["list", "mapping"]),
         ("{", ["config.yaml"]),
     ],
@@ -40,6 +41,11 @@ def test_a_wrong_setting_is_named(tmp_path: Path, content: str, words: list[str]
     with pytest.raises(SettingsError) as caught:
         load(["--config", str(file)], {})
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_a_log_level_may_be_written_in_any_case() -> None:
+    """As operators write it."""
+    assert load(["--log-level", "debug"], {}).log_level is LogLevel.DEBUG
 
 
 def test_two_replicas_never_have_one_name() -> None:

@@ -5,6 +5,7 @@ ControllerError
 │   └── SelectorError   a CEL expression does not compile, or failed on a device
 ├── BudgetExhausted the search was cut off before it found or excluded a placement
 ├── NotLeader       a write was attempted without, or too close to the end of, leadership
+├── ServingError    the address of the status pages cannot be had
 └── SettingsError   a setting cannot be understood
 """
 
@@ -29,6 +30,10 @@ class BudgetExhausted(ControllerError):
 
 class NotLeader(ControllerError):
     """A write was attempted by a process that does not, or not safely, hold the lease."""
+
+
+class ServingError(ControllerError):
+    """The status pages cannot be served at the address that was asked for."""
 
 
 class SettingsError(ControllerError):

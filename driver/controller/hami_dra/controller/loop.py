@@ -50,7 +50,9 @@ class Loop:
         if state.active:
             LOG.info("inactive")
         state.active = False
-        self._tools.metrics.leader.set(0)
+        # What waits is the next leader's to say.
+        for gauge in (self._tools.metrics.leader, self._tools.metrics.pending, self._tools.metrics.foreign):
+            gauge.set(0)
         for uid in state.unresolved:
             state.ledger.drop(uid)
         state.unresolved.clear()

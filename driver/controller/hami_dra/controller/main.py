@@ -13,7 +13,7 @@ from hami_dra.api.names import CONTROLLER_PROGRAM
 from hami_dra.api.share_config import DevicePlacement, NodePlacement
 from hami_dra.controller.cel import CelMatcher
 from hami_dra.controller.clock import SystemClock
-from hami_dra.controller.errors import SettingsError
+from hami_dra.controller.errors import ControllerError
 from hami_dra.controller.logs import set_up
 from hami_dra.controller.loop import Loop
 from hami_dra.controller.metrics import Metrics
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         set_up(settings.log_level)
         client = connect(settings.kubeconfig or None)
         return Daemon(settings, client).run()
-    except (SettingsError, KubeError) as error:
+    except (ControllerError, KubeError) as error:
         print(f"{CONTROLLER_PROGRAM}: {error}", file=sys.stderr)  # noqa: T201
         return 2
 

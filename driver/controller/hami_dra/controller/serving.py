@@ -11,7 +11,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from hami_dra.controller.errors import SettingsError
+from hami_dra.controller.errors import ServingError, SettingsError
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,12 @@ class StatusServer:
         self._server: ThreadingHTTPServer | None = None
 
     def start(self) -> int:
-        """Listen and serve; the port."""
-        self._server = ThreadingHTTPServer(self._address, _handler(self._probes))
+        """Listen and serve; the port. Raises ServingError."""
+        try:
+            self._server = ThreadingHTTPServer(self._address, _handler(self._probes))
+        except OSError as error:
+            host, port = self._address
+            raise ServingError(f"httpAddress {host}:{port} cannot be listened on: {error}") from error
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, name="http", daemon=True).start()
         return int(self._server.server_address[1])

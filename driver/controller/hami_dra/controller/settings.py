@@ -35,6 +35,20 @@ class Spreading(StrEnum):
     SPREAD = "spread"
 
 
+class LogLevel(StrEnum):
+    """How much is logged."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+    @classmethod
+    def _missing_(cls, value: object) -> LogLevel | None:
+        """Any case."""
+        return next((level for level in cls if level.value == str(value).upper()), None)
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything an operator can choose."""
@@ -63,7 +77,7 @@ class Settings:
     """Order of GPUs on a node where the claim does not say."""
     http_address: str = ":8080"
     """Where /healthz, /readyz and /metrics are served."""
-    log_level: str = "INFO"
+    log_level: LogLevel = LogLevel.INFO
     """Least level that is logged."""
 
 
