@@ -135,8 +135,8 @@ def remove_devices(folder: Path, keep: Sequence[int]) -> None:
             path.unlink()
 
 
-def lay_out(root: Path, build: Path, profile: str, gpus: Sequence[Gpu]) -> None:
-    """Write everything that the root holds."""
+def lay_out(root: Path, build: Path, profile: str) -> None:
+    """Write everything that the root holds but its device nodes."""
     libraries = root / LIBRARY_FOLDER
     for name in ("libcuda.so.1", "libnvidia-ml.so.1"):
         put(libraries / name, (build / name).read_bytes(), 0o755)
@@ -144,6 +144,10 @@ def lay_out(root: Path, build: Path, profile: str, gpus: Sequence[Gpu]) -> None:
     put(root / "usr/bin/nvidia-smi", (build / "nvidia-smi").read_bytes(), 0o755)
     put(root / PROFILE, profile.encode(), 0o644)
     put_state(root / STATE)
+
+
+def lay_out_devices(root: Path, gpus: Sequence[Gpu]) -> None:
+    """Make the device nodes, which takes root's rights."""
     put_device(root / "dev/nvidiactl")
     for gpu in gpus:
         put_device(root / f"dev/nvidia{gpu.minor}")
@@ -186,6 +190,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--root", type=Path, required=True, help="the driver root to lay out")
     parser.add_argument("--host-root", help="where the node sees the driver root (default: --root)")
     parser.add_argument("--cdi-dir", type=Path, help="where to write the CDI spec (default: none is written)")
+    parser.add_argument("--no-devices", dest="devices", action="store_false", help="leave out the device nodes")
     return parser.parse_args(arguments)
 
 
@@ -195,7 +200,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         profile = salt_profile(find_profile(options.profile).read_text(), options.salt)
         gpus = parse_gpus(profile)
-        lay_out(options.root, options.build, profile, gpus)
+        lay_out(options.root, options.build, profile)
+        if options.devices:
+            lay_out_devices(options.root, gpus)
         if options.cdi_dir:
             spec = describe((options.host_root or str(options.root.resolve())).rstrip("/"), gpus)
             put(options.cdi_dir / SPEC_NAME, (json.dumps(spec, indent=2) + "\n").encode(), 0o644)
