@@ -60,17 +60,22 @@ def build_image(request: ImageRequest, settings: Settings, output: Path | None =
 
     Raises BuildError naming the log.
     """
-    folder = settings.cache_root / "images"
-    folder.mkdir(parents=True, exist_ok=True)
-    version = request.tag.rpartition(":")[2]
-    archive = folder / f"{request.repository}-{version}-{request.key()}.tar"
+    archive = archive_of(request, settings)
     if not archive.exists():
         filled(archive, lambda made: _build(request, settings, made))
-        forget_older(folder, request.repository)
+        forget_older(archive.parent, request.repository)
     if output is None:
         return archive
     copy_or_link(archive, output)
     return output
+
+
+def archive_of(request: ImageRequest, settings: Settings) -> Path:
+    """Where the image lies in the cache, built or not."""
+    folder = settings.cache_root / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    version = request.tag.rpartition(":")[2]
+    return folder / f"{request.repository}-{version}-{request.key()}.tar"
 
 
 def base_archive(settings: Settings) -> Path:

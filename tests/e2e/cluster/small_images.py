@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from cluster.archive import Image, Link, write_archive
@@ -13,21 +14,29 @@ from cluster.settings import Settings
 PAUSE, BUSYBOX = "localhost/pause:1", "localhost/busybox:1"
 
 _PAUSE_SOURCE = Path(__file__).resolve().parent / "files" / "pause.c"
-_BUSYBOX_PROGRAM = Path("/bin/busybox")
+BUSYBOX_PROGRAM = Path("/bin/busybox")
 _PASSWD = b"root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n"
 
 
 def small_images(settings: Settings) -> list[Path]:
     """The archives of both images, from the cache."""
+    return [pause(settings), busybox(settings)]
+
+
+def pause(settings: Settings) -> Path:
+    return _cached("pause", _PAUSE_SOURCE, pause_image, settings)
+
+
+def busybox(settings: Settings) -> Path:
+    return _cached("busybox", BUSYBOX_PROGRAM, busybox_image, settings)
+
+
+def _cached(name: str, source: Path, make: Callable[[], Image], settings: Settings) -> Path:
     folder = settings.cache_root / "images"
     folder.mkdir(parents=True, exist_ok=True)
     ours = [Path(__file__).read_bytes(), (Path(__file__).parent / "archive.py").read_bytes()]
-    pause_key = key_of([*ours, _PAUSE_SOURCE.read_bytes()])
-    busybox_key = key_of([*ours, _BUSYBOX_PROGRAM.read_bytes()])
-    return [
-        filled(folder / f"pause-{pause_key}.tar", lambda path: write_archive(path, pause_image())),
-        filled(folder / f"busybox-{busybox_key}.tar", lambda path: write_archive(path, busybox_image())),
-    ]
+    key = key_of([*ours, source.read_bytes()])
+    return filled(folder / f"{name}-{key}.tar", lambda path: write_archive(path, make()))
 
 
 def pause_image() -> Image:
@@ -40,8 +49,8 @@ def pause_image() -> Image:
 
 def busybox_image() -> Image:
     """A shell and its tools in one static program, and the folders that containers expect."""
-    tools = run([_BUSYBOX_PROGRAM, "--list"]).split()
+    tools = run([BUSYBOX_PROGRAM, "--list"]).split()
     links: dict[str, bytes | Link] = {f"bin/{tool}": Link("busybox") for tool in tools if tool != "busybox"}
-    files = {"bin/busybox": _BUSYBOX_PROGRAM.read_bytes(), "etc/passwd": _PASSWD, "etc/group": b"root:x:0:\n"}
+    files = {"bin/busybox": BUSYBOX_PROGRAM.read_bytes(), "etc/passwd": _PASSWD, "etc/group": b"root:x:0:\n"}
     folders = {"tmp": 0o1777, "dev": 0o755, "proc": 0o755, "sys": 0o755, "run": 0o755, "var/tmp": 0o1777}
     return Image(BUSYBOX, {**links, **files}, ["sh"], folders)
