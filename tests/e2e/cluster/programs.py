@@ -78,6 +78,7 @@ CONTAINERD = Program(
     "1.5 min",
     tags="no_btrfs no_zfs no_devmapper no_aufs urfave_cli_no_docs",
 )
+KIND = Program("kind", "kind", "sigs.k8s.io/kind", ("kind",), "10 s")
 HELM = Program("helm", "helm", "helm.sh/helm/v4/cmd/helm", ("helm",), "2 to 4 min")
 
 
