@@ -8,15 +8,17 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
+from testbed import clusters
 from testbed.bed import Testbed, testbed
-from testbed.images import built_images
 from testbed.story import Story, story
 
 
 @pytest.fixture(scope="session")
 def bed_without_driver() -> Iterator[Testbed]:
     """The cluster with its fake GPUs; HAMI_DRA_KEEP=1 leaves it up for a look."""
-    bed = testbed(os.environ.get("HAMI_DRA_E2E_CLUSTER", "e2e"), built_images())
+    choice = clusters.chosen()
+    print(choice, file=sys.stderr)
+    bed = testbed(os.environ.get("HAMI_DRA_E2E_CLUSTER", "e2e"), choice)
     keep = os.environ.get("HAMI_DRA_KEEP") == "1"
     try:
         if not keep:
@@ -52,7 +54,7 @@ def stories(bed: Testbed, counter: Iterator[int]) -> Callable[[str], AbstractCon
 
     @contextmanager
     def opened(name: str) -> Iterator[Story]:
-        with story(bed.kubectl, name, f"{name}-{next(counter)}") as told:
+        with story(bed.kubectl, name, f"{name}-{next(counter)}", bed.nodes) as told:
             try:
                 yield told
             except BaseException:

@@ -52,7 +52,7 @@ def test_a_controller_killed_amid_fifty_claims_loses_and_doubles_none(stories: S
     """Both controllers are killed -9 while pods arrive: in the end every pod runs and no GPU is over its capacity."""
     with stories("faults") as story:
         story.kubectl.apply_text(many(PODS))
-        for node in ("node-a", "node-b", "node-a"):
+        for node in (*bed.nodes, bed.nodes[0]):
             allocated = sum(bool(claim.get("status", {}).get("allocation")) for claim in bed.claims())
             until(
                 lambda allocated=allocated: (

@@ -1,4 +1,4 @@
-"""The commands behind `make demo`, `make demo-down` and `make images`."""
+"""The commands behind `make demo`, `make demo-down`, `make programs` and `make images`."""
 
 import sys
 

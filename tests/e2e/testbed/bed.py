@@ -1,13 +1,14 @@
-"""The test bed: a local cluster with fake GPUs on its nodes and the driver installed."""
+"""The test bed: a cluster with fake GPUs on its nodes and the driver installed."""
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
 
-from cluster.api import Cluster
-from cluster.errors import UsageError
-from testbed import accounting, chart, fakes
-from testbed.images import Images
+from testbed import accounting, chart, clusters
+from testbed.backend import Backend
+from testbed.choice import Choice
+from testbed.images import Images, built_images
 from testbed.kubectl import Json, Kubectl
 from testbed.names import DRIVER, NAMESPACE, PROFILES, RELEASE
 from testbed.waiting import until
@@ -23,24 +24,25 @@ class Testbed:
     """What tests and the demo do with the cluster as a whole."""
 
     __test__ = False
-    cluster: Cluster
+    cluster: Backend
     images: Images
 
     def up(self) -> None:
         """Have the cluster run, with fake GPUs on every node and the images on all of them."""
-        for node in PROFILES:
-            self.install_fakes(node)
-        self.cluster.up(list(PROFILES), [self.images.driver.archive, self.images.workload.archive])
-
-    def install_fakes(self, node: str) -> None:
-        layout = self.cluster.layout.node(node)
-        fakes.install(node, layout.opt, layout.cdi)
+        self.cluster.up([self.images.driver.archive, self.images.workload.archive])
+        for node, profile in zip(self.nodes, chain(PROFILES, repeat(PROFILES[0])), strict=False):
+            self.cluster.put_gpus(node, profile)
 
     def install_driver(self, allocator: str) -> None:
         """Install the chart, or switch it to another allocator; returns when every node publishes its GPUs."""
         chart.install(self.kubectl, allocator, self.images.driver.tag)
-        for node in self.cluster.nodes:
+        for node in self.nodes:
             until(partial(self.published, node, allocator), f"node {node} publishes its GPUs for {allocator}")
+
+    @property
+    def nodes(self) -> list[str]:
+        """Node `i` has the GPUs of profile `i`; those beyond have the first."""
+        return self.cluster.nodes
 
     @property
     def kubectl(self) -> Kubectl:
@@ -82,11 +84,7 @@ class Testbed:
         by_command_line = process.startswith("hami-dra")
 
         def killed() -> bool:
-            try:
-                self.cluster.kill_process_in_node(node, process, full=by_command_line)
-            except UsageError:
-                return False
-            return True
+            return self.cluster.kill_process_in_node(node, process, full=by_command_line)
 
         until(killed, f"{process} runs on {node} and is killed")
 
@@ -95,12 +93,12 @@ class Testbed:
 
     def traces(self, node: str) -> list[str]:
         """Every file of ours on a node and every word of the checkpoint, a line each."""
-        return self.cluster.node_exec(node, ["sh", "-c", NODE_TRACES], check=False).stdout.splitlines()
+        return self.cluster.node_exec(node, ["sh", "-c", NODE_TRACES]).splitlines()
 
     def usage_bytes(self, node: str) -> list[int]:
         """The sizes of the usage files on a node."""
-        sizes = self.cluster.node_exec(node, ["sh", "-c", "stat -c %s /run/hami/shares/*/usage"], check=False)
-        return [int(size) for size in sizes.stdout.split()]
+        sizes = self.cluster.node_exec(node, ["sh", "-c", "stat -c %s /run/hami/shares/*/usage"])
+        return [int(size) for size in sizes.split()]
 
     def daemon_logs(self) -> str:
         """The newest lines that both daemons logged, for a failed test."""
@@ -109,9 +107,9 @@ class Testbed:
         return within("logs", "--selector", select, "--all-containers", "--prefix", "--tail=60", "--ignore-errors")
 
 
-def testbed(name: str, images: Images) -> Testbed:
-    """The test bed of that name; nothing is started."""
-    return Testbed(Cluster(name), images)
+def testbed(name: str, choice: Choice) -> Testbed:
+    """The test bed of that name on the cluster that was chosen; builds what is missing, starts nothing."""
+    return Testbed(clusters.backend(choice, name), built_images(choice.cluster))
 
 
 def kubeconfig_line(path: Path) -> str:

@@ -4,8 +4,8 @@ import os
 import sys
 from collections.abc import Callable
 
-from cluster.api import Cluster
 from cluster.errors import ClusterError
+from testbed import clusters
 from testbed.bed import Testbed, testbed
 from testbed.errors import TestbedError
 from testbed.images import built_images
@@ -23,13 +23,15 @@ def say(text: str) -> None:
 
 def up() -> None:
     """Bring everything up, run the first share, show it, and say how to go on."""
-    bed = testbed(NAME, built_images())
-    say("a cluster of two nodes with fake GPUs: node-a has 4 x H100 80 GB, node-b 4 x A100 40 GB")
+    choice = clusters.chosen()
+    say(str(choice))
+    bed = testbed(NAME, choice)
+    say("two nodes with fake GPUs: 4 x H100 80 GB on the first, 4 x A100 40 GB on the second")
     bed.up()
     say(f"the driver, from its Helm chart (allocator: {ALLOCATOR})")
     bed.install_driver(ALLOCATOR)
     say("deploy/examples/first-share: a pod with 3000 MiB and 30 % of a GPU")
-    story = Story("first-share", bed.kubectl)
+    story = Story("first-share", bed.kubectl, tuple(bed.nodes))
     story.apply("claim.yaml")
     story.apply("pod.yaml")
     story.log_with("first-share", "done", timeout=120)
@@ -63,8 +65,20 @@ Remove every trace of it:
 
 
 def down() -> None:
-    Cluster(NAME).down()
+    clusters.remove(NAME)
     say("the demo's cluster is gone")
+
+
+def chosen() -> None:
+    print(clusters.chosen().cluster)
+
+
+def packages() -> None:
+    clusters.install_packages(clusters.chosen())
+
+
+def programs() -> None:
+    clusters.build_programs(clusters.chosen())
 
 
 def images() -> None:
@@ -72,9 +86,16 @@ def images() -> None:
 
 
 def main(argv: list[str]) -> int:
-    commands: dict[str, Callable[[], None]] = {"up": up, "down": down, "images": images}
+    commands: dict[str, Callable[[], None]] = {
+        "up": up,
+        "down": down,
+        "chosen": chosen,
+        "packages": packages,
+        "programs": programs,
+        "images": images,
+    }
     if len(argv) != 1 or argv[0] not in commands:
-        print("usage: python -m testbed up|down|images", file=sys.stderr)
+        print("usage: python -m testbed up|down|chosen|packages|programs|images", file=sys.stderr)
         return 2
     try:
         commands[argv[0]]()

@@ -2,7 +2,10 @@
 
 TestbedError
 ├── CommandError     a program exited non-zero
-└── NotReachedError  a condition did not come true in time
+├── NotReachedError  a condition did not come true in time
+├── NoClusterError   there is no cluster of that name
+├── SettingError     the environment asks for something that does not exist
+└── ChoiceError      the cluster that is asked for cannot run on this machine
 """
 
 from collections.abc import Sequence
@@ -25,3 +28,15 @@ class CommandError(TestbedError):
 
 class NotReachedError(TestbedError):
     """A condition did not come true in time; the message says what was seen last."""
+
+
+class NoClusterError(TestbedError):
+    """There is no cluster of that name."""
+
+
+class SettingError(TestbedError):
+    """The environment asks for something that does not exist."""
+
+
+class ChoiceError(TestbedError):
+    """The cluster that is asked for cannot run on this machine; the message says why."""

@@ -10,5 +10,8 @@ NAMESPACE = "hami-dra"
 DRIVER = "gpu.hami.io"
 DRIVER_REPOSITORY = "localhost/hami-dra/driver"
 DRIVER_ROOT = "/opt/fake-gpu"
-PROFILES = {"node-a": "h100x4", "node-b": "a100x4"}
-"""The fake GPUs of each node; a node that is added later gets the first."""
+KIND_CONFIG = ROOT / "deploy" / "kind" / "kind.yaml"
+NODES = ("node-a", "node-b")
+"""What the examples call the nodes; on kind they have other names."""
+PROFILES = ("h100x4", "a100x4")
+"""The fake GPUs of each node, in the order of the nodes."""

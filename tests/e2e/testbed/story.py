@@ -1,13 +1,15 @@
 """One story of deploy/examples, run in a namespace of its own."""
 
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from testbed.errors import CommandError
 from testbed.kubectl import Json, Kubectl
+from testbed.names import NODES
 from testbed.waiting import until
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "deploy" / "examples"
@@ -19,9 +21,17 @@ class Story:
 
     name: str
     kubectl: Kubectl
+    nodes: tuple[str, ...] = NODES
+    """What the nodes are called that the examples call NODES."""
 
     def apply(self, file: str) -> None:
-        self.kubectl.apply(EXAMPLES / self.name / file)
+        path = EXAMPLES / self.name / file
+        text = path.read_text()
+        renamed = with_nodes(text, self.nodes)
+        if renamed == text:
+            self.kubectl.apply(path)
+        else:
+            self.kubectl.apply_text(renamed)
 
     def pod(self, name: str) -> Json:
         return self.kubectl.get("pod", name)
@@ -95,10 +105,16 @@ class Story:
         until(lambda: not self.kubectl.get(resource, name), f"{resource} {name} is gone", timeout=timeout)
 
 
+def with_nodes(manifest: str, nodes: Sequence[str]) -> str:
+    """A manifest of the examples with the nodes named as this cluster names them."""
+    names = dict(zip(NODES, nodes, strict=False))
+    return re.sub(rf"\b({'|'.join(NODES)})\b", lambda found: names[found[0]], manifest)
+
+
 @contextmanager
-def story(kubectl: Kubectl, name: str, namespace: str) -> Iterator[Story]:
+def story(kubectl: Kubectl, name: str, namespace: str, nodes: Sequence[str] = NODES) -> Iterator[Story]:
     """A namespace for one story: prints what is in it when the story fails, and removes it."""
-    told = Story(name, kubectl.within(namespace))
+    told = Story(name, kubectl.within(namespace), tuple(nodes))
     try:
         kubectl("create", "namespace", namespace)
         yield told

@@ -1,0 +1,191 @@
+"""A kind cluster as a test bed's backend: the programs kind and docker, and nothing else.
+
+kind names its nodes after the cluster: NAME-control-plane, NAME-worker, NAME-worker2.
+"""
+
+import shlex
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from testbed import fakes
+from testbed.errors import CommandError, NoClusterError
+from testbed.kubectl import Kubectl, run
+from testbed.names import KIND_CONFIG
+from testbed.waiting import until
+
+CREATE_SECONDS = 600
+READY_SECONDS = 180
+
+# What programs have mapped is never replaced; everything else may be newer than what is there.
+UNPACK = """
+mkdir -p {root}opt {root}etc/cdi
+cd {root}
+if [ -e opt/fake-gpu/var ]; then tar -xf - --exclude=opt/fake-gpu/var; else tar -xf -; fi
+"""
+MAKE_DEVICES = 'for path; do mkdir -p "${path%/*}"; [ -c "$path" ] || mknod -m 666 "$path" c 1 3; done'
+
+
+@dataclass(frozen=True)
+class KindBackend:
+    """A cluster of containers; `folder` keeps its kubeconfig and the programs for its user."""
+
+    name: str
+    node_image: str
+    folder: Path
+    kind: Path
+    helm: Path
+    extra_images: tuple[Path, ...] = ()
+    """Archives that the local cluster's nodes have anyhow."""
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.folder / "kubeconfig"
+
+    @property
+    def programs(self) -> Path:
+        return self.folder / "bin"
+
+    @property
+    def nodes(self) -> list[str]:
+        return workers(self._all_nodes())
+
+    @property
+    def kubectl(self) -> Kubectl:
+        return Kubectl(self.programs, self.kubeconfig)
+
+    def up(self, images: Sequence[Path]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        nodes = self._all_nodes()
+        if nodes:
+            # An engine that was restarted leaves them stopped.
+            run(["docker", "start", *nodes])
+        else:
+            self._create()
+        self._gather_programs()
+        self.wait_ready()
+        for archive in (*self.extra_images, *images):
+            self.load_image(archive)
+
+    def _create(self) -> None:
+        argv: list[str | Path] = [
+            "create",
+            "cluster",
+            "--config",
+            KIND_CONFIG,
+            "--name",
+            self.name,
+            "--image",
+            self.node_image,
+        ]
+        self._kind(*argv, "--kubeconfig", self.kubeconfig, "--wait", "120s", timeout=CREATE_SECONDS)
+
+    def _gather_programs(self) -> None:
+        """kubectl comes from the nodes: it has their version and need not be built."""
+        self.programs.mkdir(exist_ok=True)
+        for name, source in (("kind", self.kind), ("helm", self.helm)):
+            link = self.programs / name
+            link.unlink(missing_ok=True)
+            link.symlink_to(source)
+        run(["docker", "cp", "-L", f"{self.name}-control-plane:/usr/bin/kubectl", self.programs / "kubectl"])
+
+    def down(self, *, keep_logs: bool = False) -> None:
+        if self._all_nodes():
+            if keep_logs:
+                self._kind("export", "logs", self.folder / "logs", "--name", self.name)
+            self._kind("delete", "cluster", "--name", self.name, "--kubeconfig", self.kubeconfig)
+        if not keep_logs:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def wait_ready(self) -> None:
+        wait = ("wait", "--for=condition=Ready", "nodes", "--all", f"--timeout={READY_SECONDS}s")
+        until(self._api_answers, "the API server answers", timeout=READY_SECONDS)
+        self.kubectl(*wait, timeout=READY_SECONDS + 30)
+        until(lambda: self.kubectl.get("serviceaccount", "default"), "pods can be created", timeout=READY_SECONDS)
+
+    def load_image(self, archive: Path) -> None:
+        nodes = ",".join(self.nodes)
+        self._kind("load", "image-archive", archive, "--name", self.name, "--nodes", nodes, timeout=CREATE_SECONDS)
+
+    def put_gpus(self, node: str, profile: str) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            tree = Path(scratch)
+            cdi = tree / "etc" / "cdi"
+            fakes.install(profile, node, tree / "opt", cdi, devices=False)
+            devices = fakes.device_paths(cdi)
+            archive = tree / "gpus.tar"
+            pack(tree, archive)
+            with archive.open("rb") as stdin:
+                command = ["docker", "exec", "-i", node, "sh", "-ec", UNPACK.format(root="/")]
+                done = subprocess.run(command, stdin=stdin, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise CommandError(command, done.returncode, done.stdout + done.stderr)
+        run(["docker", "exec", node, "sh", "-ec", MAKE_DEVICES, "sh", *devices])
+
+    def node_exec(self, node: str, argv: Sequence[str]) -> str:
+        script = f"{shlex.join(argv)} || true"
+        return run(["docker", "exec", node, "sh", "-c", script])
+
+    def kill_process_in_node(self, node: str, pattern: str, *, full: bool = False) -> bool:
+        try:
+            run(["docker", "exec", node, "pkill", "-KILL", "-f" if full else "-x", "--", pattern])
+        except CommandError as error:
+            if error.status == 1:  # pkill's word for: none matches
+                return False
+            raise
+        return True
+
+    def reboot(self, node: str) -> None:
+        run(["docker", "stop", "-t", "0", node])
+        # The node stays Ready for a while after its death: only a new heartbeat tells that it lives again.
+        before = self._heartbeat(node)
+        run(["docker", "start", node])
+        until(lambda: self._heartbeat(node) != before, f"node {node} is back", timeout=READY_SECONDS)
+        self.wait_ready()
+
+    def _heartbeat(self, node: str) -> str:
+        lease = self.kubectl.within("kube-node-lease").get("lease", node)
+        return str(lease.get("spec", {}).get("renewTime", ""))
+
+    def _api_answers(self) -> bool:
+        try:
+            return bool(self.kubectl.items("nodes"))
+        except CommandError:
+            return False
+
+    def _all_nodes(self) -> list[str]:
+        label = f"label=io.x-k8s.kind.cluster={self.name}"
+        return run(["docker", "ps", "--all", "--filter", label, "--format", "{{.Names}}"]).split()
+
+    def _kind(self, *words: str | Path, timeout: float = 180) -> str:
+        return run([self.kind, *words], env={"KIND_EXPERIMENTAL_PROVIDER": "docker"}, timeout=timeout)
+
+
+def workers(nodes: Sequence[str]) -> list[str]:
+    """The nodes that run pods, in kind's order: worker, worker2, … worker10."""
+    found = [node for node in nodes if node.rpartition("-")[2].startswith("worker")]
+    if not found:
+        raise NoClusterError("there is no kind cluster of that name")
+    return sorted(found, key=lambda node: (len(node), node))
+
+
+def pack(tree: Path, archive: Path) -> None:
+    """Put `opt` and `etc` of a folder into a tar whose entries belong to root."""
+
+    def of_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+        entry.uid = entry.gid = 0
+        entry.uname = entry.gname = "root"
+        return entry
+
+    with tarfile.open(archive, "w") as tar:
+        for name in ("opt", "etc"):
+            tar.add(tree / name, name, filter=of_root)
+
+
+def exists(folder: Path) -> bool:
+    """Whether a cluster was made with this folder and not removed; asks no engine."""
+    return (folder / "kubeconfig").exists()
