@@ -20,12 +20,13 @@ NVIDIA = $(wildcard .venv/lib/python3.*/site-packages/nvidia)
 HEADERS = --cuda12 $(NVIDIA)/cuda_runtime/include --cuda13 $(NVIDIA)/cu13/include --nvml $(NVIDIA)/cu13/include/nvml.h
 PYTHON_SOURCES := $(shell find api driver -name '*.py' -o -name '*.pyi') pyproject.toml
 
-.PHONY: help demo demo-down test unit native-test e2e lint bench packages programs images driver-image generate lock clean
+.PHONY: help demo demo-down test unit native-test e2e e2e-1.36 lint bench packages programs images driver-image generate lock clean
 
 help:
 	@echo "make demo        a two-node cluster with fake GPUs, the driver, and a pod with a share of a GPU"
 	@echo "make demo-down   removes what make demo left"
 	@echo "make test        every check and test; make unit, native-test, e2e, lint run a part"
+	@echo "make e2e-1.36    the first share on Kubernetes 1.36, with either allocator"
 	@echo "make bench       benchmarks, with ratios against a baseline of the same run"
 	@echo "make driver-image  build/images/driver.tar, the image of both daemons, with Docker or without"
 
@@ -40,10 +41,10 @@ $(VENV): requirements-dev.lock pyproject.toml
 	@touch $@
 
 packages: $(VENV)
-	@$(PY) -m cluster packages
+	@$(PY) -m testbed packages
 
 programs: packages
-	@$(PY) -m cluster programs
+	@$(PY) -m testbed programs
 
 $(NATIVE): $(VENV) $(NATIVE_SOURCES)
 	@echo "==> the interceptor, the fake driver and their tests"
@@ -100,7 +101,13 @@ native-test: $(NATIVE)
 
 e2e: programs $(NATIVE) $(WHEELS)
 	@echo "==> the local cluster's own tests, then every story of deploy/examples on a cluster"
-	@$(BIN)/pytest -v tests/cluster tests/e2e
+	@if [ "$$($(PY) -m testbed chosen)" = local ]; then $(BIN)/pytest -v tests/cluster tests/e2e; else $(BIN)/pytest -v tests/e2e; fi
+
+e2e-1.36: export KUBE_VERSION = 1.36
+e2e-1.36: export HAMI_DRA_E2E_CLUSTER = e2e-136
+e2e-1.36: programs $(NATIVE) $(WHEELS)
+	@echo "==> the first share on Kubernetes 1.36"
+	@$(BIN)/pytest -v tests/e2e -k first_share
 
 test: lint native-test unit e2e
 
