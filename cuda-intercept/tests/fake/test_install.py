@@ -93,11 +93,18 @@ class Root(unittest.TestCase):
         for name in BUILT:
             install.put(self.base / "build" / name, name.encode(), 0o755)
 
-    def lay_out(self, profile: str) -> Path:
+    def lay_out(self, profile: str, *options: str) -> Path:
         """Install a profile and return the root."""
         arguments = ["--profile", profile, "--build", str(self.base / "build"), "--root", str(self.base / "root")]
-        self.assertEqual(install.main([*arguments, "--cdi-dir", str(self.base / "cdi")]), 0)
+        self.assertEqual(install.main([*arguments, "--cdi-dir", str(self.base / "cdi"), *options]), 0)
         return self.base / "root"
+
+    def test_device_nodes_can_be_left_to_somebody_else(self) -> None:
+        """Everything else is there, and the CDI spec names the nodes that are missing."""
+        root = self.lay_out("h100x4", "--no-devices")
+        self.assertTrue((root / "usr/bin/nvidia-smi").exists())
+        self.assertFalse((root / "dev").exists())
+        self.assertIn("nvidia3", (self.base / "cdi" / install.SPEC_NAME).read_text())
 
     def test_root_has_what_a_driver_has(self) -> None:
         """Libraries, nvidia-smi, profile, state and device nodes are there."""
