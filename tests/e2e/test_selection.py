@@ -34,7 +34,7 @@ def test_a_gpu_is_chosen_by_model_or_by_what_it_can(stories: Stories, bed: Testb
 
 def test_a_gpu_is_chosen_by_uuid_and_by_model_together(stories: Stories, bed: Testbed) -> None:
     """uuids.include alone, and with a model that this GPU is or is not."""
-    devices = [device for piece in bed.slices("node-a") for device in piece["spec"]["devices"]]
+    devices = [device for piece in bed.slices(bed.nodes[0]) for device in piece["spec"]["devices"]]
     wanted = sorted(devices, key=lambda device: str(device["name"]))[-1]
     uuid = wanted["attributes"]["uuid"]["string"]
     with stories("by-model") as story:
@@ -58,12 +58,12 @@ def test_a_percentage_becomes_bytes_of_the_chosen_gpu(stories: Stories) -> None:
         assert story.results("quarter")[0]["consumedCapacity"]["memory"] == f"{int(shown)}Mi"
 
 
-def test_a_pod_with_a_node_name_gets_its_gpu_there(stories: Stories) -> None:
+def test_a_pod_with_a_node_name_gets_its_gpu_there(stories: Stories, bed: Testbed) -> None:
     """kube-scheduler never sees the pod; the controller allocates on its node and kubelet starts it."""
     with stories("node-name") as story:
         story.apply("pod.yaml")
         story.running("pinned")
-        assert story.results("pinned")[0]["pool"] == "node-b"
+        assert story.results("pinned")[0]["pool"] == bed.nodes[1]
 
 
 def test_a_pod_that_never_binds_gives_its_gpu_back(stories: Stories) -> None:
@@ -93,13 +93,13 @@ def test_a_claim_deleted_under_a_pending_pod_comes_back(stories: Stories) -> Non
 def test_a_cordoned_node_gives_the_claim_back_and_its_gpu_to_others(stories: Stories, bed: Testbed) -> None:
     """The pod may run only on a node that was cordoned: it stays Pending without holding a GPU."""
     with stories("no-fit") as story:
-        bed.kubectl("cordon", "node-a")
+        bed.kubectl("cordon", bed.nodes[0])
         try:
             story.apply("pod.yaml")
             story.event_with("Pod", "only-there", "node")
             assert story.results("only-there") == []
         finally:
-            bed.kubectl("uncordon", "node-a")
+            bed.kubectl("uncordon", bed.nodes[0])
         story.running("only-there", timeout=90)
 
 
@@ -110,14 +110,14 @@ def test_a_node_cordoned_after_the_choice_makes_the_claim_move(stories: Stories,
         story.kubectl.apply_text(claim_and_pod("mover", "models: {}", cpu="1m", extra=held["schedulingGates"]))
         until(lambda: story.claim("mover"), "the claim is there")
         assert story.results("mover") == []
-        bed.kubectl("cordon", "node-a")
+        bed.kubectl("cordon", bed.nodes[0])
         try:
             story.kubectl(
                 "patch", "pod", "mover", "--type=json", '--patch=[{"op":"remove","path":"/spec/schedulingGates"}]'
             )
-            assert story.running("mover", timeout=90)["spec"]["nodeName"] == "node-b"
+            assert story.running("mover", timeout=90)["spec"]["nodeName"] == bed.nodes[1]
         finally:
-            bed.kubectl("uncordon", "node-a")
+            bed.kubectl("uncordon", bed.nodes[0])
 
 
 def claim_and_pod(name: str, config: str, *, cpu: str = "1m", extra: str = "") -> str:
