@@ -29,6 +29,7 @@ help:
 	@echo "make e2e-1.36    the first share on Kubernetes 1.36, with either allocator"
 	@echo "make bench       benchmarks, with ratios against a baseline of the same run"
 	@echo "make driver-image  build/images/driver.tar, the image of both daemons, with Docker or without"
+	@echo "CLUSTER=kind or CLUSTER=local says on what; else kind, where a Docker engine and kind's node image are there"
 
 $(VENV): requirements-dev.lock pyproject.toml
 	@echo "==> Python packages into .venv (about a minute with a warm cache, three without)"
