@@ -92,11 +92,11 @@ lint: $(VENV)
 	@$(PY) -m hami_dra.api.generate --check
 	@$(PY) cuda-intercept/generate $(HEADERS) --check
 
-unit: $(VENV) $(NATIVE)
+unit: packages $(NATIVE)
 	@echo "==> unit and integration tests"
 	@$(BIN)/pytest -q tests --ignore=tests/e2e --ignore=tests/bench --ignore=tests/cluster
 
-native-test: $(NATIVE)
+native-test: packages $(NATIVE)
 	@echo "==> native tests"
 	@cd build/native && $(abspath $(BIN))/ctest --output-on-failure -j2
 
@@ -110,7 +110,7 @@ e2e-1.36: programs $(NATIVE) $(WHEELS)
 	@echo "==> the first share on Kubernetes 1.36"
 	@$(BIN)/pytest -v tests/e2e -k first_share
 
-test: lint native-test unit e2e
+test: packages lint native-test unit e2e
 
 bench: programs $(NATIVE) $(WHEELS)
 	@for bench in tests/bench/bench_*.py; do echo "==> $$bench"; $(PY) $$bench || exit 1; done
