@@ -8,7 +8,9 @@
 #define HAMI_SHARE_ENV_H
 
 #define HAMI_LIBRARY_NAME "libhami_share.so"
-#define HAMI_CONTAINER_LIBRARY_DIR "/usr/local/lib/hami-dra"
+/* The interceptor in a container is <stem><version>.so: right beside the preload
+ * file, since root can move a folder that only holds mounts, and the library with it. */
+#define HAMI_CONTAINER_LIBRARY_STEM "/etc/libhami_share-"
 #define HAMI_PRELOAD_PATH "/etc/ld.so.preload"
 #define HAMI_SHARES_DIR "/run/hami/shares"
 #define HAMI_LIMITS_FILE "limits"

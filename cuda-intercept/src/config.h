@@ -42,7 +42,7 @@ struct ci_config *ci_config_get(void);
 int ci_share_open_usage(const struct ci_share *share);
 
 /* Reads the shares of the container's files, or of the variables. */
-bool ci_preload_names_us(dev_t *device);
+bool ci_preload_names_us(dev_t *device); /* `device`: of the preload file */
 void ci_config_from_files(struct ci_config *config, dev_t device);
 void ci_config_from_variables(struct ci_config *config, char *const *environment);
 

@@ -3,11 +3,12 @@
  *
  * A tenant can make folders and links beside the mounted ones, and the shares
  * of a GPU add up: so a share counts only if its files lie on the device of the
- * mounted /etc/ld.so.preload, are reached without any link, and say the name of
- * their own folder.
+ * mounted /etc/ld.so.preload, are reached without any link (one could lead into
+ * another container by /proc), and say the name of their own folder.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,20 +38,28 @@ static ssize_t read_file(int fd, char *buffer, size_t size)
 
 static bool names_us(const char *text, size_t length)
 {
-    static const char prefix[] = HAMI_CONTAINER_LIBRARY_DIR "/";
-    const char *found = memmem(text, length, prefix, sizeof(prefix) - 1);
-    return found != NULL;
+    static const char stem[] = HAMI_CONTAINER_LIBRARY_STEM;
+    return memmem(text, length, stem, sizeof(stem) - 1) != NULL;
+}
+
+/* Where the preload file cannot be read (any more), what we were loaded as tells. */
+static bool loaded_as_mounted(void)
+{
+    Dl_info info;
+    return dladdr((void *)loaded_as_mounted, &info) != 0 && info.dli_fname != NULL &&
+           names_us(info.dli_fname, strlen(info.dli_fname));
 }
 
 bool ci_preload_names_us(dev_t *device)
 {
     struct stat status;
-    bool ours = false;
+    bool ours = loaded_as_mounted();
+    *device = 0; /* no file lies there: without the preload file no share counts */
     int fd = open(CI_ROOT HAMI_PRELOAD_PATH, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     char *text = fd < 0 ? NULL : malloc(PRELOAD_MAX_BYTES);
     if (text != NULL && fstat(fd, &status) == 0 && S_ISREG(status.st_mode)) {
         ssize_t length = read_file(fd, text, PRELOAD_MAX_BYTES);
-        ours = length > 0 && names_us(text, (size_t)length);
+        ours = ours || (length > 0 && names_us(text, (size_t)length));
         *device = status.st_dev;
     }
     free(text);
@@ -130,10 +139,27 @@ static int by_id(const void *left, const void *right)
     return strcmp(((const struct ci_share *)left)->limits.share, ((const struct ci_share *)right)->limits.share);
 }
 
+/* HAMI_SHARES_DIR with no link on the way, or NULL. */
+static DIR *open_shares(void)
+{
+    char path[] = HAMI_SHARES_DIR;
+    char *rest = NULL;
+    int fd = open(CI_ROOT "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (char *name = strtok_r(path, "/", &rest); fd >= 0 && name != NULL; name = strtok_r(NULL, "/", &rest)) {
+        int next = openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        close(fd);
+        fd = next;
+    }
+    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    if (folder == NULL && fd >= 0)
+        close(fd);
+    return folder;
+}
+
 void ci_config_from_files(struct ci_config *config, dev_t device)
 {
     config->mode = CI_MODE_FILES;
-    DIR *folder = opendir(CI_ROOT HAMI_SHARES_DIR);
+    DIR *folder = open_shares();
     if (folder == NULL)
         return;
     for (struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder)) {

@@ -56,7 +56,7 @@ def lay_out(*shares: Share, ours: bool = True) -> None:
     shutil.rmtree(TEST_ROOT, ignore_errors=True)
     (TEST_ROOT / "etc").mkdir(parents=True)
     (TEST_ROOT / "run/hami/shares").mkdir(parents=True)
-    line = "/usr/local/lib/hami-dra/0.1.0-abc/libhami_share.so\n" if ours else "/usr/lib/libother.so\n"
+    line = "/etc/libhami_share-0.1.0-abc.so\n" if ours else "/usr/lib/libother.so\n"
     (TEST_ROOT / "etc/ld.so.preload").write_text(line)
     for share in shares:
         share.folder.mkdir()

@@ -25,7 +25,7 @@ static void start_over(void)
 {
     if (system("rm -rf '" CI_ROOT "' && mkdir -p '" SHARES "' '" CI_ROOT "/etc'") != 0)
         abort();
-    write_file(CI_ROOT HAMI_PRELOAD_PATH, HAMI_CONTAINER_LIBRARY_DIR "/1.0-abc/libhami_share.so\n", 0);
+    write_file(CI_ROOT HAMI_PRELOAD_PATH, HAMI_CONTAINER_LIBRARY_STEM "1.0-abc.so\n", 0);
 }
 
 static void make_share(const char *folder, const char *share)
@@ -85,6 +85,17 @@ static void imitations_are_ignored(void)
     CHECK(unlink(SHARES "/f/node") == 0);
     read_files(&config);
     CHECK(config.count == 1 && strcmp(config.shares[0].limits.share, "a") == 0);
+}
+
+/* Another container's folder, reached by a link, is not this one's. */
+static void linked_folders_are_ignored(void)
+{
+    struct ci_config config;
+    start_over();
+    make_share("a", "a");
+    CHECK(rename(SHARES, CI_ROOT "/elsewhere") == 0 && symlink(CI_ROOT "/elsewhere", SHARES) == 0);
+    read_files(&config);
+    CHECK(config.count == 0);
 }
 
 /* A folder on another device than the preload file is a tenant's. */
@@ -158,6 +169,7 @@ int main(void)
 {
     shares_are_sorted();
     imitations_are_ignored();
+    linked_folders_are_ignored();
     other_devices_are_ignored();
     truncated_usage_leaves_a_closed_share();
     preload_of_others_is_not_ours();

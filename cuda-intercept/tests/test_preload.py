@@ -18,7 +18,7 @@ import container
 from container import FAKE, RELEASE, Share
 
 SKIPPED = 77
-LIBRARY = "/usr/local/lib/hami-dra/0.1.0-abc/libhami_share.so"
+LIBRARY = "/etc/libhami_share-0.1.0-abc.so"
 NOBODY = "65534"
 
 # $1 scratch folder, $2 the library; the rest is the command. /run becomes a tmpfs of
@@ -29,12 +29,10 @@ scratch=$1; library=$2; shift 2
 mount --make-rprivate /
 mount -t tmpfs tmpfs /run
 cp -a "$scratch/run/." /run/
-mount --bind "$scratch/local" /usr/local/lib
-mkdir -p /usr/local/lib/hami-dra/0.1.0-abc
-cp "$library" {LIBRARY}
 mkdir -p /run/hami/preload && echo {LIBRARY} > /run/hami/preload/0.1.0-abc
 cp -a /etc "$scratch/etc" && touch "$scratch/etc/ld.so.preload"
 mount --bind "$scratch/etc" /etc
+cp "$library" {LIBRARY}
 mount --bind /run/hami/preload/0.1.0-abc /etc/ld.so.preload
 exec "$@"
 """
@@ -61,7 +59,6 @@ class PreloadTest(unittest.TestCase):
         self.addCleanup(scratch.cleanup)
         self.scratch = Path(scratch.name)
         self.scratch.chmod(0o755)
-        (self.scratch / "local").mkdir()
         container.lay_out(Share(memory_mib=3000))
         shutil.copytree(container.TEST_ROOT / "run", self.scratch / "run")
         for usage in self.scratch.glob("run/hami/shares/*/usage"):
@@ -100,6 +97,16 @@ class PreloadTest(unittest.TestCase):
         busybox = shutil.which("busybox")
         if busybox is not None:
             self.assertEqual(self.enter(busybox, "echo", "here").stdout, "here\n")
+
+    def test_a_preload_file_that_is_gone_closes(self) -> None:
+        """A process that was loaded by it does not fall back to the environment."""
+        program = (
+            "import ctypes, subprocess; subprocess.run(['umount', '/etc/ld.so.preload'], check=True); "
+            "cuda, context, address = ctypes.CDLL('libcuda.so.1'), ctypes.c_void_p(), ctypes.c_uint64(); "
+            "print(cuda.cuInit(0), cuda.cuCtxCreate_v2(ctypes.byref(context), 0, 0), "
+            "cuda.cuMemAlloc_v2(ctypes.byref(address), ctypes.c_size_t(1 << 20)))"
+        )
+        self.assertEqual(self.enter(sys.executable, "-c", program).stdout, "0 0 2\n")
 
     def test_tenant_cannot_make_a_share(self) -> None:
         """A folder on another device, or a link to a real share, adds nothing."""
