@@ -108,17 +108,27 @@ static bool is_driver_library(const void *pointer)
     return strncmp(file, "libcuda.so", 10) == 0 || strncmp(file, "libnvidia-ml.so", 15) == 0;
 }
 
+/* A driver loaded outside our name space (dlmopen): no handle of ours sees it, and
+ * a hook needs more of the driver than the function that it stands for. */
+static void adopt_library(void *handle, const void *found, enum ci_library library)
+{
+    Dl_info info;
+    Lmid_t space;
+    void *expected = NULL;
+    if (dlinfo(handle, RTLD_DI_LMID, &space) != 0 || dladdr(found, &info) == 0)
+        return;
+    void *own = dlmopen(space, info.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+    if (own != NULL && !atomic_compare_exchange_strong(&library_handles[library], &expected, own))
+        dlclose(own);
+}
+
 static void *answer_for_handle(void *handle, enum ci_symbol symbol, dlsym_function next)
 {
     void *found = next(handle, ci_hooks[symbol].name);
     if (found == NULL)
         return NULL;
-    if (ci_real(symbol) == NULL && found != ci_hooks[symbol].hook && is_driver_library(found)) {
-        /* loaded outside our name space (dlmopen): no handle of ours sees it */
-        void *expected = NULL;
-        atomic_compare_exchange_strong(&real_functions[symbol], &expected, found);
-        ci_adopt(symbol, found);
-    }
+    if (ci_real(symbol) == NULL && found != ci_hooks[symbol].hook && is_driver_library(found))
+        adopt_library(handle, found, ci_hooks[symbol].library);
     if (found == ci_hooks[symbol].hook || found == ci_real(symbol) || is_driver_library(found))
         return ci_real(symbol) == NULL ? NULL : ci_offer(symbol);
     return found;

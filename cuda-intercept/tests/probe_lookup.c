@@ -92,7 +92,8 @@ int main(int count, char **arguments)
         return look_with_driver();
     if (strcmp(what, "launch") == 0)
         return look_at_launch();
-    void *driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+    void *driver = strcmp(what, "space") == 0 ? dlmopen(LM_ID_NEWLM, "libcuda.so.1", RTLD_NOW | RTLD_LOCAL)
+                                              : dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
     if (driver == NULL)
         return 1;
     if (strcmp(what, "fork") == 0)

@@ -190,6 +190,12 @@ class LookupTest(ProgramCase):
                 self.assertEqual(self.run_program(PROBES / probe, "alloc", "3001").stdout, f"{OUT_OF_MEMORY}\n")
                 self.assertEqual(self.run_program(PROBES / probe, "alloc", "3000").stdout, "0\n")
 
+    def test_a_driver_in_its_own_name_space_is_held(self) -> None:
+        """What a program looks up in a driver that it loaded by dlmopen leads to the hooks too."""
+        container.lay_out(Share(memory_mib=3000))
+        self.assertEqual(self.run_program(PROBES / "lookup-new", "space", "3001").stdout, f"{OUT_OF_MEMORY}\n")
+        self.assertEqual(self.run_program(PROBES / "lookup-new", "space", "3000").stdout, "0\n")
+
     def test_lookups_answer_as_without_us(self) -> None:
         """What exists is found every time, what does not is not, with or without a driver."""
         container.lay_out(Share())
