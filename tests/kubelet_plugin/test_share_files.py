@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import signal
 import struct
 from pathlib import Path
 
@@ -52,6 +54,20 @@ def test_the_usage_region_is_backed_by_real_memory(node: Node, folder: Path) -> 
     """A hole would be SIGBUS in a container once the tmpfs is full."""
     ShareFiles(node.paths, lambda: 1).ensure(share(), fresh=True)
     assert (folder / "usage").stat().st_blocks * 512 >= 266240
+
+
+def test_nobody_waits_for_a_lease_on_the_usage_region(node: Node, folder: Path) -> None:
+    """Root in a container may take one: it must not hold up the heartbeats of all the others."""
+    files = ShareFiles(node.paths, lambda: 1)
+    files.ensure(share(), fresh=True)
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    try:
+        with (folder / "usage").open("rb") as usage:
+            fcntl.fcntl(usage, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            with pytest.raises(NodeStateError, match="temporarily unavailable"):
+                files.beat(share_id(1))
+    finally:
+        signal.signal(signal.SIGIO, before)
 
 
 def test_files_are_not_written_through_links(node: Node, folder: Path, tmp_path: Path) -> None:
