@@ -1,0 +1,198 @@
+"""How long the kubelet plugin takes to prepare a claim, alone and as kubelet sees it, and what the daemon needs.
+
+Alone: a node with room for 80 shares (what 8 GPUs have by default), all but one taken. Baseline of a prepare: the same
+files written with no logic at all.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import borrowed  # noqa: F401
+from figures import machine, measure, percentile, print_table, spread
+from plugin_daemon import GPUS as DAEMON_GPUS
+from plugin_daemon import Api, Daemon
+from plugin_objects import Node, claim_json, result, start
+from share_container import driver_root
+
+from hami_dra.api.resources import Claim
+from hami_dra.kubelet_plugin import files
+from hami_dra.kubelet_plugin.checkpoint import encode
+from hami_dra.kubelet_plugin.checkpoint_file import CheckpointFile, Loaded
+from hami_dra.kubelet_plugin.effects import Effects
+from hami_dra.kubelet_plugin.entries import Entries
+from hami_dra.kubelet_plugin.share_layout import NODE_BYTES, USAGE_FILE_BYTES
+
+GPUS, SHARES_PER_GPU, DAEMON_SHARES_PER_GPU = 2, 40, 10
+PREPARES, SCRAPES, STARTS = 1_000, 100, 5
+SECONDS = 10.0
+
+
+class _UnsyncedCheckpoint:
+    """The same file without fsync."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def load(self) -> Loaded:
+        return Loaded(missing=True)
+
+    def save(self, entries: Entries) -> None:
+        files.write_atomic(self._path, encode(entries), mode=0o600, durable=False)
+
+
+class _FullNode:
+    """A node on which one share is free; each prepare takes it and unprepare, untimed, gives it back."""
+
+    def __init__(self, root: Path, *, durable: bool) -> None:
+        root.mkdir()
+        self.node = Node(root, GPUS)
+        base = self.node.effects()
+        path = self.node.paths.checkpoint
+        checkpoint = CheckpointFile(path) if durable else _UnsyncedCheckpoint(path)
+        effects = Effects(base.claims, checkpoint, base.shares, base.specs, base.library, base.processes)
+        self._plugin = start(self.node, effects, shares_per_gpu=SHARES_PER_GPU)
+        self._numbers = itertools.count()
+        for number in range(GPUS * SHARES_PER_GPU - 1):
+            self._plugin.prepare(self.claim(number % GPUS))
+
+    def claim(self, gpu: int = GPUS - 1) -> Claim:
+        """The next claim, for a share of that GPU."""
+        return Claim.from_json(claim_of(next(self._numbers), gpu))
+
+    def prepare(self, count: int) -> list[float]:
+        """Milliseconds of that many prepares."""
+        taken = []
+        for _ in range(count):
+            claim = self.claim()
+            taken += measure(lambda: self._plugin.prepare(claim), at_most=1, seconds=0)  # noqa: B023
+            self._plugin.unprepare(claim.uid)
+        return taken
+
+
+def claim_of(number: int, gpu: int) -> dict[str, object]:
+    """A raw allocated claim, small enough for forty on a GPU."""
+    consumed = {"memory": "2000Mi", "cores": "2", "shares": "1"}
+    return claim_json(f"claim-{number}", [result(gpu, number, consumedCapacity=consumed)])
+
+
+def _floor(node: _FullNode) -> Callable[[], None]:
+    """What a prepare writes, written plainly."""
+    folder = node.node.paths.run_dir / "floor"
+    folder.mkdir()
+    checkpoint = node.node.paths.checkpoint.read_bytes()
+    spec = next(node.node.paths.cdi_dir.iterdir()).read_bytes()
+
+    def write() -> None:
+        for name, data in (("first", checkpoint), ("limits", b"x" * 200), ("node", bytes(NODE_BYTES))):
+            (folder / name).write_bytes(data)
+        with (folder / "usage").open("wb") as usage:
+            os.posix_fallocate(usage.fileno(), 0, USAGE_FILE_BYTES)
+        (folder / "spec").write_bytes(spec)
+        (folder / "second").write_bytes(checkpoint)
+        for path in folder.iterdir():
+            path.unlink()
+
+    return write
+
+
+def _synced_write(path: Path, data: bytes) -> None:
+    files.write_atomic(path, data, mode=0o600, durable=True)
+
+
+def _alone(root: Path) -> None:
+    unsynced, durable = _FullNode(root / "unsynced", durable=False), _FullNode(root / "durable", durable=True)
+    floor = measure(_floor(unsynced), at_most=PREPARES, seconds=SECONDS)
+    checkpoint = durable.node.paths.checkpoint.read_bytes()
+    sync = measure(lambda: _synced_write(root / "probe", checkpoint), at_most=200, seconds=SECONDS)
+    plain, with_sync = unsynced.prepare(PREPARES), durable.prepare(PREPARES // 3)
+    base = percentile(floor, 50)
+    rows = [
+        _row("baseline: the same files, no logic", floor, base),
+        _row("prepare, without API read and fsync", plain, base),
+        _row("prepare, with fsync", with_sync, base),
+        _row("one checkpoint written with fsync (a prepare writes two)", sync, base),
+    ]
+    print_table(f"Prepare of one claim, {GPUS * SHARES_PER_GPU - 1} others prepared", _HEAD, rows)
+
+
+_HEAD = ("", "p50 ms", "p99 ms", "count", "p50 ratio to baseline")
+
+
+def _row(name: str, taken: list[float], base: float) -> list[str]:
+    p50, p99 = percentile(taken, 50), percentile(taken, 99)
+    return [name, f"{p50:.2f}", f"{p99:.2f}", str(len(taken)), f"{p50 / base:.1f}"]
+
+
+def _daemon(root: Path, driver: Path) -> None:
+    with ExitStack() as stack:
+        api = stack.enter_context(Api.serve(root))
+        reads, calls = [], []
+        with Daemon.start(root, api, driver) as daemon:
+            daemon.register()
+            api.wait_for_slices()
+            before = daemon.memory_mib()
+            held: list[str] = []
+            for number in range(PREPARES):
+                gpu = number % len(DAEMON_GPUS)
+                device = DAEMON_GPUS[gpu].lower()
+                consumed = {"memory": "3000Mi", "cores": "10", "shares": "1"}
+                raw = claim_json(f"c-{number}", [result(0, number, device=device, consumedCapacity=consumed)])
+                api.add_claim(raw)
+                reads += measure(lambda: api.read_claim(f"c-{number}"), at_most=1, seconds=0)  # noqa: B023
+                calls += measure(lambda: daemon.prepare(f"c-{number}"), at_most=1, seconds=0)  # noqa: B023
+                held.append(f"c-{number}")
+                if len(held) == len(DAEMON_GPUS) * (DAEMON_SHARES_PER_GPU - 1):
+                    daemon.unprepare(held[0])
+                    api.drop_claim(held.pop(0))
+                if number % (PREPARES // SCRAPES) == 0:
+                    daemon.scrape()
+            after, peak = daemon.memory_mib(), daemon.memory_mib("VmHWM")
+        base = percentile(reads, 50)
+        rows = [_row("baseline: one read of a claim", reads, base), _row("NodePrepareResources", calls, base)]
+        print_table("As kubelet sees it: gRPC, API read, fsync; a Python API server on the same cores", _HEAD, rows)
+        rows = [[f"{mib:.1f}" for mib in (before, after, peak)]]
+        print_table(f"Daemon's RSS, MiB: {PREPARES} prepares, {SCRAPES} scrapes", ["start", "after", "peak"], rows)
+        _starts(root, api, driver)
+
+
+def _starts(root: Path, api: Api, driver: Path) -> None:
+    imports, sockets, slices = [], [], []
+    command = [sys.executable, "-c", "import hami_dra.kubelet_plugin.main"]
+    for _ in range(STARTS):
+        imports += measure(lambda: subprocess.run(command, check=True), at_most=1, seconds=0)
+        api.drop_slices()
+        start = time.perf_counter()
+        with Daemon.start(root, api, driver) as daemon:
+            sockets.append((time.perf_counter() - start) * 1e3)
+            daemon.register()
+            api.wait_for_slices()
+            slices.append((time.perf_counter() - start) * 1e3)
+    base = spread(imports).median
+    named = {"baseline: imports only": imports, "registration socket": sockets, "slices published": slices}
+    rows = [[name, spread(taken).text(0), f"{spread(taken).median / base:.2f}"] for name, taken in named.items()]
+    print_table("Start of the daemon until, ms", ["", "median (least to greatest)", "ratio to baseline"], rows)
+
+
+def main() -> None:
+    """Print every table."""
+    print(f"prepare: {machine()}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="bench-prepare-") as folder, driver_root() as driver:
+        _alone(Path(folder))
+        if os.geteuid() == 0:
+            _daemon(Path(folder), driver)
+        else:
+            print(json.dumps({"skipped": "the daemon needs root for the fake driver's device nodes"}))
+
+
+if __name__ == "__main__":
+    main()
