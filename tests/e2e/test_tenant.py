@@ -27,6 +27,11 @@ ATTEMPTS = {
         "cp /run/hami/shares/*-*/* /run/hami/shares/00000000-0000-0000-0000-000000000001/; gpu-sample alloc 1001"
     ),
     "share folder moved": "mv /run/hami /run/other; gpu-sample alloc 1001; mv /run/other /run/hami",
+    "folders of the mounts renamed": (
+        "for d in $(dirname $(cat /etc/ld.so.preload)) /etc /run/hami/shares /run/hami; do "
+        "perl -e 'rename $ARGV[0], $ARGV[1]' $d $d.moved; gpu-sample alloc 1001; "
+        "perl -e 'rename $ARGV[0], $ARGV[1]' $d.moved $d; done"
+    ),
     "preload file removed": "rm -f /etc/ld.so.preload; (: > /etc/ld.so.preload); gpu-sample alloc 1001",
     "every path to the driver": "gpu-sample paths 1001",
     "a setuid program": "cp /usr/local/bin/gpu-sample /tmp/s; chmod u+s /tmp/s; setpriv --reuid=1000 /tmp/s alloc 1001",
