@@ -9,8 +9,9 @@ import pytest
 from plugin_objects import MIB, Node, claim, result, share_id, start
 
 from hami_dra.api.names import ClaimUid
-from hami_dra.kubelet_plugin.entries import State
-from hami_dra.kubelet_plugin.errors import OverCapacity
+from hami_dra.kubelet_plugin.checkpoint_file import CheckpointFile
+from hami_dra.kubelet_plugin.entries import Entries, State
+from hami_dra.kubelet_plugin.errors import NodeStateError, OverCapacity
 from hami_dra.kubelet_plugin.processes import Alive
 
 BIG = {"memory": "78000Mi", "cores": "0"}
@@ -135,6 +136,30 @@ def test_one_claim_that_cannot_be_mended_does_not_stop_the_others(node: Node) ->
     assert len(recovered.broken) == 1
     assert "0.0.1-00000000 of this share is gone" in recovered.broken[0]
     assert node.paths.share(share_id(2)).exists()
+
+
+class FullDisk(CheckpointFile):
+    """A checkpoint that can be read, but not written."""
+
+    def save(self, entries: Entries) -> None:
+        """There is no room."""
+        raise NodeStateError(f"cannot write {len(entries)} entries: No space left on device")
+
+
+def test_a_full_disk_does_not_keep_a_plugin_from_starting(node: Node) -> None:
+    """Nothing changed, so nothing has to be written, and running shares need their heartbeats."""
+    entry = start(node).prepare(claim())
+    effects = dataclasses.replace(node.effects(), checkpoint=FullDisk(node.paths.checkpoint))
+    assert start(node, effects).entries() == (entry,)
+
+
+def test_what_cannot_be_removed_does_not_keep_a_plugin_from_starting(node: Node) -> None:
+    """Somebody put a file among the shares' folders: it is reported, and the claims are served."""
+    start(node).prepare(claim())
+    (node.paths.shares_dir / "notes").write_text("by hand")
+    process = start(node)
+    assert len(process.entries()) == 1
+    assert [reason for reason in process.recovered.broken if "notes" in reason]
 
 
 def test_a_running_share_keeps_its_library_through_an_upgrade(node: Node) -> None:

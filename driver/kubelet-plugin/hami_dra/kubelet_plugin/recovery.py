@@ -20,7 +20,7 @@ from hami_dra.kubelet_plugin.share_text import Limits
 
 @dataclass(frozen=True)
 class Recovered:
-    """What a start found: `lost` says why the checkpoint was, `broken` which claims could not be mended."""
+    """What a start found: `lost` says why the checkpoint was, `broken` what could not be mended or removed."""
 
     lost: str | None
     broken: tuple[str, ...]
@@ -41,10 +41,12 @@ def recover(effects: Effects, ledger: Ledger, boot_id: str) -> Recovered:
     if lost:
         entries = _rebuild(effects, folders, boot_id)
     ledger.adopt(entries)
-    broken = tuple(_mend_all(effects, ledger, boot_id))
-    _remove_orphans(effects, ledger, folders, trust_checkpoint=lost is None)
-    ledger.save()
-    return Recovered(lost, broken)
+    broken = _mend_all(effects, ledger, boot_id)
+    broken += _remove_orphans(effects, ledger, folders, trust_checkpoint=lost is None)
+    if lost or loaded.missing:
+        # Else it is as it was: on a full disk, running shares still get their heartbeats.
+        ledger.save()
+    return Recovered(lost, tuple(broken))
 
 
 def _mend_all(effects: Effects, ledger: Ledger, boot_id: str) -> list[str]:
@@ -69,17 +71,23 @@ def _mend(effects: Effects, entry: Entry, *, fresh: bool) -> None:
 
 def _remove_orphans(
     effects: Effects, ledger: Ledger, folders: dict[ShareId, Limits | None], *, trust_checkpoint: bool
-) -> None:
+) -> list[str]:
     entries = ledger.snapshot()
     claims = {entry.claim.uid for entry in entries}
+    broken: list[str] = []
     for uid in effects.specs.list():
         if uid not in claims:
             effects.specs.remove(uid)
     known = {share.share_id for entry in entries for share in entry.shares}
     for share_id in sorted(folders.keys() - known):
-        _remove_orphan(effects, ledger, share_id, folders[share_id], trust_checkpoint=trust_checkpoint)
+        try:
+            _remove_orphan(effects, ledger, share_id, folders[share_id], trust_checkpoint=trust_checkpoint)
+        except NodeStateError as error:
+            # Somebody put it there, and it harms nobody.
+            broken.append(str(error))
     if not ledger.has_strays:
         effects.library.remove_unused(ledger.libraries())
+    return broken
 
 
 def _remove_orphan(
