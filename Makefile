@@ -112,7 +112,7 @@ e2e-1.36: programs $(NATIVE) $(WHEELS)
 
 test: packages lint native-test unit e2e
 
-bench: programs $(NATIVE) $(WHEELS)
+bench: packages $(NATIVE)
 	@for bench in tests/bench/bench_*.py; do echo "==> $$bench"; $(PY) $$bench || exit 1; done
 
 lock: $(VENV)
