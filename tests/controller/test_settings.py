@@ -43,6 +43,14 @@ def test_a_wrong_setting_is_named(tmp_path: Path, content: str, words: list[str]
     assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
+def test_a_settings_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    """Not a traceback."""
+    file = tmp_path / "config.yaml"
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match=r"config.yaml: .*can't decode"):
+        load_settings(["--config", str(file)], {})
+
+
 def test_a_log_level_may_be_written_in_any_case() -> None:
     """As operators write it."""
     assert load(["--log-level", "debug"], {}).log_level is LogLevel.DEBUG

@@ -48,6 +48,14 @@ def test_controller_mode_is_the_default() -> None:
     assert load_settings([], NAMED).allocator is Allocator.CONTROLLER
 
 
+def test_a_settings_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    """Not a traceback."""
+    file = tmp_path / "config.yaml"
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match=r"config.yaml: .*can't decode"):
+        load_settings([f"--config={file}"], NAMED)
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment", "message"),
     [

@@ -125,7 +125,7 @@ def _from_file(path: Path, *, wanted: bool) -> dict[str, Any]:
         return {}
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(f"settings file {path}: {error}") from error
     if not isinstance(content, dict):
         raise SettingsError(f"settings file {path}: found {type(content).__name__}, wanted a mapping")

@@ -109,7 +109,7 @@ def _from_file(path: Path, *, required: bool) -> _Layer:
         if required:
             raise SettingsError(f"settings file {path} does not exist") from error
         return {}
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(f"settings file {path}: {error}") from error
     if document is None:
         return {}
