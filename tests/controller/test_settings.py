@@ -48,7 +48,7 @@ def test_a_settings_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(SettingsError, match=r"config.yaml: .*can't decode"):
-        load_settings(["--config", str(file)], {})
+        load(["--config", str(file)], {})
 
 
 def test_a_log_level_may_be_written_in_any_case() -> None:
