@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "pid.h"
 #include "pointers.h"
 
 #define HOLDER_STACK_BYTES (256 * 1024)
@@ -25,7 +26,7 @@ static _Atomic int64_t session;
 
 static int64_t mark(enum stage stage)
 {
-    return (int64_t)getpid() * 4 + stage;
+    return (int64_t)ci_pid() * 4 + stage;
 }
 
 static void join_share(struct ci_config *config, struct ci_share *share)

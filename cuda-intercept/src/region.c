@@ -4,6 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "pid.h"
 #include "region_layout.h"
 
 #define NS_PER_SECOND 1000000000ULL
@@ -69,7 +70,7 @@ bool ci_region_is_intact(const struct ci_region *region)
     if (region->slot == CI_NO_SLOT || !ci_region_is_ready(region))
         return false;
     const struct ci_slot *slot = ci_slot(region, region->slot);
-    return atomic_load(&slot->state) == HAMI_SLOT_TAKEN && atomic_load(&slot->pid) == (uint32_t)getpid();
+    return atomic_load(&slot->state) == HAMI_SLOT_TAKEN && atomic_load(&slot->pid) == ci_pid();
 }
 
 bool ci_region_reserve(struct ci_region *region, int kind, uint64_t bytes, uint64_t limit)

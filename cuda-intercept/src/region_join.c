@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "pid.h"
 #include "region_layout.h"
 
 #define LOCK_TRIES 8000
@@ -157,7 +158,7 @@ static uint64_t read_start_time(void)
 static void sign(struct ci_slot *slot)
 {
     struct stat status;
-    atomic_store(&slot->pid, (uint32_t)getpid());
+    atomic_store(&slot->pid, ci_pid());
     atomic_store(&slot->pid_namespace, stat("/proc/self/ns/pid", &status) == 0 ? status.st_ino : 0);
     atomic_store(&slot->start_time, read_start_time());
     atomic_store(&slot->state, HAMI_SLOT_TAKEN);
