@@ -84,10 +84,14 @@ def make_slice(*args: Any, **kwargs: Any) -> Slice:
     return Slice.from_json(slice_json(*args, **kwargs))
 
 
-def node_json(name: str = "node-a", **spec: Any) -> Json:
+ALLOCATABLE = {"cpu": "64", "memory": "512Gi", "ephemeral-storage": "1Ti", "pods": "1000"}
+
+
+def node_json(name: str = "node-a", *, allocatable: Mapping[str, str] = ALLOCATABLE, **spec: Any) -> Json:
     """A Node."""
     labels = {"kubernetes.io/hostname": name, **spec.pop("labels", {})}
-    return {"metadata": {"name": name, "labels": labels, "resourceVersion": "1"}, "spec": spec}
+    metadata = {"name": name, "labels": labels, "resourceVersion": "1"}
+    return {"metadata": metadata, "spec": spec, "status": {"allocatable": dict(allocatable)}}
 
 
 def class_json(name: str = "gpu.hami.io", expression: str | None = 'device.driver == "gpu.hami.io"') -> Json:

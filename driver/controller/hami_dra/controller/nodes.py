@@ -1,15 +1,15 @@
 """Which nodes a pod may run on, as far as node and pod say it: name, cordon, taints, selector, required affinity.
 
-The rules are kube-scheduler's plugins NodeName, NodeUnschedulable, TaintToleration and NodeAffinity. What else a
-node may lack (CPU, volumes, ports) is learned from refusals.
+The rules are kube-scheduler's plugins NodeName, NodeUnschedulable, TaintToleration and NodeAffinity.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from hami_dra.controller.needs import read_amounts
 from hami_dra.controller.pods import Pod
 
 _UNSCHEDULABLE = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
@@ -24,6 +24,8 @@ class Node:
     labels: Mapping[str, str]
     taints: tuple[Mapping[str, str], ...] = ()
     unschedulable: bool = False
+    allocatable: Mapping[str, int] = field(default_factory=dict)
+    """Thousandths of a CPU, else whole units. What is not listed is not there."""
 
     @classmethod
     def from_json(cls, node: Mapping[str, Any]) -> Node:
@@ -34,6 +36,7 @@ class Node:
             labels=meta.get("labels") or {},
             taints=tuple(spec.get("taints") or ()),
             unschedulable=bool(spec.get("unschedulable")),
+            allocatable=read_amounts((node.get("status") or {}).get("allocatable")),
         )
 
 

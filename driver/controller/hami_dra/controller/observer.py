@@ -39,17 +39,27 @@ class Observer:
             Kind.RULE: self._rule,
             Kind.CLASS: self._class,
             Kind.NODE: self._node,
+            Kind.VOLUME_CLAIM: self._volume_claim,
+            Kind.VOLUME: self._volume,
         }
 
     def take(self, observed: Observed) -> None:
         """Apply one change."""
-        self._handlers[observed.kind](observed, self._clock.monotonic())
+        now = self._clock.monotonic()
+        self._handlers[observed.kind](observed, now)
+        self._note_lighter_nodes(now)
 
     def take_own_write(self, claim: JsonObject) -> None:
         """Apply what a write of ours returned, before the watch tells it."""
         old, new = self._state.world.put_claim(claim)
         if new is not None and new is not old:
             self._account(new, self._clock.monotonic())
+        self._note_lighter_nodes(self._clock.monotonic())
+
+    def _note_lighter_nodes(self, now: float) -> None:
+        lighter = self._state.world.loads.take_lighter()
+        if lighter:
+            self._state.revisit_short(lighter, now)
 
     def _pod(self, observed: Observed, now: float) -> None:
         if observed.deleted:
@@ -68,7 +78,7 @@ class Observer:
 
     def _pod_gone(self, pod: Pod, now: float) -> None:
         state = self._state
-        state.pending.pop(pod.uid, None)
+        state.settle(pod.uid)
         state.refusals.forget(pod.uid)
         for entry in pod.claims:
             state.lost.pop(f"{pod.namespace}/{entry.claim_name}", None)
@@ -185,3 +195,15 @@ class Observer:
         if self._state.world.put_node(observed.object):
             self._state.refusals.forgive(name)
             self._state.revisit_pending(now)
+
+    def _volume_claim(self, observed: Observed, now: float) -> None:
+        if observed.deleted:
+            self._state.world.volumes.drop_claim(observed.object)
+        elif self._state.world.volumes.put_claim(observed.object):
+            self._state.revisit_users_of_volumes(now)
+
+    def _volume(self, observed: Observed, now: float) -> None:
+        if observed.deleted:
+            self._state.world.volumes.drop_volume(observed.object)
+        elif self._state.world.volumes.put_volume(observed.object):
+            self._state.revisit_users_of_volumes(now)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NewType
 
+from hami_dra.controller.needs import NOTHING, Needs, read_needs
+
 PodUid = NewType("PodUid", str)
 
 CLAIM_NAME_ANNOTATION = "resource.kubernetes.io/pod-claim-name"
@@ -14,7 +16,7 @@ EXTENDED_RESOURCE_PREFIX = "deviceclass.resource.kubernetes.io/"
 _FINISHED = frozenset({"Succeeded", "Failed"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PodClaim:
     """One entry of ``spec.resourceClaims``: the name in the pod and, where it is known already, the claim's name."""
 
@@ -24,7 +26,7 @@ class PodClaim:
     needed: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pod:
     """The parts of a pod that decide where it may run and whether it needs its claims."""
 
@@ -44,7 +46,13 @@ class Pod:
     tolerations: tuple[Mapping[str, Any], ...] = ()
     unschedulable_since: datetime | None = None
     unschedulable_message: str = ""
-    extended_resources: tuple[str, ...] = ()
+    needs: Needs = NOTHING
+    volume_claims: tuple[str, ...] = ()
+
+    @property
+    def extended_resources(self) -> tuple[str, ...]:
+        """What it asks for that no node has by itself."""
+        return self.needs.extended_resources
 
     @property
     def finished(self) -> bool:
@@ -91,7 +99,8 @@ class Pod:
             tolerations=tuple(spec.get("tolerations") or ()),
             unschedulable_since=since,
             unschedulable_message=message,
-            extended_resources=tuple(sorted(_extended_resources(spec))),
+            needs=read_needs(spec, status),
+            volume_claims=tuple(_volume_claims(spec, meta["name"])),
         )
 
 
@@ -117,9 +126,12 @@ def _unschedulable(status: Mapping[str, Any]) -> tuple[datetime | None, str]:
     return None, ""
 
 
-def _extended_resources(spec: Mapping[str, Any]) -> set[str]:
-    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
-    return {name for container in containers for name in (container.get("resources") or {}).get("limits") or {}}
+def _volume_claims(spec: Mapping[str, Any], pod_name: str) -> Iterator[str]:
+    for volume in spec.get("volumes") or ():
+        if "persistentVolumeClaim" in volume:
+            yield volume["persistentVolumeClaim"]["claimName"]
+        elif "ephemeral" in volume:
+            yield f"{pod_name}-{volume['name']}"
 
 
 def parse_time(text: str | None) -> datetime | None:

@@ -15,6 +15,13 @@ class Reason(StrEnum):
     """Why one GPU cannot serve one request. The first that applies is the one reported."""
 
     NODE_UNFIT = "NodeUnfitPod"
+    NODE_PODS = "NodeTooManyPods"
+    NODE_CPU = "NodeInsufficientCpu"
+    NODE_MEMORY = "NodeInsufficientMemory"
+    NODE_EPHEMERAL_STORAGE = "NodeInsufficientEphemeralStorage"
+    NODE_RESOURCE = "NodeInsufficientResource"
+    NODE_PORTS = "NodePortConflict"
+    NODE_VOLUMES = "NodeVolumeUnreachable"
     NODE_REFUSED = "NodeRefusedPod"
     NOT_RESERVED = "CardNotReserved"
     NOT_HEALTHY = "CardNotHealth"
@@ -31,9 +38,21 @@ class Reason(StrEnum):
     TOO_FEW_TOGETHER = "AllocatedCardsInsufficientRequest"
 
 
-_BEFORE_SELECTION = frozenset(
+NODE_SHORTAGES = frozenset(
+    {
+        Reason.NODE_PODS,
+        Reason.NODE_CPU,
+        Reason.NODE_MEMORY,
+        Reason.NODE_EPHEMERAL_STORAGE,
+        Reason.NODE_RESOURCE,
+        Reason.NODE_PORTS,
+    }
+)
+"""What a pod that ends can give back to its node."""
+_BEFORE_SELECTION = NODE_SHORTAGES | frozenset(
     {
         Reason.NODE_UNFIT,
+        Reason.NODE_VOLUMES,
         Reason.NODE_REFUSED,
         Reason.NOT_RESERVED,
         Reason.NOT_HEALTHY,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -10,6 +11,8 @@ from hami_dra.api import names
 from hami_dra.api.resources import AllocationResult, Claim
 from hami_dra.controller.agenda import Agenda
 from hami_dra.controller.allocation import is_foreign
+from hami_dra.controller.hosting import find_shortage
+from hami_dra.controller.loads import NO_LOAD
 from hami_dra.controller.memory import LockWatch, RefusalMemory
 from hami_dra.controller.pods import Pod, PodUid
 from hami_dra.controller.takeback import Holding
@@ -68,6 +71,8 @@ class State:
     foreign: set[str] = field(default_factory=set)
     lost: dict[str, LostClaim] = field(default_factory=dict)
     """Claims that are gone although a pending pod still needs them, by ``namespace/name``."""
+    short: set[PodUid] = field(default_factory=set)
+    """Pods that wait and to which a node lacked something that ending pods give back."""
     active: bool = False
 
     def revisit_pending(self, now: float) -> None:
@@ -75,9 +80,32 @@ class State:
         for uid in self.pending:
             self.revisit_pod(uid, now)
 
+    def revisit_short(self, lighter: Collection[str], now: float) -> None:
+        """Pods have left these nodes, which may let waiting ones in."""
+        nodes = [self.world.nodes[name] for name in lighter if name in self.world.nodes]
+        loads = self.world.loads.by_node
+        for pod in self._waiting(self.short) if nodes else ():
+            served = self.world.served_by_claims(pod)
+            if any(find_shortage(pod.needs, node, loads.get(node.name, NO_LOAD), served) is None for node in nodes):
+                self.revisit_pod(pod.uid, now)
+
+    def revisit_users_of_volumes(self, now: float) -> None:
+        """A volume became known, which may let pods in or change where they can run."""
+        for pod in self._waiting(self.pending):
+            if pod.volume_claims:
+                self.revisit_pod(pod.uid, now)
+
+    def _waiting(self, uids: Iterable[PodUid]) -> Iterator[Pod]:
+        return (self.world.pods[uid] for uid in uids if uid in self.world.pods)
+
     def revisit_pod(self, uid: PodUid, now: float) -> None:
         """Give the pod a turn, as soon as its back-off allows."""
         self.agenda.add(Work(Turn.POD, uid), max(now, self.refusals.not_before(uid)))
+
+    def settle(self, uid: PodUid) -> None:
+        """The pod does not wait for devices any more."""
+        self.pending.pop(uid, None)
+        self.short.discard(uid)
 
     def revisit_claim(self, key: str, now: float) -> None:
         """Give the claim a turn."""

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from hami_dra.api import names
 from hami_dra.api.resources import JsonObject
 from hami_dra.controller.observer import Observed
-from hami_dra.controller.world import Kind, shrink_node, shrink_pod
+from hami_dra.controller.shrinking import shrink_node, shrink_pod, shrink_volume, shrink_volume_claim
+from hami_dra.controller.world import Kind
 from hami_dra.kube import paths
 from hami_dra.kube.reflector import Change, ChangeType, Reflector, ReflectorOptions
 from hami_dra.kube.transport import Client
@@ -19,9 +20,16 @@ _PATHS = {
     Kind.CLASS: paths.DEVICE_CLASSES,
     Kind.NODE: paths.NODES,
     Kind.RULE: paths.DEVICE_TAINT_RULES,
+    Kind.VOLUME_CLAIM: paths.VOLUME_CLAIMS,
+    Kind.VOLUME: paths.VOLUMES,
 }
 # Claims stay whole: they are written back.
-_TRANSFORMS: dict[Kind, Callable[[JsonObject], JsonObject]] = {Kind.POD: shrink_pod, Kind.NODE: shrink_node}
+_TRANSFORMS: dict[Kind, Callable[[JsonObject], JsonObject]] = {
+    Kind.POD: shrink_pod,
+    Kind.NODE: shrink_node,
+    Kind.VOLUME_CLAIM: shrink_volume_claim,
+    Kind.VOLUME: shrink_volume,
+}
 _PARAMS = {Kind.SLICE: {"fieldSelector": f"spec.driver={names.DRIVER}"}}
 
 

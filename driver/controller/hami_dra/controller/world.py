@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from hami_dra.api.errors import ApiError
 from hami_dra.api.resources import Claim, DeviceClass, DeviceTaintRule, JsonObject, Slice
 from hami_dra.controller.inventory import EMPTY, Inventory, build_inventory
+from hami_dra.controller.loads import NodeLoads
 from hami_dra.controller.nodes import Node
-from hami_dra.controller.pods import CLAIM_NAME_ANNOTATION, Pod, PodUid
+from hami_dra.controller.pods import CLAIM_NAME_ANNOTATION, EXTENDED_RESOURCE_PREFIX, Pod, PodUid
+from hami_dra.controller.volumes import Volumes
 
 LOG = logging.getLogger(__name__)
 
@@ -27,6 +28,8 @@ class Kind(StrEnum):
     CLASS = "deviceclasses"
     NODE = "nodes"
     RULE = "devicetaintrules"
+    VOLUME_CLAIM = "persistentvolumeclaims"
+    VOLUME = "persistentvolumes"
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class World:
         self.claims: dict[str, KnownClaim] = {}
         self.nodes: dict[str, Node] = {}
         self.classes: dict[str, DeviceClass] = {}
+        self.loads = NodeLoads()
+        self.volumes = Volumes()
         self._slices: dict[str, Slice] = {}
         self._rules: dict[str, DeviceTaintRule] = {}
         self._inventory: Inventory | None = EMPTY
@@ -81,6 +86,7 @@ class World:
         for entry in pod.claims:
             if entry.claim_name:
                 self._users[f"{pod.namespace}/{entry.claim_name}"].add(pod.uid)
+        self._place(pod)
         return old, pod
 
     def drop_pod(self, raw: JsonObject) -> Pod | None:
@@ -88,6 +94,7 @@ class World:
         pod = self.pods.pop(PodUid(raw["metadata"]["uid"]), None)
         if pod is not None:
             self._unlink(pod)
+            self.loads.drop(pod.uid)
         return pod
 
     def _unlink(self, pod: Pod) -> None:
@@ -115,6 +122,9 @@ class World:
             return old, old
         self.claims[key] = new
         self._link_owner(new)
+        self._place_users(new)
+        if old is not None and old.claim.uid != new.claim.uid:
+            self._place_users(old)
         return old, new
 
     def drop_claim(self, raw: JsonObject) -> KnownClaim | None:
@@ -123,12 +133,40 @@ class World:
         known = self.claims.get(key)
         if known is None or known.claim.uid != raw["metadata"]["uid"]:
             return None
+        users = self.users_of(known)
         owner, entry = _owner(known.claim), known.claim.metadata.annotations.get(CLAIM_NAME_ANNOTATION, "")
         if owner in self._owned and self._owned[owner].get(entry) == known.claim.name:
             del self._owned[owner][entry]
             if not self._owned[owner]:
                 del self._owned[owner]
-        return self.claims.pop(key)
+        del self.claims[key]
+        for pod in users:
+            self._place(pod)
+        return known
+
+    def _place_users(self, known: KnownClaim) -> None:
+        for pod in self.users_of(known):
+            self._place(pod)
+
+    def _place(self, pod: Pod) -> None:
+        self.loads.put(pod.uid, "" if pod.finished else pod.node_name or self._coming_place(pod), pod.needs)
+
+    def _coming_place(self, pod: Pod) -> str:
+        # A pod that was given devices is on its way to their node: what it needs there is as good as taken. Others
+        # that wait to share its claim may never find room there.
+        if not pod.needs_claims:
+            return ""
+        claims = (known.claim for known in self.claims_of(pod) if known is not None)
+        nodes = (claim.allocation.node_name for claim in claims if claim.allocation and _may_be_for(claim, pod))
+        return next((node for node in nodes if node), "")
+
+    def served_by_claims(self, pod: Pod) -> frozenset[str]:
+        """Those extended resources that the pod asks for and a DeviceClass stands for."""
+        if not pod.extended_resources:
+            return frozenset()
+        spellings = {f"{EXTENDED_RESOURCE_PREFIX}{name}" for name in self.classes}
+        spellings |= {device_class.extended_resource_name for device_class in self.classes.values()}
+        return frozenset(spellings.intersection(pod.extended_resources))
 
     def _link_owner(self, known: KnownClaim) -> None:
         owner, entry = _owner(known.claim), known.claim.metadata.annotations.get(CLAIM_NAME_ANNOTATION)
@@ -199,33 +237,13 @@ class World:
         return recorded or self._owned.get(pod.uid, {}).get(entry)
 
 
+def _may_be_for(claim: Claim, pod: Pod) -> bool:
+    # kube-scheduler takes a pod out of the reservation when its binding fails; it is tried again.
+    return not claim.reserved_for or any(consumer.uid == pod.uid for consumer in claim.reserved_for)
+
+
 def _owner(claim: Claim) -> PodUid:
     for reference in claim.metadata.owner_references:
         if reference.get("controller") and reference.get("kind") == "Pod":
             return PodUid(str(reference.get("uid", "")))
     return PodUid("")
-
-
-def shrink_pod(raw: JsonObject) -> JsonObject:
-    """The parts of a pod that are read here: thousands of pods are kept."""
-    spec, status = raw.get("spec") or {}, raw.get("status") or {}
-    kept_spec = _only(spec, "nodeName", "priority", "schedulingGates", "schedulingGroup", "resourceClaims")
-    kept_spec |= _only(spec, "nodeSelector", "affinity", "tolerations")
-    for containers in ("containers", "initContainers"):
-        if spec.get(containers):
-            kept_spec[containers] = [_only(container, "resources") for container in spec[containers]]
-    meta = _only(raw["metadata"], "namespace", "name", "uid", "creationTimestamp", "deletionTimestamp")
-    meta |= _only(raw["metadata"], "resourceVersion")
-    conditions = [entry for entry in status.get("conditions") or () if entry.get("type") == "PodScheduled"]
-    kept_status = _only(status, "phase", "resourceClaimStatuses") | {"conditions": conditions}
-    return {"metadata": meta, "spec": kept_spec, "status": kept_status}
-
-
-def shrink_node(raw: JsonObject) -> JsonObject:
-    """The parts of a node that are read here."""
-    meta = _only(raw["metadata"], "name", "uid", "labels", "resourceVersion")
-    return {"metadata": meta, "spec": _only(raw.get("spec") or {}, "taints", "unschedulable")}
-
-
-def _only(source: Mapping[str, Any], *keys: str) -> JsonObject:
-    return {key: source[key] for key in keys if key in source}
