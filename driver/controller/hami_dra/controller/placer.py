@@ -15,7 +15,7 @@ from hami_dra.controller.metrics import Metrics
 from hami_dra.controller.observer import Observed, Observer
 from hami_dra.controller.plan import Placement, Policy, Refusal, Snapshot, plan
 from hami_dra.controller.pods import EXTENDED_RESOURCE_PREFIX, Pod, PodUid
-from hami_dra.controller.reasons import count_reasons
+from hami_dra.controller.reasons import NODE_SHORTAGES, count_reasons
 from hami_dra.controller.reporter import Reporter
 from hami_dra.controller.state import State, Turn, Work, held_key
 from hami_dra.controller.unsupported import unsupported_by_scheduler
@@ -93,7 +93,7 @@ class Placer:
                 LOG.info("nudged", extra={"pod": f"{pod.namespace}/{pod.name}", "claim": key})
 
     def _settle(self, uid: PodUid) -> None:
-        self._state.pending.pop(uid, None)
+        self._state.settle(uid)
 
     def _is_ours(self, claim: Claim) -> bool:
         return is_ours(claim, self._state.world.classes, self._tools.policy.matches)
@@ -129,11 +129,18 @@ class Placer:
             totals=state.ledger.totals(),
             refused=state.refusals.refused_nodes(pod.uid, now),
             waiting=state.locks.waiting(now),
+            loads=state.world.loads.without(pod.uid),
+            volumes=state.world.volumes.selectors_of(pod),
+            served_by_claims=state.world.served_by_claims(pod),
         )
 
     def _refused(self, pod: Pod, claims: list[Claim], refusal: Refusal, now: float) -> None:
         if refusal.bad_claim and not self._tools.writes:
             return  # kube-scheduler has its own rules for what is bad, and says so itself.
+        if any(misfit.reason in NODE_SHORTAGES for misfit in refusal.reasons):
+            self._state.short.add(pod.uid)
+        else:
+            self._state.short.discard(pod.uid)
         reason = BAD_CLAIM if refusal.bad_claim else NOTHING_FITS
         about = [refusal.bad_claim] if refusal.bad_claim else claims
         self._warn(pod, about, reason, refusal.message, now)

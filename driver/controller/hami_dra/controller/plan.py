@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from hami_dra.api import names
 from hami_dra.api.quantity import format_mib
@@ -17,11 +18,13 @@ from hami_dra.controller.allocator import Board, Budget, Pick, search
 from hami_dra.controller.asks import Ask, Matcher, Request, foreign_classes, read_requests
 from hami_dra.controller.errors import BadClaim, BudgetExhausted
 from hami_dra.controller.fitting import Fit, room, suit
+from hami_dra.controller.hosting import Obstacle, find_shortage, has_volumes
 from hami_dra.controller.inventory import EMPTY, Gpu, Inventory
+from hami_dra.controller.loads import NO_LOAD, Load
 from hami_dra.controller.nodes import Node, may_run, node_selected
 from hami_dra.controller.ordering import Totals, order_gpus, order_nodes
 from hami_dra.controller.pods import Pod
-from hami_dra.controller.reasons import Misfit, Reason, summarize
+from hami_dra.controller.reasons import NAMED_GPUS, NODE_SHORTAGES, Misfit, Reason, summarize
 from hami_dra.controller.usage import UNUSED, DeviceKey
 
 
@@ -30,6 +33,8 @@ class Snapshot:
     """The cluster at one moment. ``totals`` has in-flight allocations and leaves out the claims to be planned.
 
     ``refused``: nodes that turned out not to fit this pod; ``waiting``: devices whose lock was seen too recently.
+    ``loads``: what other pods take of the nodes; ``volumes``: the node selectors of this pod's volumes;
+    ``served_by_claims``: the resources it asks for that a DeviceClass stands for.
     """
 
     inventory: Inventory = EMPTY
@@ -38,6 +43,9 @@ class Snapshot:
     totals: Totals = field(default_factory=dict)
     refused: frozenset[str] = frozenset()
     waiting: frozenset[DeviceKey] = frozenset()
+    loads: Mapping[str, Load] = field(default_factory=dict)
+    volumes: tuple[Mapping[str, Any], ...] = ()
+    served_by_claims: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,7 @@ class _Planning:
     requests: tuple[Request, ...]
     policy: Policy
     verdicts: dict[tuple[str, str, DeviceKey], Fit | Misfit] = field(default_factory=dict)
+    obstacles: dict[str, Obstacle | None] = field(default_factory=dict)
 
     def run(self) -> Placement | Refusal:
         eligible = {node: gpus for node, gpus in self.snapshot.inventory.by_node.items() if not self._excluded(node)}
@@ -116,13 +125,24 @@ class _Planning:
                 return Placement(node, picks)
         return self._refuse(exhausted=exhausted)
 
-    def _excluded(self, node: str) -> Reason | None:
-        known = self.snapshot.nodes.get(node)
+    def _excluded(self, node: str) -> Obstacle | None:
+        if node not in self.obstacles:
+            self.obstacles[node] = self._find_obstacle(node)
+        return self.obstacles[node]
+
+    def _find_obstacle(self, node: str) -> Obstacle | None:
+        snapshot, known = self.snapshot, self.snapshot.nodes.get(node)
         if known is None or not may_run(self.pod, known) or not self._within_allocations(known):
-            return Reason.NODE_UNFIT
-        if node in self.snapshot.refused and not self.pod.node_name:
-            return Reason.NODE_REFUSED
-        return None
+            return Obstacle(Reason.NODE_UNFIT)
+        if self.pod.node_name:
+            return None  # It is there already.
+        load = snapshot.loads.get(node, NO_LOAD)
+        shortage = find_shortage(self.pod.needs, known, load, snapshot.served_by_claims)
+        if shortage is not None:
+            return shortage
+        if not has_volumes(snapshot.volumes, known):
+            return Obstacle(Reason.NODE_VOLUMES)
+        return Obstacle(Reason.NODE_REFUSED) if node in snapshot.refused else None
 
     def _within_allocations(self, node: Node) -> bool:
         allocations = (claim.allocation for claim in self.claims if claim.allocation is not None)
@@ -173,7 +193,7 @@ class _Planning:
         per_ask = [(ask, self._misfits(ask)) for ask in self._asks()]
         # The ask that the fewest GPUs could serve says most about why the pod does not fit.
         ask, misfits = max(per_ask, key=lambda entry: sum(m.reason is not _LATE for m in entry[1]))
-        parts = [summarize(misfits), *self._hints(ask)]
+        parts = [summarize(misfits), *self._shortages(), *self._hints(ask)]
         if exhausted:
             parts.append(f"the search was cut off after {self.policy.budget_steps} steps on a node")
         subject = f"request {ask.request} of claim {ask.claim.name}: " if len(per_ask) > 1 else ""
@@ -185,12 +205,20 @@ class _Planning:
     def _misfit(self, ask: Ask, gpu: Gpu) -> Misfit:
         excluded = self._excluded(gpu.node)
         if excluded is not None:
-            return Misfit(gpu.node, gpu.name, excluded)
+            return Misfit(gpu.node, gpu.name, excluded.reason, excluded.detail)
         verdict = self._verdict(ask, gpu)
         if isinstance(verdict, Misfit):
             return verdict
         found = room(verdict, self.snapshot.totals.get(gpu.key, UNUSED))
         return found or Misfit(gpu.node, gpu.name, _LATE, "has room, but not together with the pod's other shares")
+
+    def _shortages(self) -> list[str]:
+        short = [
+            f"node {node} lacks {obstacle.detail}"
+            for node, obstacle in sorted(self.obstacles.items())
+            if obstacle is not None and obstacle.reason in NODE_SHORTAGES
+        ]
+        return short if len(short) <= NAMED_GPUS else []
 
     def _hints(self, ask: Ask) -> list[str]:
         gpus = tuple(self.snapshot.inventory)
