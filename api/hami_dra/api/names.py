@@ -21,6 +21,10 @@ ALLOCATOR_TAINT_VALUE: Final = "controller"
 ALLOCATOR_TAINT_EFFECT: Final = "NoSchedule"
 DELETE_PROTECTION_FINALIZER: Final = "resource.kubernetes.io/delete-protection"
 
+# HAMi's own names: what its users have on their pods goes on to work.
+NODE_POLICY_ANNOTATION: Final = "hami.io/node-scheduler-policy"
+DEVICE_POLICY_ANNOTATION: Final = "hami.io/gpu-scheduler-policy"
+
 SHARE_CONFIG_API_VERSION: Final = f"{DRIVER}/v1alpha1"
 SHARE_CONFIG_KIND: Final = "ShareConfig"
 

@@ -14,6 +14,7 @@ from hami_dra.controller.clock import Clock
 from hami_dra.controller.metrics import Metrics
 from hami_dra.controller.observer import Observed, Observer
 from hami_dra.controller.plan import Placement, Policy, Refusal, Snapshot, plan
+from hami_dra.controller.pod_policy import policy_for
 from hami_dra.controller.pods import EXTENDED_RESOURCE_PREFIX, Pod, PodUid
 from hami_dra.controller.reasons import NODE_SHORTAGES, count_reasons
 from hami_dra.controller.reporter import Reporter
@@ -28,6 +29,7 @@ NOTHING_FITS = "FilteringFailed"
 BAD_CLAIM = "InvalidClaim"
 NOT_SERVED = "ClaimNotServed"
 WRITE_FAILED = "AllocationFailed"
+BAD_ANNOTATION = "InvalidAnnotation"
 
 _CONFLICT_SECONDS = 0.1
 _NUDGE_SECONDS = 1.0
@@ -114,11 +116,21 @@ class Placer:
     def _plan(self, pod: Pod, all_claims: Sequence[KnownClaim], open_claims: list[KnownClaim], now: float) -> None:
         relevant = [known.claim for known in all_claims if known.claim.allocation or known in open_claims]
         with self._tools.metrics.decision_seconds.time():
-            outcome = plan(self._snapshot(pod, now), pod, relevant, self._tools.policy)
+            outcome = plan(self._snapshot(pod, now), pod, relevant, self._policy(pod, now))
         if isinstance(outcome, Refusal):
             self._refused(pod, [known.claim for known in open_claims], outcome, now)
         elif self._tools.writes:
             self._write_all(pod, open_claims, outcome)
+
+    def _policy(self, pod: Pod, now: float) -> Policy:
+        found = policy_for(pod.policy_annotations, self._tools.policy)
+        problems = found.problems
+        if pod.policy_annotations and not self._tools.writes:
+            said = " and ".join(pod.policy_annotations)
+            problems = (f"{said} cannot be honoured, because kube-scheduler allocates in this cluster",)
+        if problems:
+            self._warn(pod, [], BAD_ANNOTATION, "; ".join(problems), now)
+        return found.policy
 
     def _snapshot(self, pod: Pod, now: float) -> Snapshot:
         state = self._state

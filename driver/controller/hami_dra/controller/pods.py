@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NewType
 
+from hami_dra.api import names
 from hami_dra.controller.needs import NOTHING, Needs, read_needs
 
 PodUid = NewType("PodUid", str)
 
 CLAIM_NAME_ANNOTATION = "resource.kubernetes.io/pod-claim-name"
 EXTENDED_RESOURCE_PREFIX = "deviceclass.resource.kubernetes.io/"
+POLICY_ANNOTATIONS = frozenset({names.NODE_POLICY_ANNOTATION, names.DEVICE_POLICY_ANNOTATION})
 _FINISHED = frozenset({"Succeeded", "Failed"})
 
 
@@ -48,6 +50,7 @@ class Pod:
     unschedulable_message: str = ""
     needs: Needs = NOTHING
     volume_claims: tuple[str, ...] = ()
+    policy_annotations: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def extended_resources(self) -> tuple[str, ...]:
@@ -101,6 +104,7 @@ class Pod:
             unschedulable_message=message,
             needs=read_needs(spec, status),
             volume_claims=tuple(_volume_claims(spec, meta["name"])),
+            policy_annotations=read_policy_annotations(meta),
         )
 
 
@@ -132,6 +136,12 @@ def _volume_claims(spec: Mapping[str, Any], pod_name: str) -> Iterator[str]:
             yield volume["persistentVolumeClaim"]["claimName"]
         elif "ephemeral" in volume:
             yield f"{pod_name}-{volume['name']}"
+
+
+def read_policy_annotations(meta: Mapping[str, Any]) -> dict[str, str]:
+    """The annotations that choose the order of placement."""
+    annotations = meta.get("annotations") or {}
+    return {name: annotations[name] for name in sorted(POLICY_ANNOTATIONS & annotations.keys())}
 
 
 def parse_time(text: str | None) -> datetime | None:

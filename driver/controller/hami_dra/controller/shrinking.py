@@ -8,6 +8,7 @@ from typing import Any
 from hami_dra.api.errors import ApiError
 from hami_dra.api.resources import JsonObject
 from hami_dra.controller.needs import as_container, read_needs
+from hami_dra.controller.pods import read_policy_annotations
 
 
 def shrink_pod(raw: JsonObject) -> JsonObject:
@@ -25,6 +26,8 @@ def shrink_pod(raw: JsonObject) -> JsonObject:
             kept_spec["volumes"] = [_volume(volume) for volume in spec.get("volumes") or () if _has_claim(volume)]
     meta = _only(raw["metadata"], "namespace", "name", "uid", "creationTimestamp", "deletionTimestamp")
     meta |= _only(raw["metadata"], "resourceVersion")
+    if spec.get("resourceClaims"):
+        meta["annotations"] = read_policy_annotations(raw["metadata"])
     return {"metadata": meta, "spec": kept_spec, "status": kept_status}
 
 
