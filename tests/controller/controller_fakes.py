@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from controller_objects import class_json, node_json, slice_json
+from prometheus_client.parser import text_string_to_metric_families
 
 from hami_dra.api.resources import AllocationResult, ConsumerReference, JsonObject
 from hami_dra.controller.cel import CelMatcher
@@ -209,4 +210,12 @@ class Bench:
 
     def metric(self, name: str, **labels: str) -> float:
         """The value of a metric."""
-        return self.metrics.registry.get_sample_value(f"hami_dra_{name}", labels) or 0.0
+        return next((one.value for one in self._samples(name) if one.labels == labels), 0.0)
+
+    def total(self, name: str) -> float:
+        """The sum of a metric over its labels."""
+        return sum(one.value for one in self._samples(name))
+
+    def _samples(self, name: str) -> list[Any]:
+        families = text_string_to_metric_families(self.metrics.render().decode())
+        return [one for family in families for one in family.samples if one.name == f"hami_dra_{name}"]

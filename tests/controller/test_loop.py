@@ -153,14 +153,14 @@ def test_what_does_not_fit_waits_with_counts_and_starts_when_room_appears() -> N
     )
     assert bench.events.about("ResourceClaim/two") == [("FilteringFailed", expected)]
     assert bench.events.about("Pod/second") == [("FilteringFailed", expected)]
-    assert bench.metric("pending_claims") == 1
+    assert bench.total("pending_claims") == 1
     assert bench.metric("refusals_total", reason="CardInsufficientMemory") >= 1
     freed = {**bench.claim("one"), "status": {}}
     bench.remove_pod(bound(first, "node-a"))
     bench.add_claim(freed)
     bench.run(1)
     assert bench.node_of("two") == "node-a"
-    assert bench.metric("pending_claims") == 0
+    assert bench.total("pending_claims") == 0
 
 
 def test_a_lasting_refusal_is_said_again_before_its_event_expires() -> None:
@@ -287,9 +287,9 @@ def test_a_loop_that_lost_the_lease_counts_nothing_as_waiting() -> None:
     bench.add_claim(claim_json("claim", request(memory="900Gi")))
     bench.add_pod(pod_json("pod", ["claim"]))
     bench.run()
-    assert bench.metric("pending_claims") == 1
+    assert bench.total("pending_claims") == 1
     bench.loop.deactivate()
-    assert bench.metric("pending_claims") == 0
+    assert bench.total("pending_claims") == 0
 
 
 def test_an_older_event_does_not_undo_what_was_written() -> None:

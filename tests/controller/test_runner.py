@@ -108,7 +108,7 @@ def test_the_runner_stops_when_told() -> None:
 def test_probes_and_metrics_are_served() -> None:
     """Health, readiness and counters over HTTP."""
     metrics, ready = Metrics(), [False]
-    server = StatusServer("127.0.0.1:0", Probes(lambda: True, lambda: ready[0], metrics.registry))
+    server = StatusServer("127.0.0.1:0", Probes(lambda: True, lambda: ready[0], metrics.render))
     port = server.start()
 
     def get(path: str) -> tuple[int, str]:

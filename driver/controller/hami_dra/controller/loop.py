@@ -51,7 +51,8 @@ class Loop:
             LOG.info("inactive")
         state.active = False
         # What waits is the next leader's to say.
-        for gauge in (self._tools.metrics.leader, self._tools.metrics.pending, self._tools.metrics.foreign):
+        self._tools.metrics.state.show(None)
+        for gauge in (self._tools.metrics.leader, self._tools.metrics.foreign):
             gauge.set(0)
         for uid in state.unresolved:
             state.ledger.drop(uid)
@@ -65,8 +66,7 @@ class Loop:
         # Claims and places first: what they free can serve the pods.
         for work in sorted(due, key=self._urgency):
             self._run(work)
-        waiting = {claim for claims in self._state.pending.values() for claim in claims}
-        self._tools.metrics.pending.set(len(waiting))
+        self._tools.metrics.state.show(self._state.view())
         return self._state.agenda.next_due()
 
     def _run(self, work: Work) -> None:

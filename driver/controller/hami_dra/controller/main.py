@@ -78,7 +78,7 @@ class Daemon:
         probes = Probes(
             healthy=lambda: clock.monotonic() - self._runner.beat < _STUCK_SECONDS,
             ready=lambda: self._runner.synced,
-            registry=self._metrics.registry,
+            metrics=self._metrics.render,
         )
         self._status = StatusServer(settings.http_address, probes)
 

@@ -72,6 +72,8 @@ class Observer:
             return
         if new.claims or new.extended_resources:
             self._state.revisit_pod(new.uid, now)
+        if new.claims and new.needs_claims:
+            self._state.seen.setdefault(new.uid, now)
         if new.node_name or new.finished:
             self._state.refusals.forget(new.uid)
         self._revisit_claims_of(new, now)

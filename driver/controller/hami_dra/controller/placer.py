@@ -60,7 +60,7 @@ class Placer:
         """Do for one pod what can be done now."""
         pod, now = self._state.world.pods.get(uid), self._tools.clock.monotonic()
         if pod is None or not pod.needs_claims:
-            self._settle(uid)
+            self._state.settle(uid)
             return
         self._report_extended_resources(pod, now)
         if now < self._state.refusals.not_before(uid) and not pod.node_name:
@@ -73,7 +73,7 @@ class Placer:
             return
         open_claims = [claim for claim in complete if claim.claim.allocation is None and self._is_ours(claim.claim)]
         if not open_claims:
-            self._settle(uid)
+            self._state.settle(uid)
         elif not any(claim.claim.deleting for claim in open_claims):
             self._serve(pod, complete, open_claims, now)
 
@@ -94,16 +94,15 @@ class Placer:
             ):
                 LOG.info("nudged", extra={"pod": f"{pod.namespace}/{pod.name}", "claim": key})
 
-    def _settle(self, uid: PodUid) -> None:
-        self._state.settle(uid)
-
     def _is_ours(self, claim: Claim) -> bool:
         return is_ours(claim, self._state.world.classes, self._tools.policy.matches)
 
     def _serve(self, pod: Pod, all_claims: Sequence[KnownClaim], open_claims: list[KnownClaim], now: float) -> None:
         claims = [known.claim for known in open_claims]
         self._state.pending[pod.uid] = frozenset(claim.uid for claim in claims)
+        self._state.seen.setdefault(pod.uid, now)
         if pod.in_group:
+            self._state.obstacles[pod.uid] = NOT_SERVED
             message = "pods of a scheduling group are left to kube-scheduler, which cannot allocate these devices"
             self._warn(pod, claims, NOT_SERVED, message, now)
             return
@@ -148,6 +147,7 @@ class Placer:
 
     def _refused(self, pod: Pod, claims: list[Claim], refusal: Refusal, now: float) -> None:
         if refusal.bad_claim and not self._tools.writes:
+            self._state.obstacles[pod.uid] = BAD_CLAIM
             return  # kube-scheduler has its own rules for what is bad, and says so itself.
         if any(misfit.reason in NODE_SHORTAGES for misfit in refusal.reasons):
             self._state.short.add(pod.uid)
@@ -158,6 +158,7 @@ class Placer:
         self._warn(pod, about, reason, refusal.message, now)
         main = BAD_CLAIM if refusal.bad_claim else next(iter(count_reasons(refusal.reasons)), "NoGpu")
         self._tools.metrics.refusals.labels(reason=str(main)).inc()
+        self._state.obstacles[pod.uid] = str(main)
         LOG.debug("refused", extra={"pod": f"{pod.namespace}/{pod.name}", "message_text": refusal.message})
         again = [self._state.refusals.next_change(pod.uid, now), self._state.locks.settles_at()]
         for due in again:
@@ -193,7 +194,12 @@ class Placer:
         for known in open_claims:
             allocation = build_allocation(known.claim, placement, classes, now)
             if not self._write(pod, known, allocation):
+                self._state.obstacles[pod.uid] = WRITE_FAILED
                 return
+        seen = self._state.seen.get(pod.uid)
+        self._state.settle(pod.uid)
+        if seen is not None:
+            self._tools.metrics.allocation_seconds.observe(self._tools.clock.monotonic() - seen)
 
     def _write(self, pod: Pod, known: KnownClaim, allocation: AllocationResult) -> bool:
         # In the ledger before the write: what may be written counts from then on.

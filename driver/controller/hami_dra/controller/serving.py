@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from hami_dra.controller.errors import ServingError, SettingsError
 
@@ -20,7 +19,7 @@ class Probes:
 
     healthy: Callable[[], bool]
     ready: Callable[[], bool]
-    registry: CollectorRegistry
+    metrics: Callable[[], bytes]
 
 
 class StatusServer:
@@ -59,7 +58,7 @@ def _parse(address: str) -> tuple[str, int]:
 def _handler(probes: Probes) -> type[BaseHTTPRequestHandler]:
     def answer(path: str) -> tuple[int, bytes]:
         if path == "/metrics":
-            return 200, generate_latest(probes.registry)
+            return 200, probes.metrics()
         check = {"/healthz": probes.healthy, "/readyz": probes.ready}.get(path)
         if check is None:
             return 404, b"not found\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,6 +12,7 @@ from hami_dra.api import names
 from hami_dra.api.resources import AllocationResult, Claim
 from hami_dra.controller.agenda import Agenda
 from hami_dra.controller.allocation import is_foreign
+from hami_dra.controller.gauges import View
 from hami_dra.controller.hosting import find_shortage
 from hami_dra.controller.loads import NO_LOAD
 from hami_dra.controller.memory import LockWatch, RefusalMemory
@@ -21,6 +23,8 @@ from hami_dra.controller.world import KnownClaim, World
 
 PLACE_HELD_SECONDS = 10.0
 """How long the place of an allocation that was taken back stays reserved."""
+UNDECIDED = "Undecided"
+"""The reason of a pod that was not decided about yet, or whose allocation is being written."""
 
 
 class Turn(StrEnum):
@@ -65,6 +69,10 @@ class State:
     locks: LockWatch = field(default_factory=LockWatch)
     agenda: Agenda[Work] = field(default_factory=Agenda)
     pending: dict[PodUid, frozenset[str]] = field(default_factory=dict)
+    obstacles: dict[PodUid, str] = field(default_factory=dict)
+    """Why each pending pod has no place, in a word."""
+    seen: dict[PodUid, float] = field(default_factory=dict)
+    """Since when pods need claims that they may not have yet, by the monotonic clock."""
     holdings: dict[str, Holding] = field(default_factory=dict)
     held: dict[str, HeldPlace] = field(default_factory=dict)
     unresolved: dict[str, AllocationResult] = field(default_factory=dict)
@@ -102,14 +110,23 @@ class State:
         """Give the pod a turn, as soon as its back-off allows."""
         self.agenda.add(Work(Turn.POD, uid), max(now, self.refusals.not_before(uid)))
 
-    def settle(self, uid: PodUid) -> None:
-        """The pod does not wait for devices any more."""
-        self.pending.pop(uid, None)
-        self.short.discard(uid)
-
     def revisit_claim(self, key: str, now: float) -> None:
         """Give the claim a turn."""
         self.agenda.add(Work(Turn.CLAIM, key), now)
+
+    def settle(self, uid: PodUid) -> None:
+        """The pod waits for nothing of ours any more."""
+        self.pending.pop(uid, None)
+        self.obstacles.pop(uid, None)
+        self.seen.pop(uid, None)
+        self.short.discard(uid)
+
+    def view(self) -> View:
+        """This moment, for the metrics. A claim that several pods wait for counts once."""
+        reasons = {
+            claim: self.obstacles.get(uid, UNDECIDED) for uid, claims in self.pending.items() for claim in claims
+        }
+        return View(self.world.inventory, self.ledger.totals(), Counter(reasons.values()))
 
     def users_of(self, known: KnownClaim) -> list[Pod]:
         """The pods that refer to the claim."""
