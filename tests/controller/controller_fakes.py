@@ -139,7 +139,14 @@ class FakeEvents:
 class Bench:
     """A controller over fakes: change objects, let time pass, look at what it wrote and said."""
 
-    def __init__(self, *, nodes: Sequence[str] = ("node-a", "node-b"), writes: bool = True, **policy: Any) -> None:
+    def __init__(
+        self,
+        *,
+        nodes: Sequence[str] = ("node-a", "node-b"),
+        writes: bool = True,
+        keep_after: float = 60.0,
+        **policy: Any,
+    ) -> None:
         self.clock, self.claims, self.events, self.metrics = FakeClock(), FakeClaims(), FakeEvents(), Metrics()
         self.pods = FakePods()
         self.leads = True
@@ -155,7 +162,7 @@ class Bench:
             writes=writes,
         )
         tender = Tender(self.state, tools, unbound_timeout=30.0)
-        self.loop = Loop(self.state, tools, Placer(self.state, tools), tender)
+        self.loop = Loop(self.state, tools, Placer(self.state, tools, keep_after), tender)
         self.see(Kind.CLASS, class_json())
         for node in nodes:
             self.see(Kind.NODE, node_json(node))

@@ -28,6 +28,7 @@ def test_later_sources_win(tmp_path: Path) -> None:
         ("allocator: both", ["allocator", "both", "controller", "scheduler"]),
         ("unboundTimeoutSeconds: soon", ["unboundTimeoutSeconds", "soon", "int"]),
         ("unboundTimeoutSeconds: 0", ["unboundTimeoutSeconds", "0", "positive"]),
+        ("keepPlaceAfterSeconds: -1", ["keepPlaceAfterSeconds", "-1", "0"]),
         ("requireCores: maybe", ["requireCores", "maybe"]),
         ("logLevel: loud", ["logLevel", "loud", "DEBUG"]),
         ("- a", ["list", "mapping"]),

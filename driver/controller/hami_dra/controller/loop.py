@@ -52,11 +52,13 @@ class Loop:
         state.active = False
         # What waits is the next leader's to say.
         self._tools.metrics.state.show(None)
-        for gauge in (self._tools.metrics.leader, self._tools.metrics.foreign):
+        for gauge in (self._tools.metrics.leader, self._tools.metrics.foreign, self._tools.metrics.kept):
             gauge.set(0)
         for uid in state.unresolved:
             state.ledger.drop(uid)
         state.unresolved.clear()
+        for kept in state.kept:
+            state.drop_place(kept)
 
     def step(self) -> float | None:
         """Give a turn to everybody who is due; when the next one is due, by the monotonic clock."""
@@ -67,6 +69,7 @@ class Loop:
         for work in sorted(due, key=self._urgency):
             self._run(work)
         self._tools.metrics.state.show(self._state.view())
+        self._tools.metrics.kept.set(len(self._state.kept))
         return self._state.agenda.next_due()
 
     def _run(self, work: Work) -> None:

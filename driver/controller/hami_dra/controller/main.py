@@ -147,7 +147,7 @@ def build_loop(
         writes=writes,
     )
     tender = Tender(state, tools, settings.unbound_timeout_seconds)
-    return Loop(state, tools, Placer(state, tools), tender)
+    return Loop(state, tools, Placer(state, tools, settings.keep_place_after_seconds), tender)
 
 
 if __name__ == "__main__":

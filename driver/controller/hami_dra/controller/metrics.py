@@ -21,6 +21,7 @@ class Metrics:
         self.failed_writes = self._counter("failed_writes", "Writes that failed, by outcome", "outcome")
         self.failed_turns = self._counter("failed_turns", "Turns that ended in an unforeseen error")
         self.foreign = self._gauge("foreign_allocations", "Claims of ours that somebody else allocated")
+        self.kept = self._gauge("kept_places", "Places that are kept free for pods that wait long")
         self.leader = self._gauge("leader", "1 while this process decides")
         self.state = StateGauges()
         self.allocation_seconds = Histogram(

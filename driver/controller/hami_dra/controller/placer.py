@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hami_dra.api import names
 from hami_dra.api.resources import AllocationResult, Claim, ConsumerReference
 from hami_dra.controller.allocation import build_allocation
 from hami_dra.controller.asks import class_is_ours, is_ours
 from hami_dra.controller.clock import Clock
+from hami_dra.controller.keeper import Keeper, Waiting
 from hami_dra.controller.metrics import Metrics
 from hami_dra.controller.observer import Observed, Observer
 from hami_dra.controller.plan import Placement, Policy, Refusal, Snapshot, plan
@@ -52,9 +53,10 @@ class Tools:
 class Placer:
     """Gives pods their turns."""
 
-    def __init__(self, state: State, tools: Tools) -> None:
+    def __init__(self, state: State, tools: Tools, keep_after: float = 60.0) -> None:
         self._state = state
         self._tools = tools
+        self._keeper = Keeper(state, tools.clock, keep_after if tools.writes else 0)
 
     def turn(self, uid: PodUid) -> None:
         """Do for one pod what can be done now."""
@@ -115,8 +117,12 @@ class Placer:
     def _plan(self, pod: Pod, all_claims: Sequence[KnownClaim], open_claims: list[KnownClaim], now: float) -> None:
         relevant = [known.claim for known in all_claims if known.claim.allocation or known in open_claims]
         with self._tools.metrics.decision_seconds.time():
-            outcome = plan(self._snapshot(pod, now), pod, relevant, self._policy(pod, now))
+            snapshot, policy = self._snapshot(pod, now), self._policy(pod, now)
+            outcome = plan(snapshot, pod, relevant, policy)
         if isinstance(outcome, Refusal):
+            if not outcome.bad_claim:
+                note = self._keeper.consider(Waiting(pod, relevant, snapshot, policy), now)
+                outcome = replace(outcome, message=outcome.message + note)
             self._refused(pod, [known.claim for known in open_claims], outcome, now)
         elif self._tools.writes:
             self._write_all(pod, open_claims, outcome)
@@ -137,7 +143,7 @@ class Placer:
             inventory=state.world.inventory,
             nodes=state.world.nodes,
             classes=state.world.classes,
-            totals=state.ledger.totals(),
+            totals=state.totals_for(pod),
             refused=state.refusals.refused_nodes(pod.uid, now),
             waiting=state.locks.waiting(now),
             loads=state.world.loads.without(pod.uid),

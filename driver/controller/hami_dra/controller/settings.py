@@ -71,6 +71,8 @@ class Settings:
     """Refuse shares that leave ``cores`` at 0, which would be unlimited."""
     unbound_timeout_seconds: int = 30
     """How long an allocation may wait for its pod to be bound before it is taken back."""
+    keep_place_after_seconds: int = 60
+    """How long a pod waits before a place is kept free for it; 0: never."""
     placement_node: Spreading = Spreading.BINPACK
     """Order of nodes where the claim does not say."""
     placement_device: Spreading = Spreading.BINPACK
@@ -92,6 +94,8 @@ def load(arguments: Sequence[str], environment: Mapping[str, str] | None = None)
     settings = Settings(**{name: _convert(name, value, hints[name]) for name, value in merged.items()})
     if settings.unbound_timeout_seconds <= 0:
         raise SettingsError(f"unboundTimeoutSeconds is {settings.unbound_timeout_seconds}, wanted a positive number")
+    if settings.keep_place_after_seconds < 0:
+        raise SettingsError(f"keepPlaceAfterSeconds is {settings.keep_place_after_seconds}, wanted 0 or more")
     return settings
 
 

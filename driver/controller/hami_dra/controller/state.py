@@ -14,8 +14,10 @@ from hami_dra.controller.agenda import Agenda
 from hami_dra.controller.allocation import is_foreign
 from hami_dra.controller.gauges import View
 from hami_dra.controller.hosting import find_shortage
+from hami_dra.controller.kept import KeptPlaces
 from hami_dra.controller.loads import NO_LOAD
 from hami_dra.controller.memory import LockWatch, RefusalMemory
+from hami_dra.controller.ordering import Totals
 from hami_dra.controller.pods import Pod, PodUid
 from hami_dra.controller.takeback import Holding
 from hami_dra.controller.usage import Ledger
@@ -77,6 +79,7 @@ class State:
     held: dict[str, HeldPlace] = field(default_factory=dict)
     unresolved: dict[str, AllocationResult] = field(default_factory=dict)
     foreign: set[str] = field(default_factory=set)
+    kept: KeptPlaces = field(default_factory=KeptPlaces)
     lost: dict[str, LostClaim] = field(default_factory=dict)
     """Claims that are gone although a pending pod still needs them, by ``namespace/name``."""
     short: set[PodUid] = field(default_factory=set)
@@ -120,13 +123,27 @@ class State:
         self.obstacles.pop(uid, None)
         self.seen.pop(uid, None)
         self.short.discard(uid)
+        self.kept.forget(uid)
+        self.drop_place(uid)
+
+    def drop_place(self, uid: PodUid) -> None:
+        """Keep no place for the pod any longer."""
+        if self.kept.drop(uid):
+            self.ledger.drop(kept_key(uid))
+            self.revisit_pending(0.0)  # At once, but for their back-off.
+
+    def totals_for(self, pod: Pod) -> Totals:
+        """What is taken, from this pod's view: its own place and those of pods behind it are free for it."""
+        before = self.kept.before(pod)
+        return self.ledger.totals([kept_key(uid) for uid in self.kept if uid not in before])
 
     def view(self) -> View:
         """This moment, for the metrics. A claim that several pods wait for counts once."""
         reasons = {
             claim: self.obstacles.get(uid, UNDECIDED) for uid, claims in self.pending.items() for claim in claims
         }
-        return View(self.world.inventory, self.ledger.totals(), Counter(reasons.values()))
+        taken = self.ledger.totals([kept_key(uid) for uid in self.kept])
+        return View(self.world.inventory, taken, Counter(reasons.values()))
 
     def users_of(self, known: KnownClaim) -> list[Pod]:
         """The pods that refer to the claim."""
@@ -146,3 +163,8 @@ def is_our_allocation(claim: Claim) -> bool:
 def held_key(claim_uid: str) -> str:
     """The ledger's key for a held place: the claim itself may hold another place at the same time."""
     return f"held/{claim_uid}"
+
+
+def kept_key(uid: PodUid) -> str:
+    """The ledger's key for the place that is kept for a pod."""
+    return f"kept/{uid}"
