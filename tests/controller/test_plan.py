@@ -232,7 +232,6 @@ def test_a_claims_config_beats_its_class() -> None:
             id="mixed",
         ),
         pytest.param(make_claim("c", request(disk="1Gi", capacity={"requests": {"disk": "1"}})), ["disk"], id="disk"),
-        pytest.param(make_claim("c", configs=[config(placement={"device": "topology"})]), ["topology"], id="topology"),
         pytest.param(make_claim("c", request(count=33)), ["33 devices", "at most 32"], id="too many"),
     ],
 )

@@ -42,7 +42,7 @@ def test_annotations_change_the_settings() -> None:
     assert policy_for({}, POLICY).policy is POLICY
 
 
-@pytest.mark.parametrize("said", ["mutex", "binpack,spread", "x" * 300, "1"])
+@pytest.mark.parametrize("said", ["mutex", "binpack,spread", "numa", "x" * 300, "1"])
 def test_an_annotation_that_is_not_understood_is_named_and_left_out(said: str) -> None:
     """The settings hold, and the sentence says what was found and wanted."""
     found = policy_for({DEVICE: said}, POLICY)
@@ -86,3 +86,9 @@ def test_in_scheduler_mode_a_policy_is_said_to_have_no_effect() -> None:
     bench = Bench(writes=False)
     serve(bench, "pod", annotated("pod", node="spread"))
     assert "kube-scheduler allocates" in bench.events.about("Pod/pod")[0][1]
+
+
+@pytest.mark.parametrize("said", ["topology", "topology-aware"])
+def test_topology_goes_by_hamis_name_too(said: str) -> None:
+    """HAMi calls it topology-aware."""
+    assert policy_for({DEVICE: said}, POLICY).policy.device is DevicePlacement.TOPOLOGY

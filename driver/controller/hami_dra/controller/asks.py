@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hami_dra.api import names
 from hami_dra.api.errors import ShareConfigError
 from hami_dra.api.resources import Claim, Device, DeviceClass, OpaqueConfig, RequestSpec
-from hami_dra.api.share_config import DevicePlacement, ShareConfig, merge_share_configs, parse_share_config
+from hami_dra.api.share_config import ShareConfig, merge_share_configs, parse_share_config
 from hami_dra.controller.errors import BadClaim, SelectorError
 from hami_dra.controller.inventory import Gpu
 from hami_dra.controller.usage import DeviceKey
@@ -153,8 +153,6 @@ def _check(ask: Ask, *, require_cores: bool) -> None:
         raise BadClaim(f"{title}: capacity cores is {cores}, wanted 0 to {names.CORES_PER_DEVICE} (percent of one GPU)")
     if require_cores and cores == 0 and not ask.spec.admin_access:
         raise BadClaim(f"{title}: no cores are asked for, but this cluster wants every share to have a core limit")
-    if ask.config.placement.device is DevicePlacement.TOPOLOGY:
-        raise BadClaim(f"{title}: ShareConfig placement.device is topology, wanted binpack or spread")
 
 
 def _title(claim: Claim) -> str:

@@ -22,9 +22,10 @@ from hami_dra.controller.hosting import Obstacle, find_shortage, has_volumes
 from hami_dra.controller.inventory import EMPTY, Gpu, Inventory
 from hami_dra.controller.loads import NO_LOAD, Load
 from hami_dra.controller.nodes import Node, may_run, node_selected
-from hami_dra.controller.ordering import Totals, order_gpus, order_nodes
+from hami_dra.controller.ordering import Totals, fullness, order_gpus, order_nodes
 from hami_dra.controller.pods import Pod
 from hami_dra.controller.reasons import NAMED_GPUS, NODE_SHORTAGES, Misfit, Reason, summarize
+from hami_dra.controller.topology import order_by_connection
 from hami_dra.controller.usage import UNUSED, DeviceKey
 
 
@@ -183,7 +184,21 @@ class _Planning:
 
     def _order(self, ask: Ask, gpus: Sequence[Gpu], totals: Totals) -> list[Gpu]:
         placement = ask.config.placement.device or self.policy.device
+        if placement is DevicePlacement.TOPOLOGY and gpus:
+            return self._by_connection(ask, gpus, totals)
         return order_gpus(gpus, totals, fullest_first=placement is DevicePlacement.BINPACK)
+
+    def _by_connection(self, ask: Ask, gpus: Sequence[Gpu], totals: Totals) -> list[Gpu]:
+        fits = ((gpu, self._verdict(ask, gpu)) for gpu in gpus)
+        free = [gpu for gpu, fit in fits if isinstance(fit, Fit) and not room(fit, totals.get(gpu.key, UNUSED))]
+        ordered = order_by_connection(
+            free,
+            self.snapshot.inventory.by_node[gpus[0].node],
+            ask.spec.count,
+            lambda gpu: fullness((gpu,), totals),
+            one_numa=ask.config.numa == "single",
+        )
+        return [*ordered, *(gpu for gpu in gpus if gpu not in free)]
 
     def _binpack_nodes(self) -> bool:
         said = (ask.config.placement.node for ask in self._asks() if ask.config.placement.node is not None)

@@ -15,7 +15,7 @@ from hami_dra.api.share_config import DevicePlacement, NodePlacement
 from hami_dra.controller.plan import Policy
 
 _NODE: Final = {str(value): value for value in NodePlacement}
-_DEVICE: Final = {str(value): value for value in (DevicePlacement.BINPACK, DevicePlacement.SPREAD)}
+_DEVICE: Final = {**{str(value): value for value in DevicePlacement}, "topology-aware": DevicePlacement.TOPOLOGY}
 _E = TypeVar("_E", bound=StrEnum)
 
 

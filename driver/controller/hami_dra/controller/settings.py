@@ -35,6 +35,14 @@ class Spreading(StrEnum):
     SPREAD = "spread"
 
 
+class DeviceOrder(StrEnum):
+    """Which GPU of a node comes first; topology: the best connected set."""
+
+    BINPACK = "binpack"
+    SPREAD = "spread"
+    TOPOLOGY = "topology"
+
+
 class LogLevel(StrEnum):
     """How much is logged."""
 
@@ -75,7 +83,7 @@ class Settings:
     """How long a pod waits before a place is kept free for it; 0: never."""
     placement_node: Spreading = Spreading.BINPACK
     """Order of nodes where the claim does not say."""
-    placement_device: Spreading = Spreading.BINPACK
+    placement_device: DeviceOrder = DeviceOrder.BINPACK
     """Order of GPUs on a node where the claim does not say."""
     http_address: str = ":8080"
     """Where /healthz, /readyz and /metrics are served."""
