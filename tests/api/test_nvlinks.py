@@ -20,7 +20,7 @@ def test_what_is_written_is_read_again(links: dict[int, int]) -> None:
     [
         ({}, ""),
         ({0: 18, 2: 18, 3: 18}, "18:0,2-3"),
-        ({minor: 18 for minor in range(1, 16)}, "18:1-15"),
+        (dict.fromkeys(range(1, 16), 18), "18:1-15"),
         ({1: 1, 2: 1, 3: 2, 4: 0, 6: 2}, "1:1-2;2:3,6"),
     ],
 )

@@ -83,3 +83,13 @@ def test_driver_versions_become_semantic_ones(text: str, version: str | None) ->
 def test_cuda_versions_are_read_as_nvml_packs_them(number: int, version: str) -> None:
     """Thousands and tens."""
     assert cuda_version(number) == version
+
+
+def test_links_are_published_in_few_characters() -> None:
+    """Where there are links, and only if all of them can be said."""
+    linked = dataclasses.replace(gpu(0), nvlinks={1: 18, 2: 18, 5: 4})
+    scattered = dataclasses.replace(gpu(1), nvlinks={minor: minor for minor in range(1, 40)})
+    node = Inventory("580.82.07", 13000, (linked, scattered))
+    first, second = plan_devices(node, shares_per_gpu=1, taints={})
+    assert first.attributes["nvlinks"].value == "4:5;18:1-2"
+    assert "nvlinks" not in second.attributes

@@ -59,6 +59,18 @@ def test_reads_every_gpu_of_the_driver_root(tmp_path: Path) -> None:
     assert found["cuda_driver_version"] >= 12000
 
 
+def test_links_through_switches_are_counted(tmp_path: Path) -> None:
+    """Eighteen from every GPU to every other one."""
+    for gpu in read(install("h100x4", tmp_path / "root"))["gpus"]:
+        assert gpu["nvlinks"] == {str(minor): 18 for minor in range(4) if minor != gpu["minor"]}
+
+
+def test_a_node_without_links_has_none(tmp_path: Path) -> None:
+    """A T4 has no NVLink."""
+    (gpu,) = read(install("odd-total", tmp_path / "root"))["gpus"]
+    assert gpu["nvlinks"] == {}
+
+
 def test_a_gpu_without_device_node_is_not_there(tmp_path: Path) -> None:
     """As with the real driver, what the process cannot open it cannot see."""
     root = install("a100x4", tmp_path / "root")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from hami_dra.api import names
 from hami_dra.api.names import DeviceName
+from hami_dra.api.nvlinks import format_nvlinks
 from hami_dra.api.quantity import MIB, floor_mib
 from hami_dra.api.resources import (
     AttributeType,
@@ -61,6 +62,7 @@ def _attributes(gpu: Gpu, inventory: Inventory) -> dict[str, DeviceAttribute]:
         names.ATTRIBUTE_CUDA_DRIVER_VERSION: _version(cuda_version(inventory.cuda_driver_version)),
         names.ATTRIBUTE_MINOR: DeviceAttribute(AttributeType.INT, gpu.minor),
         names.ATTRIBUTE_TYPE: _string(names.TYPE_GPU),
+        names.ATTRIBUTE_NVLINKS: _nvlinks(gpu),
         names.ATTRIBUTE_PCIE_ROOT: _string(gpu.pcie_root),
         names.ATTRIBUTE_PCI_BUS_ID: _string(gpu.pci_bus_id),
         names.ATTRIBUTE_NUMA_NODE: None if gpu.numa_node is None else DeviceAttribute(AttributeType.INT, gpu.numa_node),
@@ -108,6 +110,12 @@ def _compute_capability(gpu: Gpu) -> DeviceAttribute | None:
 def _version(text: str) -> DeviceAttribute | None:
     version = semantic_version(text)
     return None if version is None else DeviceAttribute(AttributeType.VERSION, version)
+
+
+def _nvlinks(gpu: Gpu) -> DeviceAttribute | None:
+    text = format_nvlinks(gpu.nvlinks)
+    # Cut short it would say something else.
+    return _string(text) if len(text) <= _MAX_STRING else None
 
 
 def _string(text: str | None) -> DeviceAttribute | None:

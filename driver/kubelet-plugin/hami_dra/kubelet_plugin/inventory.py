@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from hami_dra.api.names import DeviceName, device_name
@@ -21,6 +22,8 @@ class Gpu:
     pci_bus_id: str | None
     pcie_root: str | None
     numa_node: int | None
+    nvlinks: Mapping[int, int] = field(default_factory=dict)
+    """NVLinks to other GPUs of the node, by their minor number."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +13,7 @@ import pynvml  # type: ignore[import-untyped]
 
 from hami_dra.kubelet_plugin.errors import DriverUnavailable
 from hami_dra.kubelet_plugin.inventory import Gpu, Inventory
+from hami_dra.kubelet_plugin.links import FarEnds, links_between
 from hami_dra.kubelet_plugin.pci import PciTree, normalise_bus_id
 
 # The folders of Debian, of Red Hat, and of a driver container's root.
@@ -65,11 +68,13 @@ class NvmlSource:
             raise DriverUnavailable(f"cannot load {path}: {error}") from error
 
     def _read_all(self) -> Inventory:
-        gpus = (self._read_gpu(index) for index in range(pynvml.nvmlDeviceGetCount()))
+        count = pynvml.nvmlDeviceGetCount()
+        found = (self._read_gpu(index) for index in range(count))
+        gpus = tuple(gpu for gpu in found if gpu is not None)
         return Inventory(
             driver_version=pynvml.nvmlSystemGetDriverVersion(),
             cuda_driver_version=pynvml.nvmlSystemGetCudaDriverVersion(),
-            gpus=tuple(gpu for gpu in gpus if gpu is not None),
+            gpus=_with_links(gpus, count),
         )
 
     def _read_gpu(self, index: int) -> Gpu | None:
@@ -98,6 +103,38 @@ class NvmlSource:
     def _find_numa_node(self, handle: Any, bus_id: str | None) -> int | None:
         node = self._pci.find_numa_node(bus_id) if bus_id else None
         return node if node is not None else _ask(lambda: _nearest_memory(handle))
+
+
+def _with_links(gpus: tuple[Gpu, ...], count: int) -> tuple[Gpu, ...]:
+    # A link to a GPU that is not published must not pass for one to a switch.
+    buses = {_unless_lost(partial(_bus_id, index)) for index in range(count)}
+    found = {gpu.minor: _unless_lost(partial(_far_ends, gpu.uuid, buses)) or FarEnds() for gpu in gpus}
+    links = links_between(found, {gpu.minor: gpu.pci_bus_id for gpu in gpus})
+    return tuple(replace(gpu, nvlinks=links[gpu.minor]) for gpu in gpus)
+
+
+def _unless_lost(question: Callable[[], _T]) -> _T | None:
+    """What NVML answers; None after any error. Links only order GPUs: without them PCIe and NUMA do."""
+    try:
+        return question()
+    except pynvml.NVMLError:
+        return None
+
+
+def _bus_id(index: int) -> str | None:
+    return normalise_bus_id(str(pynvml.nvmlDeviceGetPciInfo(pynvml.nvmlDeviceGetHandleByIndex(index)).busId))
+
+
+def _far_ends(uuid: str, gpus: Collection[str | None]) -> FarEnds:
+    handle, ends = pynvml.nvmlDeviceGetHandleByUUID(uuid), FarEnds()
+    for link in range(pynvml.NVML_NVLINK_MAX_LINKS):
+        if not _ask(partial(pynvml.nvmlDeviceGetNvLinkState, handle, link)):
+            continue
+        far = _ask(partial(pynvml.nvmlDeviceGetNvLinkRemotePciInfo, handle, link))
+        bus_id = normalise_bus_id(str(far.busId)) if far is not None else None
+        if bus_id:
+            (ends.gpus if bus_id in gpus else ends.switches)[bus_id] += 1
+    return ends
 
 
 def _nearest_memory(handle: Any) -> int | None:
