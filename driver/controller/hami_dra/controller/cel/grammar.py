@@ -1,0 +1,71 @@
+"""Parses expressions with cel-python's grammar.
+
+Ours is the parser instance, so that the syntax of optional values, quoted field names and trailing commas can be
+added; cel-python's own is a singleton of the process, and its Environment raises the recursion limit.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from lark import Lark, Token, Tree
+from lark.exceptions import LarkError, UnexpectedInput
+
+from hami_dra.controller.cel.errors import CelSyntaxError
+
+MAX_LENGTH = 10 * 1024
+_ADDED = r"""
+%extend member : member_optional_dot | member_optional_index
+member_optional_dot : member ".?" (IDENT | QUOTED_IDENT)
+member_optional_index : member "[" "?" expr "]"
+%extend member_dot : member "." QUOTED_IDENT
+%override list_lit : "[" [_elements [","]] "]"
+%override map_lit : "{" [_entries [","]] "}"
+%override exprlist : _elements
+_elements : _element | _elements "," _element
+_element : expr | optional
+_entries : _entry | _entries "," _entry
+_entry : _element ":" expr
+optional : "?" expr
+QUOTED_IDENT : /`[a-zA-Z0-9_.\-\/ ]+`/
+"""
+
+
+def parse(text: str) -> Tree[Token]:
+    """The syntax tree, by the rules of cel-python's grammar; CelSyntaxError when the text is no expression."""
+    length = len(text.encode())
+    if length > MAX_LENGTH:
+        raise CelSyntaxError(f"has {length} bytes, at most {MAX_LENGTH} are allowed")
+    try:
+        return _parser().parse(text)
+    except UnexpectedInput as error:
+        where = f"line {error.line}, column {error.column}" if (error.line or -1) > 0 else "the end"
+        raise CelSyntaxError(f"does not compile: syntax error at {where}") from error
+    except LarkError as error:
+        raise CelSyntaxError("does not compile: syntax error") from error
+
+
+@cache
+def _parser() -> Lark:
+    # Found, not imported: the package itself would cost 20 MiB for what is one text file here.
+    package = find_spec("celpy")
+    assert package is not None
+    assert package.origin is not None
+    grammar = Path(package.origin).with_name("cel.lark").read_text(encoding="utf-8")
+    return Lark(
+        grammar + _ADDED,
+        parser="lalr",
+        start="expr",
+        g_regex_flags=re.MULTILINE,
+        lexer_callbacks={"IDENT": _literal_or_name},
+        maybe_placeholders=False,
+        priority="invert",
+    )
+
+
+def _literal_or_name(token: Token) -> Any:
+    return token.update(type="BOOL_LIT") if token in ("true", "false") else token

@@ -1,0 +1,78 @@
+"""The evaluator that decisions use: programs by text, results by what a program reads."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+from hami_dra.api.resources import Device
+from hami_dra.controller.cel.errors import CelError
+from hami_dra.controller.cel.program import Program, compile_program
+from hami_dra.controller.errors import SelectorError
+from hami_dra.controller.inventory import Gpu
+
+_PROGRAMS = 10_000
+_GROUPS = 10_000
+
+
+@dataclass(slots=True)
+class _Known:
+    """A program, or why there is none, and its results by group of devices; a text is why it failed."""
+
+    program: Program | str
+    results: dict[Hashable, bool | str] = field(default_factory=dict)
+
+
+class CelMatcher:
+    """Compiles each expression once and evaluates it once for all devices that it cannot tell apart.
+
+    The least recently used programs are forgotten. One lock guards all: evaluation never waits for anything.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+
+    def __call__(self, expression: str, gpu: Gpu) -> bool:
+        """Whether the expression is true of the GPU; SelectorError when it does not compile or fails."""
+        with self._lock:
+            known = self._known.get(expression)
+            if known is None:
+                known = self._known[expression] = _Known(_compile(expression))
+                if len(self._known) > _PROGRAMS:
+                    self._known.popitem(last=False)
+            else:
+                self._known.move_to_end(expression)
+            program = known.program
+            if isinstance(program, str):
+                raise SelectorError(program)
+            group = program.group(gpu.device)
+            result = known.results.get(group)
+            if result is None:
+                if len(known.results) >= _GROUPS:
+                    known.results.clear()
+                result = known.results[group] = _evaluate(program, expression, gpu.device)
+        if isinstance(result, str):
+            raise SelectorError(result)
+        return result
+
+
+def _compile(expression: str) -> Program | str:
+    try:
+        return compile_program(expression)
+    except CelError as error:
+        return f"CEL expression {_short(expression)} {error}"
+
+
+def _evaluate(program: Program, expression: str, device: Device) -> bool | str:
+    try:
+        return program.evaluate(device)
+    except CelError as error:
+        return f"CEL expression {_short(expression)} failed on device {device.name}: {str(error)[:200]}"
+
+
+def _short(expression: str) -> str:
+    flat = " ".join(expression.split())
+    return repr(flat if len(flat) <= 120 else flat[:117] + "...")

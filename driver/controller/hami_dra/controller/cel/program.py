@@ -1,0 +1,56 @@
+"""A compiled expression: what it reads of a device, and its value for that."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from hami_dra.api.resources import Device
+from hami_dra.controller.cel.compiler import Compiler
+from hami_dra.controller.cel.device import Steps, find_raw, to_value
+from hami_dra.controller.cel.errors import CelBudgetError, CelEvaluationError, CelSyntaxError
+from hami_dra.controller.cel.grammar import parse
+from hami_dra.controller.cel.inference import infer
+from hami_dra.controller.cel.loops import Closure
+from hami_dra.controller.cel.lowering import Lowering
+from hami_dra.controller.cel.values import MAX_COST, Value, name_of, type_name
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """``reads``: what the result depends on, and nothing else does it depend on."""
+
+    reads: tuple[Steps, ...]
+    slots: int
+    closure: Closure
+
+    def group(self, device: Device) -> Hashable:
+        """Equal for devices that the expression cannot tell apart."""
+        return tuple([find_raw(device, steps) for steps in self.reads])
+
+    def evaluate(self, device: Device) -> bool:
+        """Whether it is true of the device. CelEvaluationError, CelBudgetError when it has no value."""
+        value = self.value(device)
+        if type(value) is not bool:
+            raise CelEvaluationError(f"gives a {name_of(value)}, wanted true or false")
+        return value
+
+    def value(self, device: Device) -> Value:
+        """The value of the expression, whatever its type."""
+        read = [to_value(steps, find_raw(device, steps)) for steps in self.reads]
+        try:
+            return self.closure([MAX_COST, *[None] * self.slots, *read])
+        except RecursionError as error:
+            raise CelBudgetError("nests too deep") from error
+
+
+def compile_program(text: str) -> Program:
+    """Compile a selector. CelSyntaxError when it does not compile or cannot be true or false."""
+    lowering = Lowering()
+    node = lowering.lower(parse(text), {})
+    kind = infer(node)
+    if kind not in (bool, None):
+        raise CelSyntaxError(f"gives a {type_name(kind)}, wanted true or false")
+    compiler = Compiler(lowering.slots)
+    closure = compiler.compile(node)
+    return Program(tuple(compiler.reads), lowering.slots, closure)

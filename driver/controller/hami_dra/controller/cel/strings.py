@@ -1,0 +1,85 @@
+"""CEL's string functions and the strings extension (version 2); positions count characters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hami_dra.controller.cel.errors import CelEvaluationError
+from hami_dra.controller.cel.registry import Library
+from hami_dra.controller.cel.values import Frame, Value, name_of, spend
+
+_SPACE = " \t\n\v\f\r\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+_QUOTED = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
+_QUOTED |= {"\\": "\\\\", '"': '\\"'}
+
+
+def _ascii(convert: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda text: "".join(convert(char) if char.isascii() else char for char in text)
+
+
+def _char_at(text: str, position: int) -> str:
+    if not 0 <= position <= len(text):
+        raise CelEvaluationError(f"index out of range: {position}")
+    return text[position : position + 1]
+
+
+def _substring(text: str, start: int, end: int | None = None) -> str:
+    stop = len(text) if end is None else end
+    if not 0 <= start <= stop <= len(text):
+        raise CelEvaluationError(f"substring {start}..{stop} lies outside of a string of {len(text)}")
+    return text[start:stop]
+
+
+def _index_of(text: str, part: str, start: int = 0) -> int:
+    if part and not 0 <= start <= len(text):
+        raise CelEvaluationError(f"index out of range: {start}")
+    return text.find(part, start)
+
+
+def _last_index_of(text: str, part: str, last: int | None = None) -> int:
+    if last is None:
+        return text.rfind(part)
+    if not 0 <= last <= len(text):
+        raise CelEvaluationError(f"index out of range: {last}")
+    return text.rfind(part, 0, last + len(part))
+
+
+def _replace(frame: Frame, text: str, old: str, new: str, limit: int = -1) -> str:
+    count = text.count(old) if limit < 0 else min(text.count(old), limit)
+    spend(frame, (len(text) + count * len(new)) // 10)
+    return text.replace(old, new, limit)
+
+
+def _split(frame: Frame, text: str, separator: str, limit: int = -1) -> list[str]:
+    spend(frame, len(text) // 10)
+    if limit == 0:
+        return []
+    if separator:
+        return text.split(separator, limit - 1 if limit > 0 else -1)
+    chars = list(text)
+    return chars if limit < 0 or limit >= len(chars) else [*chars[: limit - 1], "".join(chars[limit - 1 :])]
+
+
+def _join(frame: Frame, parts: list[Value], separator: str = "") -> str:
+    for part in parts:
+        if type(part) is not str:
+            raise CelEvaluationError(f"no such overload: join of a {name_of(part)}")
+    spend(frame, sum(len(part) + len(separator) for part in parts) // 10 + len(parts))
+    return separator.join(parts)
+
+
+LIBRARY = Library()
+LIBRARY.method("contains", (str, str), bool, lambda text, part: part in text)
+LIBRARY.method("startsWith", (str, str), bool, lambda text, part: text.startswith(part))
+LIBRARY.method("endsWith", (str, str), bool, lambda text, part: text.endswith(part))
+LIBRARY.method("charAt", (str, int), str, _char_at)
+LIBRARY.method("indexOf", (str, str, int), int, _index_of, optional=1)
+LIBRARY.method("lastIndexOf", (str, str, int), int, _last_index_of, optional=1)
+LIBRARY.method("lowerAscii", (str,), str, _ascii(str.lower))
+LIBRARY.method("upperAscii", (str,), str, _ascii(str.upper))
+LIBRARY.method("trim", (str,), str, lambda text: text.strip(_SPACE))
+LIBRARY.method("substring", (str, int, int), str, _substring, optional=1)
+LIBRARY.method("replace", (str, str, str, int), str, _replace, optional=1, framed=True)
+LIBRARY.method("split", (str, str, int), list, _split, optional=1, framed=True)
+LIBRARY.method("join", (list, str), str, _join, optional=1, framed=True)
+LIBRARY.function("strings.quote", (str,), str, lambda text: '"' + "".join(_QUOTED.get(c, c) for c in text) + '"')
