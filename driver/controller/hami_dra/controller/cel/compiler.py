@@ -109,6 +109,8 @@ class Compiler:
 
     def _method(self, node: Method) -> Closure:
         operands = [self.compile(arg) for arg in (node.target, *node.args)]
+        if node.name in ("or", "orValue"):
+            return _alternative(node.name, *operands)
         overloads, name, count = LIBRARY.methods[node.name], node.name, len(operands)
 
         def call(frame: Frame) -> Value:
@@ -223,9 +225,23 @@ def _condition(test: Closure, then: Closure, other: Closure) -> Closure:
     return evaluate
 
 
+def _alternative(name: str, target: Closure, other: Closure) -> Closure:
+    """``or`` and ``orValue``, which evaluate the other value only where there is none."""
+
+    def evaluate(frame: Frame) -> Value:
+        maybe = target(frame)
+        if type(maybe) is not Maybe:
+            raise no_overload(name, (maybe,))
+        if maybe.value is MISSING:
+            return other(frame)
+        return maybe if name == "or" else maybe.value
+
+    return evaluate
+
+
 def _equals_literal(node: Call, args: list[Closure]) -> Closure | None:
-    right = node.args[-1]
-    if node.function != "_==_" or not isinstance(right, Literal) or type(right.value) is not str:
+    right = node.args[-1] if node.function == "_==_" else None
+    if not isinstance(right, Literal) or type(right.value) is not str:
         return None
     left, text = args[0], right.value
 

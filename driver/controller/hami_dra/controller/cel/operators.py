@@ -6,6 +6,7 @@ import math
 import operator
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from hami_dra.controller.cel.errors import CelEvaluationError
 from hami_dra.controller.cel.times import checked_duration, checked_time
@@ -14,6 +15,7 @@ from hami_dra.controller.cel.values import (
     NUMBERS,
     Domains,
     Frame,
+    Maybe,
     Uint,
     Value,
     checked_int,
@@ -25,6 +27,7 @@ from hami_dra.controller.cel.values import (
 )
 
 _ORDERED = frozenset({bool, str, bytes, timedelta, datetime})
+_ELEMENT_COST = 4  # A step is about what a step of a macro takes.
 _MAPS = frozenset({dict, Domains})
 
 
@@ -32,18 +35,24 @@ def equal(frame: Frame, left: Value, right: Value) -> bool:
     """Heterogeneous equality: values of different types differ, numbers compare by value."""
     kind, other = type(left), type(right)
     if kind is list and other is list:
-        spend(frame, len(left))
-        return len(left) == len(right) and all(map(lambda a, b: equal(frame, a, b), left, right))
+        return len(left) == len(right) and _equal_lists(frame, left, right)
     if kind in _MAPS and other in _MAPS:
-        spend(frame, len(left))
+        spend(frame, _ELEMENT_COST * len(left))
         return len(left) == len(right) and all(
             key in right and equal(frame, value, right[key]) for key, value in left.items()
         )
+    if kind is Maybe and other is Maybe:
+        return equal(frame, left.value, right.value)
     if kind is other:
         if kind is str or kind is bytes:
             spend(frame, len(left) // 10)
         return bool(left == right)
     return kind in NUMBERS and other in NUMBERS and bool(left == right)
+
+
+def _equal_lists(frame: Frame, left: list[Value], right: list[Value]) -> bool:
+    spend(frame, _ELEMENT_COST * len(left))
+    return all(map(partial(equal, frame), left, right))
 
 
 def compare(symbol: str, test: Callable[[Value, Value], bool]) -> Callable[[Frame, Value, Value], bool]:

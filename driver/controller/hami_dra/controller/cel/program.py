@@ -13,7 +13,7 @@ from hami_dra.controller.cel.grammar import parse
 from hami_dra.controller.cel.inference import infer
 from hami_dra.controller.cel.loops import Closure
 from hami_dra.controller.cel.lowering import Lowering
-from hami_dra.controller.cel.values import MAX_COST, Value, name_of, type_name
+from hami_dra.controller.cel.values import MAX_COST, Frame, Value, name_of, type_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,15 @@ class Program:
 
     def value(self, device: Device) -> Value:
         """The value of the expression, whatever its type."""
-        read = [to_value(steps, find_raw(device, steps)) for steps in self.reads]
         try:
-            return self.closure([MAX_COST, *[None] * self.slots, *read])
+            return self.closure(self.frame(device))
         except RecursionError as error:
             raise CelBudgetError("nests too deep") from error
+
+    def frame(self, device: Device) -> Frame:
+        """The frame of one evaluation: all steps, no variables, what is read."""
+        read = [to_value(steps, find_raw(device, steps)) for steps in self.reads]
+        return [MAX_COST, *[None] * self.slots, *read]
 
 
 def compile_program(text: str) -> Program:

@@ -47,7 +47,8 @@ def _duration(value: Value) -> timedelta:
         raise CelEvaluationError("duration overflow") from error
 
 
-def _timestamp(value: Value) -> datetime:
+def read_time(value: Value) -> datetime:
+    """``timestamp(value)``: RFC 3339, or seconds since 1970."""
     try:
         if type(value) is datetime:
             return value
@@ -81,7 +82,7 @@ def _getter(read: Callable[[datetime], int]) -> Callable[..., int]:
 
 LIBRARY = Library()
 LIBRARY.function("duration", (object,), timedelta, _duration)
-LIBRARY.function("timestamp", (object,), datetime, _timestamp)
+LIBRARY.function("timestamp", (object,), datetime, read_time)
 for _name, _read in {
     "getFullYear": lambda time: time.year,
     "getMonth": lambda time: time.month - 1,

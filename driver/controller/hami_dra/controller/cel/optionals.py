@@ -1,0 +1,36 @@
+"""Optional values. ``or`` and ``orValue`` evaluate their argument only where it is needed: the compiler does that."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from hami_dra.controller.cel.errors import CelEvaluationError
+from hami_dra.controller.cel.registry import Library
+from hami_dra.controller.cel.values import MISSING, NONE, Maybe, Value
+
+
+def _of_non_zero(value: Value) -> Maybe:
+    empty = value is None or (type(value) is not datetime and not value)
+    return NONE if empty or value == timedelta(0) else Maybe(value)
+
+
+def _value(maybe: Maybe) -> Value:
+    if maybe.value is MISSING:
+        raise CelEvaluationError("optional.none() dereference")
+    return maybe.value
+
+
+def _unwrap(items: list[Value]) -> list[Value]:
+    return [item.value for item in items if type(item) is Maybe and item.value is not MISSING]
+
+
+LIBRARY = Library()
+LIBRARY.function("optional.of", (object,), Maybe, Maybe)
+LIBRARY.function("optional.none", (), Maybe, lambda: NONE)
+LIBRARY.function("optional.ofNonZeroValue", (object,), Maybe, _of_non_zero)
+LIBRARY.function("optional.unwrap", (list,), list, _unwrap)
+LIBRARY.method("unwrapOpt", (list,), list, _unwrap)
+LIBRARY.method("hasValue", (Maybe,), bool, lambda maybe: maybe.value is not MISSING)
+LIBRARY.method("value", (Maybe,), None, _value)
+LIBRARY.method("or", (Maybe, Maybe), Maybe, lambda maybe, other: other if maybe.value is MISSING else maybe)
+LIBRARY.method("orValue", (Maybe, object), None, lambda maybe, other: other if maybe.value is MISSING else maybe.value)
