@@ -39,8 +39,8 @@ def main() -> None:
     print(f"CEL: {machine()}; seed {SEED}; medians of {RUNS} runs of {SECONDS:.0f} s, least and greatest")
     gpus = list(build_cluster(random.Random(SEED)).inventory)
     few, selectors = gpus[:: len(gpus) // 25][:25], make_selectors()
-    _single(few)
     _many(gpus, selectors)
+    _single(few)
 
 
 def _single(few: list[Gpu]) -> None:

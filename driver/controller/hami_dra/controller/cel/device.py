@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from hami_dra.api import names
-from hami_dra.api.resources import AttributeType, Device, DeviceAttribute, DeviceCapacity
+from hami_dra.api.resources import AttributeType, Device, DeviceAttribute
 from hami_dra.controller.cel.quantities import Quantity
 from hami_dra.controller.cel.semvers import Semver
 from hami_dra.controller.cel.values import MISSING, Domains, Value
@@ -21,7 +21,7 @@ def find_raw(device: Device, steps: Steps) -> Hashable:
     """What the device publishes there, as is; equal for two devices exactly when the expression sees the same."""
     if steps[0] == "allowMultipleAllocations":
         return device.allow_multiple_allocations
-    published = _published(device, steps[0])
+    published = device.attributes if steps[0] == "attributes" else _amounts(device)
     match steps[1:]:
         case (domain, name):
             found = published.get(f"{domain}/{name}")
@@ -47,8 +47,8 @@ def to_value(steps: Steps, raw: Any) -> Value:
     )
 
 
-def _published(device: Device, kind: str) -> Mapping[str, Any]:
-    return device.attributes if kind == "attributes" else device.capacity
+def _amounts(device: Device) -> dict[str, int]:
+    return {name: capacity.value for name, capacity in device.capacity.items()}
 
 
 def _name(entry: tuple[str, Any]) -> str:
@@ -65,9 +65,9 @@ def _names_in(published: Mapping[str, Any], domain: str) -> dict[str, Any]:
     }
 
 
-def _convert(published: DeviceAttribute | DeviceCapacity) -> Value:
-    if isinstance(published, DeviceCapacity):
-        return Quantity(Fraction(published.value))
+def _convert(published: DeviceAttribute | int) -> Value:
+    if isinstance(published, int):
+        return Quantity(Fraction(published))
     if published.type is AttributeType.VERSION:
         return _version(str(published.value))
     return published.value

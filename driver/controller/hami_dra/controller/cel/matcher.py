@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 from hami_dra.api.resources import Device
+from hami_dra.controller.cel.device import Steps
 from hami_dra.controller.cel.errors import CelError
+from hami_dra.controller.cel.grouping import Grouping
 from hami_dra.controller.cel.program import Program, compile_program
 from hami_dra.controller.errors import SelectorError
 from hami_dra.controller.inventory import Gpu
 
 _PROGRAMS = 10_000
-_GROUPS = 10_000
+_RESULTS = 50_000
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Known:
-    """A program, or why there is none, and its results by group of devices; a text is why it failed."""
+    """A program and its results by group of devices; a text is why it failed."""
 
-    program: Program | str
-    results: dict[Hashable, bool | str] = field(default_factory=dict)
+    program: Program
+    grouping: Grouping
+    results: dict[int, bool | str] = field(default_factory=dict)
 
 
 class CelMatcher:
@@ -33,37 +36,44 @@ class CelMatcher:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._known: OrderedDict[str, _Known | str] = OrderedDict()
+        self._groupings: WeakValueDictionary[tuple[Steps, ...], Grouping] = WeakValueDictionary()
 
     def __call__(self, expression: str, gpu: Gpu) -> bool:
         """Whether the expression is true of the GPU; SelectorError when it does not compile or fails."""
         with self._lock:
             known = self._known.get(expression)
             if known is None:
-                known = self._known[expression] = _Known(_compile(expression))
+                known = self._known[expression] = self._learn(expression)
                 if len(self._known) > _PROGRAMS:
                     self._known.popitem(last=False)
             else:
                 self._known.move_to_end(expression)
-            program = known.program
-            if isinstance(program, str):
-                raise SelectorError(program)
-            group = program.group(gpu.device)
-            result = known.results.get(group)
-            if result is None:
-                if len(known.results) >= _GROUPS:
-                    known.results.clear()
-                result = known.results[group] = _evaluate(program, expression, gpu.device)
+            result = known if isinstance(known, str) else _result(known, expression, gpu.device)
         if isinstance(result, str):
             raise SelectorError(result)
         return result
 
+    def _learn(self, expression: str) -> _Known | str:
+        try:
+            program = compile_program(expression)
+        except CelError as error:
+            return f"CEL expression {_short(expression)} {error}"
+        reads = tuple(sorted(program.reads))
+        grouping = self._groupings.get(reads)
+        if grouping is None:
+            grouping = self._groupings[reads] = Grouping(reads)
+        return _Known(program, grouping)
 
-def _compile(expression: str) -> Program | str:
-    try:
-        return compile_program(expression)
-    except CelError as error:
-        return f"CEL expression {_short(expression)} {error}"
+
+def _result(known: _Known, expression: str, device: Device) -> bool | str:
+    group = known.grouping.group_of(device)
+    result = known.results.get(group)
+    if result is None:
+        if len(known.results) >= _RESULTS:
+            known.results.clear()
+        result = known.results[group] = _evaluate(known.program, expression, device)
+    return result
 
 
 def _evaluate(program: Program, expression: str, device: Device) -> bool | str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 
 from hami_dra.api.resources import Device
@@ -23,10 +22,6 @@ class Program:
     reads: tuple[Steps, ...]
     slots: int
     closure: Closure
-
-    def group(self, device: Device) -> Hashable:
-        """Equal for devices that the expression cannot tell apart."""
-        return tuple([find_raw(device, steps) for steps in self.reads])
 
     def evaluate(self, device: Device) -> bool:
         """Whether it is true of the device. CelEvaluationError, CelBudgetError when it has no value."""
