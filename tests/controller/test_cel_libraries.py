@@ -162,6 +162,10 @@ def test_a_library_does_what_kubernetes_says(expression: str) -> None:
         ('device.capacity["gpu.hami.io"].memory', "gives a kubernetes.Quantity, wanted"),
         ("Foo{a: 1} == 1", "objects cannot be made"),
         ("18446744073709551616 == 1", "no literal"),
+        (f"quantity('{'9' * 5000}').sign() == 1", "is not a quantity"),
+        (f"semver('{'9' * 5000}.0.0').major() == 1", "is not a semantic version"),
+        (f"{'9' * 5000} == 1", "no literal"),
+        ("'\ud800' == ''", "CEL expression"),
     ],
 )
 def test_an_error_says_what_is_wrong(expression: str, message: str) -> None:
@@ -190,8 +194,9 @@ SHARED = "cel.bind(v0, [1], " + "".join(f"cel.bind(v{n}, [v{n - 1}, v{n - 1}], "
         + "w" * 900
         + "') == ''",
         f"{NESTED} || true",
+        "cel.bind(t, lists.range(30000).map(x, 'yyyyyyyyyy').join(), lists.range(9000).all(x, !t.contains('z')))",
     ],
-    ids=["rounds", "text", "equality", "format", "flatten", "range", "replace", "not-absorbed"],
+    ids=["rounds", "text", "equality", "format", "flatten", "range", "replace", "not-absorbed", "scan"],
 )
 def test_an_evaluation_is_cut_off_by_its_budget(expression: str) -> None:
     """Neither time nor memory that an expression takes can grow without bounds."""

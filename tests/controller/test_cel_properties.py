@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import celpy
@@ -10,11 +11,16 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from hami_dra.api.resources import AttributeType, Device, DeviceAttribute
+from hami_dra.controller.cel import CelMatcher
 from hami_dra.controller.cel.compiler import Compiler
 from hami_dra.controller.cel.errors import CelError
+from hami_dra.controller.cel.functions import LIBRARY
 from hami_dra.controller.cel.grammar import parse
 from hami_dra.controller.cel.lowering import Lowering
-from hami_dra.controller.cel.program import Program
+from hami_dra.controller.cel.program import Program, compile_program
+from hami_dra.controller.errors import SelectorError
+from hami_dra.controller.inventory import Gpu
+from hami_dra.controller.usage import DeviceKey
 
 ORACLE = celpy.Environment(runner_class=celpy.InterpretedRunner)
 PUBLISHED: dict[str, Any] = {"s": "abc", "i": 3, "t": True}
@@ -120,14 +126,20 @@ def truths(depth: int) -> st.SearchStrategy[str]:
     )
 
 
-def compiled(text: str) -> Any:
-    """What the compiled expression gives."""
+def run_program(text: str) -> Any:
+    """The value of a text, straight from its closure: no net catches what functions raise."""
     lowering = Lowering()
     node = lowering.lower(parse(text), {})
     compiler = Compiler(lowering.slots)
     closure = compiler.compile(node)
+    program = Program(tuple(compiler.reads), lowering.slots, closure)
+    return closure(program.frame(DEVICE))
+
+
+def compiled(text: str) -> Any:
+    """What the compiled expression gives."""
     try:
-        return Program(tuple(compiler.reads), lowering.slots, closure).value(DEVICE)
+        return run_program(text)
     except CelError:
         return FAILED
 
@@ -180,3 +192,77 @@ def test_no_text_raises_anything_but_the_errors_of_expressions(text: str) -> Non
         Compiler(lowering.slots).compile(lowering.lower(parse(text), {}))
     except CelError:
         pass
+
+
+VALUES = [
+    *(
+        "true",
+        "0",
+        "-1",
+        "9223372036854775807",
+        "2u",
+        "1.5",
+        "0.0",
+        "-1.0 / 0.0",
+        "0.0 / 0.0",
+        '""',
+        '"aé1"',
+        '"1.2.3"',
+    ),
+    *('"10.0.0.0/8"', '"%s %d %.3f"', '"(a|b)*"', '"https://a.b:1/c?d=e"', 'b"\\xff"', "null", "[]", "[1, 2.0, 'a']"),
+    *("[['a'], [2, [3u]]]", "{}", "{'a': [1], true: null}", "type(1)", "optional.none()", "optional.of(1)"),
+    *('duration("1h")', 'duration("-9999999h")', 'timestamp("0001-01-01T00:00:00Z")', 'quantity("1Gi")'),
+    *('timestamp("9999-12-31T23:59:59Z")', 'semver("1.2.3-a.1")', 'ip("::1")', 'cidr("10.0.0.1/8")', 'url("/a")'),
+    *("format.uri()", "device.attributes", OURS, "device.driver"),
+]
+CALLS = [(name, function, False) for name, function in LIBRARY.functions.items()]
+CALLS += [(name, function, True) for name, kinds in LIBRARY.methods.items() for function in kinds.values()]
+
+
+@st.composite
+def calls(draw: st.DrawFn) -> str:
+    """A call of any function with values of any types."""
+    name, function, is_method = draw(st.sampled_from(CALLS))
+    count = len(function.takes) - draw(st.integers(0, function.optional))
+    args = [f"({draw(st.sampled_from(VALUES))})" for _ in range(count)]
+    return f"{args[0]}.{name}({', '.join(args[1:])})" if is_method else f"{name}({', '.join(args)})"
+
+
+@settings(max_examples=1_500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.one_of(calls(), binary("+ - * / % == < in", st.sampled_from(VALUES), st.sampled_from(VALUES))))
+def test_no_operands_make_a_function_raise_anything_else(text: str) -> None:
+    """A function gives a value or says what is wrong, whatever it is given."""
+    with contextlib.suppress(CelError):
+        run_program(text)
+
+
+DEVICES = st.builds(
+    lambda i, s, shared: Device(
+        name="gpu",
+        allow_multiple_allocations=shared,
+        attributes={
+            name: DeviceAttribute(KINDS[type(value)], value) for name, value in {"i": i, "s": s}.items() if value != ""
+        },
+    ),
+    st.sampled_from([0, 1, True, False]),
+    st.sampled_from(["", "abc", "x"]),
+    st.booleans(),
+)
+
+
+@SLOW
+@given(st.lists(truths(2), min_size=1, max_size=3), st.lists(DEVICES, min_size=2, max_size=5))
+def test_a_group_of_devices_has_one_result(texts: list[str], devices: list[Device]) -> None:
+    """The matcher, which evaluates once per group, says of each device what the program says of it alone."""
+    matcher = CelMatcher()
+    for text in texts:
+        for device in devices:
+            try:
+                expected: Any = compile_program(text).evaluate(device)
+            except CelError:
+                expected = FAILED
+            try:
+                found: Any = matcher(text, Gpu("node", DeviceKey("pool", "gpu"), device))
+            except SelectorError:
+                found = FAILED
+            assert found is expected

@@ -29,7 +29,7 @@ from hami_dra.controller.cel.syntax import (
     Select,
     Variable,
 )
-from hami_dra.controller.cel.values import MISSING, NONE, Frame, Maybe, Value, name_of, no_overload
+from hami_dra.controller.cel.values import MISSING, NONE, Frame, Maybe, Value, name_of, no_overload, spend_on
 
 _FOLDING_STEPS = 10_000
 
@@ -118,7 +118,10 @@ class Compiler:
             overload = overloads.get(type(values[0])) or overloads.get(object)
             if overload is None or not overload.takes_count(count) or not overload.accepts(values):
                 raise no_overload(name, values)
-            return overload.call(frame, *values) if overload.framed else overload.call(*values)
+            if overload.framed:
+                return overload.call(frame, *values)
+            spend_on(frame, values[0])
+            return overload.call(*values)
 
         return call
 
@@ -269,7 +272,11 @@ def _call(name: str, args: list[Closure]) -> Closure:
         values = tuple([arg(frame) for arg in args])
         if not function.accepts(values):
             raise no_overload(name, values)
-        return function.call(frame, *values) if function.framed else function.call(*values)
+        if function.framed:
+            return function.call(frame, *values)
+        if values:
+            spend_on(frame, values[0])
+        return function.call(*values)
 
     return call
 

@@ -17,7 +17,7 @@ from hami_dra.controller.cel.values import (
     checked_uint,
     name_of,
     no_overload,
-    spend,
+    spend_on,
     type_name,
 )
 
@@ -114,8 +114,7 @@ def _unreadable(name: str, value: Value) -> CelEvaluationError:
 
 
 def _text(frame: Frame, value: Value) -> str:
-    if type(value) in (str, bytes):
-        spend(frame, len(value) // 10)
+    spend_on(frame, value)
     return as_text(value)
 
 

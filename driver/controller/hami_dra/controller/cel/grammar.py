@@ -37,7 +37,7 @@ QUOTED_IDENT : /`[a-zA-Z0-9_.\-\/ ]+`/
 
 def parse(text: str) -> Tree[Token]:
     """The syntax tree, by the rules of cel-python's grammar; CelSyntaxError when the text is no expression."""
-    length = len(text.encode())
+    length = len(text.encode(errors="replace"))
     if length > MAX_LENGTH:
         raise CelSyntaxError(f"has {length} bytes, at most {MAX_LENGTH} are allowed")
     try:

@@ -59,6 +59,8 @@ class CelMatcher:
             program = compile_program(expression)
         except CelError as error:
             return f"CEL expression {_short(expression)} {error}"
+        except (ValueError, RecursionError) as error:
+            return f"CEL expression {_short(expression)} does not compile: {str(error)[:200]}"
         reads = tuple(sorted(program.reads))
         grouping = self._groupings.get(reads)
         if grouping is None:

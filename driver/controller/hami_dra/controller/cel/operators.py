@@ -24,6 +24,7 @@ from hami_dra.controller.cel.values import (
     name_of,
     no_overload,
     spend,
+    spend_on,
 )
 
 _ORDERED = frozenset({bool, str, bytes, timedelta, datetime})
@@ -44,8 +45,7 @@ def equal(frame: Frame, left: Value, right: Value) -> bool:
     if kind is Maybe and other is Maybe:
         return equal(frame, left.value, right.value)
     if kind is other:
-        if kind is str or kind is bytes:
-            spend(frame, len(left) // 10)
+        spend_on(frame, left)
         return bool(left == right)
     return kind in NUMBERS and other in NUMBERS and bool(left == right)
 
@@ -58,8 +58,9 @@ def _equal_lists(frame: Frame, left: list[Value], right: list[Value]) -> bool:
 def compare(symbol: str, test: Callable[[Value, Value], bool]) -> Callable[[Frame, Value, Value], bool]:
     """An order between numbers of any type, or values of one type."""
 
-    def compared(_: Frame, left: Value, right: Value) -> bool:
+    def compared(frame: Frame, left: Value, right: Value) -> bool:
         kind, other = type(left), type(right)
+        spend_on(frame, left)
         if (kind is other and kind in _ORDERED) or (kind in NUMBERS and other in NUMBERS):
             return test(left, right)
         raise no_overload(symbol, (left, right))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hami_dra.api.resources import Device
 from hami_dra.controller.cel.compiler import Compiler
 from hami_dra.controller.cel.device import Steps, find_raw, to_value
-from hami_dra.controller.cel.errors import CelBudgetError, CelEvaluationError, CelSyntaxError
+from hami_dra.controller.cel.errors import CelBudgetError, CelError, CelEvaluationError, CelSyntaxError
 from hami_dra.controller.cel.grammar import parse
 from hami_dra.controller.cel.inference import infer
 from hami_dra.controller.cel.loops import Closure
@@ -36,6 +36,11 @@ class Program:
             return self.closure(self.frame(device))
         except RecursionError as error:
             raise CelBudgetError("nests too deep") from error
+        except CelError:
+            raise
+        # Whatever a user's expression provokes fails that claim, never the controller.
+        except Exception as error:
+            raise CelEvaluationError(f"{type(error).__name__}: {error}") from error
 
     def frame(self, device: Device) -> Frame:
         """The frame of one evaluation: all steps, no variables, what is read."""

@@ -12,6 +12,7 @@ from hami_dra.controller.cel.registry import Library
 from hami_dra.controller.cel.values import INT_LIMIT, Value, name_type, no_overload
 
 _QUANTITY = re.compile(r"([+-]?)(\d+(?:\.\d*)?|\.\d+)(|[KMGTPE]i|[numkMGTPE]|[eE][+-]?\d{1,2})", re.ASCII)
+_LONGEST = 1_000  # Python refuses to read numbers of some thousand digits.
 _BINARY = {name: Fraction(1024) ** power for power, name in enumerate(("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"))}
 _DECIMAL = {name: Fraction(1000) ** power for power, name in enumerate("num", -3)}
 _DECIMAL |= {name: Fraction(1000) ** power for power, name in enumerate("kMGTPE", 1)}
@@ -26,7 +27,7 @@ class Quantity:
     @classmethod
     def parse(cls, text: str) -> Quantity:
         """Read ``text``; CelEvaluationError when it is no quantity."""
-        match = _QUANTITY.fullmatch(text)
+        match = _QUANTITY.fullmatch(text) if len(text) <= _LONGEST else None
         if match is None:
             raise CelEvaluationError(f"{text[:60]!r} is not a quantity")
         sign, digits, suffix = match.groups()

@@ -18,6 +18,7 @@ _SEMVER = re.compile(
     r"(?:\+[0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*)?",
     re.ASCII,
 )
+_LONGEST = 256  # As Kubernetes says for versions.
 _LOOSE = re.compile(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?([-+].*)?", re.ASCII)
 
 
@@ -32,7 +33,8 @@ class Semver:
     @classmethod
     def parse(cls, text: str, normalize: bool = False) -> Semver:
         """Read ``text``; with ``normalize`` also ``v1``, ``1.2`` and leading zeros. CelEvaluationError otherwise."""
-        match = _SEMVER.fullmatch(_normalized(text) if normalize else text)
+        short = len(text) <= _LONGEST
+        match = _SEMVER.fullmatch(_normalized(text) if normalize else text) if short else None
         if match is None:
             raise CelEvaluationError(f"{text[:60]!r} is not a semantic version")
         major, minor, patch, prerelease = match.groups()

@@ -18,6 +18,7 @@ UINT_LIMIT: Final = 2**64
 MAX_COST: Final = 1_000_000
 """Steps of one evaluation, as kube-scheduler's limit for devices."""
 
+_TEXT: Final = 10  # So many characters cost a step.
 Value = Any
 Frame = list[Any]
 """What one evaluation works on: the steps left, then the values read of the device, then the variables."""
@@ -117,6 +118,12 @@ def spend(frame: Frame, steps: int) -> None:
     frame[0] -= steps
     if frame[0] < 0:
         raise CelBudgetError(f"costs more than {MAX_COST} steps")
+
+
+def spend_on(frame: Frame, value: Value) -> None:
+    """Take the steps of going once over a text."""
+    if type(value) in (str, bytes) and len(value) >= _TEXT:
+        spend(frame, len(value) // _TEXT)
 
 
 def make_key(value: Value) -> Value:
