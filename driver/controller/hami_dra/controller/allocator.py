@@ -54,7 +54,8 @@ class Board:
 
 def search(board: Board, requests: Sequence[Request], budget: Budget) -> tuple[Pick, ...] | None:
     """GPUs for all requests, or None when there is no way. BudgetExhausted when that stayed unknown."""
-    attempt = _Attempt(board, requests, budget, dict(board.totals))
+    usage = {gpu.key: board.totals.get(gpu.key, UNUSED) for gpu in board.gpus}
+    attempt = _Attempt(board, requests, budget, usage)
     return tuple(attempt.picks) if attempt.serve(0) else None
 
 

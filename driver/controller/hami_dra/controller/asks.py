@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from hami_dra.api import names
 from hami_dra.api.errors import ShareConfigError
@@ -18,6 +20,7 @@ Matcher = Callable[[str, Gpu], bool]
 """Evaluates a CEL expression on a GPU; SelectorError when it does not compile or fails."""
 
 MAX_RESULTS = 32
+_NOTHING_SAID = ShareConfig()
 _MODES = frozenset({"ExactCount", "All"})
 _NAMES_DRIVER = re.compile(rf"""device\.driver\s*==\s*["']{re.escape(names.DRIVER)}["']""")
 _PROBE = Gpu("", DeviceKey("", ""), Device(name="probe", allow_multiple_allocations=True))
@@ -122,20 +125,27 @@ def _ask(claim: Claim, request: str, spec: RequestSpec, classes: Mapping[str, De
         request=request,
         spec=spec,
         expressions=tuple(selector.expression for selector in selectors),
-        config=merge_share_configs(inherited, own),
+        config=own if inherited == _NOTHING_SAID else merge_share_configs(inherited, own),
     )
 
 
 def _share_config(title: str, configs: tuple[OpaqueConfig, ...], request: str) -> ShareConfig:
-    parsed = []
-    for config in configs:
-        if config.driver != names.DRIVER or not (request == "" or config.applies_to(request)):
-            continue
-        try:
-            parsed.append(parse_share_config(config.parameters))
-        except ShareConfigError as error:
-            raise BadClaim(f"{title}: {error}") from error
-    return merge_share_configs(*parsed)
+    texts = [
+        # In the order of the source, which is the order in which an error names the fields.
+        json.dumps(config.parameters)
+        for config in configs
+        if config.driver == names.DRIVER and (request == "" or config.applies_to(request))
+    ]
+    try:
+        return _decode(tuple(texts))
+    except ShareConfigError as error:
+        raise BadClaim(f"{title}: {error}") from error
+
+
+@lru_cache(maxsize=1024)
+def _decode(texts: tuple[str, ...]) -> ShareConfig:
+    # Claims of one template say the same again and again, and a ShareConfig cannot be changed.
+    return merge_share_configs(*(parse_share_config(json.loads(text)) for text in texts))
 
 
 def _check(ask: Ask, *, require_cores: bool) -> None:

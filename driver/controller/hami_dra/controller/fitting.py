@@ -35,7 +35,7 @@ def suit(ask: Ask, gpu: Gpu, matches: Matcher) -> Fit | Misfit:
         return _misfit(gpu, Reason.SELECTOR_MISMATCH)
     if not _chosen(ask.config.models, gpu.text_attribute(names.ATTRIBUTE_MODEL), _contains):
         return _misfit(gpu, Reason.TYPE_MISMATCH)
-    if not _chosen(ask.config.uuids, gpu.text_attribute(names.ATTRIBUTE_UUID) or gpu.name, _same):
+    if not chosen_by_uuid(ask.config.uuids, gpu):
         return _misfit(gpu, Reason.UUID_MISMATCH)
     if not _tolerated(gpu.taints, ask.spec.tolerations):
         return _misfit(gpu, Reason.NOT_HEALTHY)
@@ -109,6 +109,11 @@ def _chosen(choice: Choice, found: str, test: Callable[[str, str], bool]) -> boo
     if any(test(wanted, found) for wanted in choice.exclude):
         return False
     return not choice.include or any(test(wanted, found) for wanted in choice.include)
+
+
+def chosen_by_uuid(choice: Choice, gpu: Gpu) -> bool:
+    """Whether the GPU is among those that are wanted by UUID."""
+    return _chosen(choice, gpu.text_attribute(names.ATTRIBUTE_UUID) or gpu.name, _same)
 
 
 def _tolerated(taints: tuple[Taint, ...], tolerations: tuple[Toleration, ...]) -> bool:

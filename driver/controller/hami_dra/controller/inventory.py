@@ -5,6 +5,7 @@ A pool counts by its highest generation and only when all slices of that generat
 
 from __future__ import annotations
 
+import operator
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -64,30 +65,64 @@ class Inventory:
 EMPTY = Inventory({}, {})
 
 
+@dataclass(frozen=True)
+class Piece:
+    """One pool of an inventory, and what it was made from. ``problem``: why it is left out."""
+
+    slices: tuple[Slice, ...]
+    rules: tuple[DeviceTaintRule, ...]
+    need_lock: bool
+    node: str = ""
+    gpus: tuple[Gpu, ...] = ()
+    problem: str = ""
+
+    def made_from(self, slices: tuple[Slice, ...], rules: tuple[DeviceTaintRule, ...], *, need_lock: bool) -> bool:
+        """Whether another one made from these would be the same."""
+        same = len(slices) == len(self.slices) and all(map(operator.is_, slices, self.slices))
+        return same and rules == self.rules and need_lock == self.need_lock
+
+
 def build_inventory(
-    slices: Iterable[Slice], rules: Iterable[DeviceTaintRule] = (), *, need_lock: bool = True
+    slices: Iterable[Slice],
+    rules: Iterable[DeviceTaintRule] = (),
+    *,
+    need_lock: bool = True,
+    pieces: dict[str, Piece] | None = None,
 ) -> Inventory:
     """Sort devices of our driver by node, each with the taints of the rules that match it.
 
-    Without ``need_lock`` (kube-scheduler allocates) every device counts as reserved.
+    Without ``need_lock`` (kube-scheduler allocates) every device counts as reserved. ``pieces``: pools as they were at
+    the last call, brought up to date here; a pool in which nothing changed keeps its very GPUs.
     """
     pools: dict[str, list[Slice]] = defaultdict(list)
     for slice_ in slices:
         if slice_.driver == names.DRIVER:
             pools[slice_.pool.name].append(slice_)
-    merged, by_node, skipped = tuple(rules), defaultdict[str, list[Gpu]](list), dict[str, str]()
+    merged, known = tuple(rules), {} if pieces is None else pieces
+    for gone in known.keys() - pools.keys():
+        del known[gone]
+    by_node, skipped = dict[str, tuple[Gpu, ...]](), dict[str, str]()
     for pool, members in pools.items():
-        newest = max(slice_.pool.generation for slice_ in members)
-        current = [slice_ for slice_ in members if slice_.pool.generation == newest]
-        problem = _problem(current)
-        if problem:
-            skipped[pool] = problem
-            continue
-        for slice_ in current:
-            by_node[slice_.node_name].extend(
-                _gpu(slice_, device, merged, need_lock=need_lock) for device in slice_.devices
-            )
-    return Inventory({node: tuple(sorted(gpus, key=lambda gpu: gpu.key)) for node, gpus in by_node.items()}, skipped)
+        piece = known.get(pool)
+        if piece is None or not piece.made_from(tuple(members), merged, need_lock=need_lock):
+            piece = known[pool] = _piece(tuple(members), merged, need_lock=need_lock)
+        if piece.problem:
+            skipped[pool] = piece.problem
+        elif piece.node in by_node:
+            by_node[piece.node] = tuple(sorted((*by_node[piece.node], *piece.gpus), key=lambda gpu: gpu.key))
+        else:
+            by_node[piece.node] = piece.gpus
+    return Inventory(by_node, skipped)
+
+
+def _piece(slices: tuple[Slice, ...], rules: tuple[DeviceTaintRule, ...], *, need_lock: bool) -> Piece:
+    newest = max(slice_.pool.generation for slice_ in slices)
+    current = [slice_ for slice_ in slices if slice_.pool.generation == newest]
+    problem = _problem(current)
+    if problem:
+        return Piece(slices, rules, need_lock, problem=problem)
+    gpus = [_gpu(slice_, device, rules, need_lock=need_lock) for slice_ in current for device in slice_.devices]
+    return Piece(slices, rules, need_lock, current[0].node_name, tuple(sorted(gpus, key=lambda gpu: gpu.key)))
 
 
 def _problem(current: list[Slice]) -> str:

@@ -18,20 +18,13 @@ Totals = Mapping[DeviceKey, Usage]
 
 def fullness(gpus: Iterable[Gpu], totals: Totals) -> Fraction:
     """From 0 (nothing used) to 3 (shares, cores and memory all used). Exact, so that equals are equal everywhere."""
-    members = tuple(gpus)
-    return sum((_used_part(name, members, totals) for name in _WEIGHED), Fraction(0))
-
-
-def _used_part(name: str, gpus: tuple[Gpu, ...], totals: Totals) -> Fraction:
-    total = sum(gpu.device.capacity[name].value for gpu in gpus if name in gpu.device.capacity)
-    used = sum(totals.get(gpu.key, UNUSED).consumed.get(name, 0) for gpu in gpus)
-    return Fraction(used, total) if total else Fraction(0)
-
-
-def order_nodes(by_node: Mapping[str, tuple[Gpu, ...]], totals: Totals, *, fullest_first: bool) -> list[str]:
-    """The nodes in the order in which they are tried."""
-    sign = -1 if fullest_first else 1
-    return sorted(by_node, key=lambda node: (sign * fullness(by_node[node], totals), node))
+    members, numerator, denominator = tuple(gpus), 0, 1
+    for name in _WEIGHED:
+        total = sum(gpu.device.capacity[name].value for gpu in members if name in gpu.device.capacity)
+        if total:
+            used = sum(totals.get(gpu.key, UNUSED).consumed.get(name, 0) for gpu in members)
+            numerator, denominator = numerator * total + used * denominator, denominator * total
+    return Fraction(numerator, denominator)
 
 
 def order_gpus(gpus: Iterable[Gpu], totals: Totals, *, fullest_first: bool) -> list[Gpu]:

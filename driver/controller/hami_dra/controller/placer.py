@@ -17,7 +17,7 @@ from hami_dra.controller.observer import Observed, Observer
 from hami_dra.controller.plan import Placement, Policy, Refusal, Snapshot, plan
 from hami_dra.controller.pod_policy import policy_for
 from hami_dra.controller.pods import EXTENDED_RESOURCE_PREFIX, Pod, PodUid
-from hami_dra.controller.reasons import NODE_SHORTAGES, count_reasons
+from hami_dra.controller.reasons import NODE_SHORTAGES
 from hami_dra.controller.reporter import Reporter
 from hami_dra.controller.state import State, Turn, Work, held_key
 from hami_dra.controller.unsupported import unsupported_by_scheduler
@@ -155,14 +155,14 @@ class Placer:
         if refusal.bad_claim and not self._tools.writes:
             self._state.obstacles[pod.uid] = BAD_CLAIM
             return  # kube-scheduler has its own rules for what is bad, and says so itself.
-        if any(misfit.reason in NODE_SHORTAGES for misfit in refusal.reasons):
+        if NODE_SHORTAGES & refusal.reasons.keys():
             self._state.short.add(pod.uid)
         else:
             self._state.short.discard(pod.uid)
         reason = BAD_CLAIM if refusal.bad_claim else NOTHING_FITS
         about = [refusal.bad_claim] if refusal.bad_claim else claims
         self._warn(pod, about, reason, refusal.message, now)
-        main = BAD_CLAIM if refusal.bad_claim else next(iter(count_reasons(refusal.reasons)), "NoGpu")
+        main = BAD_CLAIM if refusal.bad_claim else next(iter(refusal.reasons), "NoGpu")
         self._tools.metrics.refusals.labels(reason=str(main)).inc()
         self._state.obstacles[pod.uid] = str(main)
         LOG.debug("refused", extra={"pod": f"{pod.namespace}/{pod.name}", "message_text": refusal.message})

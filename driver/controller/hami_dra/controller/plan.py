@@ -6,7 +6,8 @@ and on each the search is exhaustive within its budget.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,14 +18,26 @@ from hami_dra.api.share_config import DevicePlacement, NodePlacement
 from hami_dra.controller.allocator import Board, Budget, Pick, search
 from hami_dra.controller.asks import Ask, Matcher, Request, foreign_classes, read_requests
 from hami_dra.controller.errors import BadClaim, BudgetExhausted
-from hami_dra.controller.fitting import Fit, room, suit
+from hami_dra.controller.fitting import Fit, room
 from hami_dra.controller.hosting import Obstacle, find_shortage, has_volumes
 from hami_dra.controller.inventory import EMPTY, Gpu, Inventory
 from hami_dra.controller.loads import NO_LOAD, Load
+from hami_dra.controller.memo import Admissions, Memo
 from hami_dra.controller.nodes import Node, may_run, node_selected
-from hami_dra.controller.ordering import Totals, fullness, order_gpus, order_nodes
+from hami_dra.controller.ordering import Totals, fullness, order_gpus
 from hami_dra.controller.pods import Pod
-from hami_dra.controller.reasons import NAMED_GPUS, NODE_SHORTAGES, Misfit, Reason, summarize
+from hami_dra.controller.reasons import (
+    BEFORE_SELECTION,
+    NAMED_GPUS,
+    NODE_SHORTAGES,
+    Misfit,
+    Reason,
+    after_selection,
+    sort_counts,
+    summarize,
+)
+from hami_dra.controller.rulings import LATE, Counts, Ruling, misfit
+from hami_dra.controller.standings import Standing
 from hami_dra.controller.topology import order_by_connection
 from hami_dra.controller.usage import UNUSED, DeviceKey
 
@@ -51,13 +64,17 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Policy:
-    """How to choose: defaults of the cluster, the evaluator of CEL expressions, the search's budget in steps."""
+    """How to choose: defaults of the cluster, the evaluator of CEL expressions, the search's budget in steps.
+
+    ``memo``: what earlier decisions found out. It belongs to the evaluator, makes decisions faster and never different.
+    """
 
     matches: Matcher
     node: NodePlacement = NodePlacement.BINPACK
     device: DevicePlacement = DevicePlacement.BINPACK
     require_cores: bool = False
     budget_steps: int = 20_000
+    memo: Memo = field(default_factory=Memo, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -74,10 +91,13 @@ class Placement:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why there is no placement. ``bad_claim``: no change of the cluster will help, the claim is wrong."""
+    """Why there is no placement: GPUs by reason, the most frequent first.
+
+    ``bad_claim``: no change of the cluster will help, the claim is wrong.
+    """
 
     message: str
-    reasons: tuple[Misfit, ...] = ()
+    reasons: Mapping[Reason, int] = field(default_factory=dict)
     bad_claim: Claim | None = None
 
 
@@ -107,23 +127,29 @@ class _Planning:
     claims: tuple[Claim, ...]
     requests: tuple[Request, ...]
     policy: Policy
-    verdicts: dict[tuple[str, str, DeviceKey], Fit | Misfit] = field(default_factory=dict)
+    rulings: dict[tuple[str, str], Ruling] = field(default_factory=dict)
+    admissions: Admissions = field(default_factory=dict)
     obstacles: dict[str, Obstacle | None] = field(default_factory=dict)
 
     def run(self) -> Placement | Refusal:
-        eligible = {node: gpus for node, gpus in self.snapshot.inventory.by_node.items() if not self._excluded(node)}
-        bad = self._judge(eligible)
+        memo = self.policy.memo
+        memo.move_to(self.snapshot.inventory, self.snapshot.totals)
+        self.rulings = {_id(ask): memo.ruling(ask, self.policy.matches) for ask in self._asks()}
+        self.admissions = memo.admissions(self.pod, self.claims)
+        bad = self._judge()
         if bad is not None:
             return bad
         exhausted = False
-        for node in order_nodes(eligible, self.snapshot.totals, fullest_first=self._binpack_nodes()):
+        for standing in self._candidates():
+            if self._excluded(standing.node):
+                continue
             try:
-                picks = search(self._board(eligible[node]), self.requests, Budget(self.policy.budget_steps))
+                picks = search(self._board(standing), self.requests, Budget(self.policy.budget_steps))
             except BudgetExhausted:
                 exhausted = True
                 continue
             if picks is not None:
-                return Placement(node, picks)
+                return Placement(standing.node, picks)
         return self._refuse(exhausted=exhausted)
 
     def _excluded(self, node: str) -> Obstacle | None:
@@ -133,54 +159,74 @@ class _Planning:
 
     def _find_obstacle(self, node: str) -> Obstacle | None:
         snapshot, known = self.snapshot, self.snapshot.nodes.get(node)
-        if known is None or not may_run(self.pod, known) or not self._within_allocations(known):
-            return Obstacle(Reason.NODE_UNFIT)
+        if known is None or not self._admitted(known):
+            return _UNFIT
         if self.pod.node_name:
             return None  # It is there already.
         load = snapshot.loads.get(node, NO_LOAD)
         shortage = find_shortage(self.pod.needs, known, load, snapshot.served_by_claims)
         if shortage is not None:
             return shortage
-        if not has_volumes(snapshot.volumes, known):
+        if snapshot.volumes and not has_volumes(snapshot.volumes, known):
             return Obstacle(Reason.NODE_VOLUMES)
         return Obstacle(Reason.NODE_REFUSED) if node in snapshot.refused else None
+
+    def _admitted(self, node: Node) -> bool:
+        found = self.admissions.get(node.name)
+        if found is None or found[0] is not node:
+            found = self.admissions[node.name] = node, may_run(self.pod, node) and self._within_allocations(node)
+        return found[1]
 
     def _within_allocations(self, node: Node) -> bool:
         allocations = (claim.allocation for claim in self.claims if claim.allocation is not None)
         return all(node_selected(allocation.node_selector, node) for allocation in allocations)
 
-    def _judge(self, eligible: Mapping[str, tuple[Gpu, ...]]) -> Refusal | None:
+    def _judge(self) -> Refusal | None:
         # Before the search and in full, so that a failing expression fails the claim whatever the search would reach.
         for ask in self._asks():
+            if not self.rulings[_id(ask)].fails:
+                continue
             try:
-                for node in sorted(eligible):
-                    for gpu in eligible[node]:
-                        self._verdict(ask, gpu)
+                self._evaluate(ask)
             except BadClaim as error:
                 claim = ask.claim
                 where = f"ResourceClaim {claim.namespace}/{claim.name}, request {ask.request}"
                 return Refusal(f"{where}: {error}", bad_claim=claim)
         return None
 
+    def _evaluate(self, ask: Ask) -> None:
+        # The error counts, and names a GPU, only if one that could be chosen has it.
+        ruling = self.rulings[_id(ask)]
+        for standing in self.policy.memo.standings:
+            if not self._excluded(standing.node):
+                for position, gpu in enumerate(standing.gpus):
+                    if gpu.key not in self.snapshot.waiting:
+                        ruling.verdict(gpu, position)
+
+    def _candidates(self) -> Iterable[Standing]:
+        standings: Iterable[Standing] = self.policy.memo.standings.in_order(fullest_first=self._binpack_nodes())
+        for request in self.requests:
+            standings = self._able(request, standings)
+        return standings
+
+    def _able(self, request: Request, standings: Iterable[Standing]) -> Iterable[Standing]:
+        tests = [(self.rulings[_id(ask)], 1 if ask.takes_all else ask.spec.count) for ask in request]
+        if len(tests) == 1:
+            ruling, wanted = tests[0]
+            return ruling.candidates(standings, wanted)
+        return (one for one in standings if any(any(ruling.candidates((one,), wanted)) for ruling, wanted in tests))
+
+    def _board(self, standing: Standing) -> Board:
+        waiting = self.snapshot.waiting
+        suited = {name: ruling.fits(standing) for name, ruling in self.rulings.items()}
+
+        def fits(ask: Ask, gpu: Gpu) -> Fit | None:
+            return None if gpu.key in waiting else suited[_id(ask)].get(gpu.key)
+
+        return Board(gpus=standing.gpus, fits=fits, totals=self.snapshot.totals, order=self._order)
+
     def _asks(self) -> Iterator[Ask]:
         return (ask for request in self.requests for ask in request)
-
-    def _verdict(self, ask: Ask, gpu: Gpu) -> Fit | Misfit:
-        key = (ask.claim.uid, ask.request, gpu.key)
-        if key not in self.verdicts:
-            self.verdicts[key] = (
-                Misfit(gpu.node, gpu.name, Reason.NOT_RESERVED)
-                if gpu.key in self.snapshot.waiting
-                else suit(ask, gpu, self.policy.matches)
-            )
-        return self.verdicts[key]
-
-    def _board(self, gpus: tuple[Gpu, ...]) -> Board:
-        def fits(ask: Ask, gpu: Gpu) -> Fit | None:
-            verdict = self._verdict(ask, gpu)
-            return verdict if isinstance(verdict, Fit) else None
-
-        return Board(gpus=gpus, fits=fits, totals=self.snapshot.totals, order=self._order)
 
     def _order(self, ask: Ask, gpus: Sequence[Gpu], totals: Totals) -> list[Gpu]:
         placement = ask.config.placement.device or self.policy.device
@@ -189,8 +235,8 @@ class _Planning:
         return order_gpus(gpus, totals, fullest_first=placement is DevicePlacement.BINPACK)
 
     def _by_connection(self, ask: Ask, gpus: Sequence[Gpu], totals: Totals) -> list[Gpu]:
-        fits = ((gpu, self._verdict(ask, gpu)) for gpu in gpus)
-        free = [gpu for gpu, fit in fits if isinstance(fit, Fit) and not room(fit, totals.get(gpu.key, UNUSED))]
+        fits = self.rulings[_id(ask)].fits(self.policy.memo.standings[gpus[0].node])
+        free = [gpu for gpu in gpus if not room(fits[gpu.key], totals.get(gpu.key, UNUSED))]
         ordered = order_by_connection(
             free,
             self.snapshot.inventory.by_node[gpus[0].node],
@@ -205,53 +251,68 @@ class _Planning:
         return next(said, self.policy.node) is NodePlacement.BINPACK
 
     def _refuse(self, *, exhausted: bool) -> Refusal:
-        per_ask = [(ask, self._misfits(ask)) for ask in self._asks()]
+        nodes, outside = self._split()
+        per_ask = [(ask, outside + Counter(self._count(ask, nodes))) for ask in self._asks()]
         # The ask that the fewest GPUs could serve says most about why the pod does not fit.
-        ask, misfits = max(per_ask, key=lambda entry: sum(m.reason is not _LATE for m in entry[1]))
-        parts = [summarize(misfits), *self._shortages(), *self._hints(ask)]
+        ask, counts = max(per_ask, key=lambda entry: entry[1].total() - entry[1][LATE])
+        left = self._misfits_left(ask) if 0 < after_selection(counts) <= NAMED_GPUS else ()
+        parts = [summarize(counts, left), *self._shortages(), *self._hints(ask)]
         if exhausted:
             parts.append(f"the search was cut off after {self.policy.budget_steps} steps on a node")
         subject = f"request {ask.request} of claim {ask.claim.name}: " if len(per_ask) > 1 else ""
-        return Refusal(subject + "; ".join(parts), reasons=misfits)
+        return Refusal(subject + "; ".join(parts), reasons=sort_counts(counts))
 
-    def _misfits(self, ask: Ask) -> tuple[Misfit, ...]:
-        return tuple(self._misfit(ask, gpu) for gpu in self.snapshot.inventory)
+    def _split(self) -> tuple[list[Standing], Counter[Reason]]:
+        """The nodes that could take the pod, and the GPUs of the others by reason."""
+        nodes, outside = [], Counter[Reason]()
+        for standing in self.policy.memo.standings.values():
+            obstacle = self._excluded(standing.node)
+            if obstacle is None:
+                nodes.append(standing)
+            elif standing.gpus:
+                outside[obstacle.reason] += len(standing.gpus)
+        return nodes, outside
 
-    def _misfit(self, ask: Ask, gpu: Gpu) -> Misfit:
-        excluded = self._excluded(gpu.node)
-        if excluded is not None:
-            return Misfit(gpu.node, gpu.name, excluded.reason, excluded.detail)
-        verdict = self._verdict(ask, gpu)
-        if isinstance(verdict, Misfit):
-            return verdict
-        found = room(verdict, self.snapshot.totals.get(gpu.key, UNUSED))
-        return found or Misfit(gpu.node, gpu.name, _LATE, "has room, but not together with the pod's other shares")
+    def _count(self, ask: Ask, nodes: Sequence[Standing]) -> Counts:
+        pools = {key.pool for key in self.snapshot.waiting}
+        if not pools:
+            return self.rulings[_id(ask)].count(nodes)
+        late = [one for one in nodes if not pools.isdisjoint(gpu.key.pool for gpu in one.gpus)]
+        counts = Counter(found.reason for one in late for found in self._misfits(ask, one))
+        skipped = {one.node for one in late}
+        return counts + Counter(self.rulings[_id(ask)].count(one for one in nodes if one.node not in skipped))
+
+    def _misfits_left(self, ask: Ask) -> Iterator[Misfit]:
+        for standing in self.policy.memo.standings:
+            if self._excluded(standing.node) is None:
+                yield from (one for one in self._misfits(ask, standing) if one.reason not in BEFORE_SELECTION)
+
+    def _misfits(self, ask: Ask, standing: Standing) -> Iterator[Misfit]:
+        ruling, totals = self.rulings[_id(ask)], self.snapshot.totals
+        for position, gpu in enumerate(standing.gpus):
+            if gpu.key in self.snapshot.waiting:
+                yield Misfit(gpu.node, gpu.name, Reason.NOT_RESERVED)
+            else:
+                yield misfit(ruling.verdict(gpu, position), totals.get(gpu.key, UNUSED))
 
     def _shortages(self) -> list[str]:
-        short = [
-            f"node {node} lacks {obstacle.detail}"
-            for node, obstacle in sorted(self.obstacles.items())
-            if obstacle is not None and obstacle.reason in NODE_SHORTAGES
-        ]
-        return short if len(short) <= NAMED_GPUS else []
+        short = [(node, it.detail) for node, it in self.obstacles.items() if it and it.reason in NODE_SHORTAGES]
+        return [f"node {node} lacks {detail}" for node, detail in sorted(short)] if len(short) <= NAMED_GPUS else []
 
     def _hints(self, ask: Ask) -> list[str]:
-        gpus = tuple(self.snapshot.inventory)
-        hints = []
-        published = {gpu.text_attribute(names.ATTRIBUTE_UUID).lower() for gpu in gpus} | {gpu.name for gpu in gpus}
-        unknown = [uuid for uuid in ask.config.uuids.include if uuid.lower() not in published]
+        memo, hints = self.policy.memo, []
+        unknown = [uuid for uuid in ask.config.uuids.include if uuid.lower() not in memo.published()]
         if unknown:
             hints.append(f"no node publishes a GPU with UUID {', '.join(unknown)}")
-        memory = ask.spec.capacity.requests.get(names.CAPACITY_MEMORY)
-        sizes = [gpu.device.capacity[names.CAPACITY_MEMORY].value for gpu in gpus if _has_memory(gpu)]
-        if memory is not None and sizes and memory > max(sizes):
-            hints.append(f"{format_mib(memory)} of memory is more than the largest GPU has ({format_mib(max(sizes))})")
+        memory, largest = ask.spec.capacity.requests.get(names.CAPACITY_MEMORY), memo.largest_memory()
+        if memory is not None and largest is not None and memory > largest:
+            hints.append(f"{format_mib(memory)} of memory is more than the largest GPU has ({format_mib(largest)})")
         skipped = self.snapshot.inventory.skipped
         return hints + [f"pool {pool} is left out: {why}" for pool, why in sorted(skipped.items())[:4]]
 
 
-_LATE = Reason.TOO_FEW_TOGETHER
+_UNFIT = Obstacle(Reason.NODE_UNFIT)
 
 
-def _has_memory(gpu: Gpu) -> bool:
-    return names.CAPACITY_MEMORY in gpu.device.capacity
+def _id(ask: Ask) -> tuple[str, str]:
+    return ask.claim.uid, ask.request

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -49,7 +48,7 @@ NODE_SHORTAGES = frozenset(
     }
 )
 """What a pod that ends can give back to its node."""
-_BEFORE_SELECTION = NODE_SHORTAGES | frozenset(
+BEFORE_SELECTION = NODE_SHORTAGES | frozenset(
     {
         Reason.NODE_UNFIT,
         Reason.NODE_VOLUMES,
@@ -74,24 +73,24 @@ class Misfit:
     detail: str = ""
 
 
-def count_reasons(misfits: tuple[Misfit, ...]) -> Mapping[Reason, int]:
+def sort_counts(counts: Mapping[Reason, int]) -> Mapping[Reason, int]:
     """How many GPUs each reason rules out, the most frequent first, equals by name."""
-    counts: dict[Reason, int] = defaultdict(int)
-    for misfit in misfits:
-        counts[misfit.reason] += 1
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def summarize(misfits: tuple[Misfit, ...]) -> str:
-    """HAMi's form, ``0/12 GPUs: 8 CardInsufficientMemory, 4 CardTypeMismatch``, with names where few are left."""
-    if not misfits:
+def after_selection(counts: Mapping[Reason, int]) -> int:
+    """How many of the GPUs passed everything that does not depend on what is left of them."""
+    return sum(count for reason, count in counts.items() if reason not in BEFORE_SELECTION)
+
+
+def summarize(counts: Mapping[Reason, int], left: Iterable[Misfit] = ()) -> str:
+    """HAMi's form, ``0/12 GPUs: 8 CardInsufficientMemory, 4 CardTypeMismatch``, with names where few are ``left``."""
+    if not counts:
         return "0/0 GPUs: no node publishes a GPU"
-    counts = ", ".join(f"{count} {reason}" for reason, count in count_reasons(misfits).items())
-    summary = f"0/{len(misfits)} GPUs: {counts}"
-    left = [misfit for misfit in misfits if misfit.reason not in _BEFORE_SELECTION]
-    if 0 < len(left) <= NAMED_GPUS:
-        summary += " (" + "; ".join(_named(misfit) for misfit in left) + ")"
-    return summary
+    shown = ", ".join(f"{count} {reason}" for reason, count in sort_counts(counts).items())
+    summary = f"0/{sum(counts.values())} GPUs: {shown}"
+    named = "; ".join(_named(misfit) for misfit in left)
+    return f"{summary} ({named})" if named else summary
 
 
 def _named(misfit: Misfit) -> str:

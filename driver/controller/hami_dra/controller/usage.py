@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hami_dra.api import names
 from hami_dra.api.resources import DeviceResult
@@ -52,13 +52,67 @@ def used_by(results: Iterable[DeviceResult]) -> dict[DeviceKey, Usage]:
     return usage
 
 
+Pool = Mapping[str, Usage]
+_LONGEST_JOURNAL = 10_000
+
+
+class Sums(Mapping[DeviceKey, Usage]):
+    """Sums by device, which never change. The next version shares every pool in which nothing changed.
+
+    So a version costs one entry per pool, and who remembers a pool sees by its identity whether it is still the same.
+    """
+
+    __slots__ = ("_journal", "_position", "pools")
+
+    def __init__(self, pools: Mapping[str, Pool], journal: Sequence[str] = ()) -> None:
+        """``pools``: of each pool the devices of which something is taken, by name. They may not change any more.
+
+        ``journal``: the pools changed so far, one for each change; versions that share it can tell what differs.
+        """
+        self.pools = pools
+        self._journal = journal
+        self._position = len(journal)
+
+    def changed_since(self, other: Sums) -> set[str] | None:
+        """The pools that may differ from an earlier or later version; None when that is not known."""
+        if self._journal is not other._journal or not self._journal:
+            return None
+        first, last = sorted((self._position, other._position))
+        return set(self._journal[first:last])
+
+    @classmethod
+    def of(cls, totals: Mapping[DeviceKey, Usage]) -> Sums:
+        """Sums by device in this form."""
+        if isinstance(totals, Sums):
+            return totals
+        pools: dict[str, dict[str, Usage]] = {}
+        for key, usage in totals.items():
+            pools.setdefault(key.pool, {})[key.device] = usage
+        return cls(pools)
+
+    def get(self, key: DeviceKey, default: Any = None) -> Any:
+        """As every mapping does it, without the exception on the way."""
+        pool = self.pools.get(key.pool)
+        return default if pool is None else pool.get(key.device, default)
+
+    def __getitem__(self, key: DeviceKey) -> Usage:
+        return self.pools[key.pool][key.device]
+
+    def __iter__(self) -> Iterator[DeviceKey]:
+        return (DeviceKey(name, device) for name, pool in self.pools.items() for device in pool)
+
+    def __len__(self) -> int:
+        return sum(len(pool) for pool in self.pools.values())
+
+
 class Ledger:
     """Allocations by claim and their sums by device. Only the decision thread touches it."""
 
     def __init__(self) -> None:
         self._by_claim: dict[str, dict[DeviceKey, Usage]] = {}
         self._by_device: dict[DeviceKey, dict[str, Usage]] = {}
-        self._sums: dict[DeviceKey, Usage] = {}
+        self._sums: dict[str, Pool] = {}
+        self._journal: list[str] = []
 
     def put(self, claim_uid: str, results: Iterable[DeviceResult]) -> None:
         """Record what the claim holds, in place of what it held before."""
@@ -78,25 +132,39 @@ class Ledger:
 
     def _sum(self, key: DeviceKey) -> None:
         holders = self._by_device[key]
-        if not holders:
-            del self._by_device[key], self._sums[key]
-            return
-        total = UNUSED
-        for taken in holders.values():
-            total = Usage(total.plus(taken.consumed).consumed, total.blocked or taken.blocked)
-        self._sums[key] = total
+        if len(self._journal) >= _LONGEST_JOURNAL:
+            self._journal = []  # Versions that were given out keep the old one.
+        self._journal.append(key.pool)
+        # A new mapping in place of the old one: that one is shared with every version of the sums that was given out.
+        pool = dict(self._sums.get(key.pool, {}))
+        if holders:
+            pool[key.device] = _total(holders.values())
+        else:
+            del self._by_device[key]
+            pool.pop(key.device, None)
+        if pool:
+            self._sums[key.pool] = pool
+        else:
+            self._sums.pop(key.pool, None)
 
-    def totals(self, without: Collection[str] = ()) -> Mapping[DeviceKey, Usage]:
-        """The sums by device, leaving out the claims ``without``. A copy: later changes do not show."""
-        totals = dict(self._sums)
+    def totals(self, without: Collection[str] = ()) -> Sums:
+        """The sums by device, leaving out the claims ``without``. Later changes do not show."""
+        pools = dict(self._sums)
         for key in {key for uid in without for key in self._by_claim.get(uid, {})}:
             others = [taken for uid, taken in self._by_device[key].items() if uid not in without]
-            total = UNUSED
-            for taken in others:
-                total = Usage(total.plus(taken.consumed).consumed, total.blocked or taken.blocked)
-            totals[key] = total
-        return totals
+            pools[key.pool] = {**pools.get(key.pool, {}), key.device: _total(others)}
+        return Sums(pools, () if without else self._journal)
 
     def holders(self, key: DeviceKey) -> frozenset[str]:
         """The claims that hold something of a device."""
         return frozenset(self._by_device.get(key, ()))
+
+
+def _total(holders: Iterable[Usage]) -> Usage:
+    consumed: dict[str, int] = {}
+    blocked = False
+    for taken in holders:
+        blocked = blocked or taken.blocked
+        for name, amount in taken.consumed.items():
+            consumed[name] = consumed.get(name, 0) + amount
+    return Usage(consumed, blocked)

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from hami_dra.api.errors import ApiError
 from hami_dra.api.resources import Claim, DeviceClass, DeviceTaintRule, JsonObject, Slice
-from hami_dra.controller.inventory import EMPTY, Inventory, build_inventory
+from hami_dra.controller.inventory import EMPTY, Inventory, Piece, build_inventory
 from hami_dra.controller.loads import NodeLoads
 from hami_dra.controller.nodes import Node
 from hami_dra.controller.pods import CLAIM_NAME_ANNOTATION, EXTENDED_RESOURCE_PREFIX, Pod, PodUid
@@ -66,6 +66,7 @@ class World:
         self._slices: dict[str, Slice] = {}
         self._rules: dict[str, DeviceTaintRule] = {}
         self._inventory: Inventory | None = EMPTY
+        self._pieces: dict[str, Piece] = {}
         self._users: dict[str, set[PodUid]] = defaultdict(set)
         self._owned: dict[PodUid, dict[str, str]] = defaultdict(dict)
 
@@ -73,7 +74,9 @@ class World:
     def inventory(self) -> Inventory:
         """The devices, rebuilt when slices or rules have changed."""
         if self._inventory is None:
-            self._inventory = build_inventory(self._slices.values(), self._rules.values(), need_lock=self._need_lock)
+            self._inventory = build_inventory(
+                self._slices.values(), self._rules.values(), need_lock=self._need_lock, pieces=self._pieces
+            )
         return self._inventory
 
     def put_pod(self, raw: JsonObject) -> tuple[Pod | None, Pod]:
@@ -202,7 +205,8 @@ class World:
         """Store a node; whether anything changed that decides who may run there (heartbeats do not)."""
         node = Node.from_json(raw)
         changed = self.nodes.get(node.name) != node
-        self.nodes[node.name] = node
+        if changed:  # Else the same object stays, by which decisions see that nothing changed.
+            self.nodes[node.name] = node
         return changed
 
     def users_of(self, known: KnownClaim) -> list[Pod]:

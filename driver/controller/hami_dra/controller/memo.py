@@ -1,0 +1,109 @@
+"""What decisions remember for the next one. Results never depend on it, only the time they take.
+
+One thread decides, so nothing here is locked. Everything is bounded: what was not used for the longest time goes.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar
+
+from hami_dra.api import names
+from hami_dra.api.resources import Claim
+from hami_dra.controller.asks import Ask, Matcher
+from hami_dra.controller.inventory import EMPTY, Inventory
+from hami_dra.controller.kinds import Kinds, Traits
+from hami_dra.controller.nodes import Node
+from hami_dra.controller.ordering import Totals
+from hami_dra.controller.pods import Pod
+from hami_dra.controller.rulings import Ruling
+from hami_dra.controller.standings import Standings
+
+Admissions = dict[str, tuple[Node, bool]]
+"""Whether a node takes a pod, by the node's name, with the node as it was then."""
+
+_MOST_SORTINGS = 64
+_MOST_ADMISSIONS = 32
+_MOST_VERDICTS, _MOST_RULINGS = 50_000, 1_000
+
+_K = TypeVar("_K", bound=Hashable)
+_V = TypeVar("_V")
+
+
+class Memo:
+    """Standings of nodes, kinds of GPUs, and rulings for what was asked lately."""
+
+    def __init__(self) -> None:
+        self.standings = Standings()
+        self._inventory: Inventory = EMPTY
+        self._traits = Traits()
+        self._sortings: OrderedDict[Hashable, tuple[Kinds, OrderedDict[Hashable, Ruling]]] = OrderedDict()
+        self._admissions: OrderedDict[str, Admissions] = OrderedDict()
+        self._published: frozenset[str] | None = None
+
+    def move_to(self, inventory: Inventory, totals: Totals) -> None:
+        """Look at another moment."""
+        self.standings.move_to(inventory, totals)
+        if inventory is not self._inventory:
+            self._inventory, self._published = inventory, None
+            self._traits.keep(inventory.by_node)
+            gpus = sum(map(len, inventory.by_node.values()))
+            for key in [key for key, (kinds, _) in self._sortings.items() if kinds.outgrown(gpus)]:
+                del self._sortings[key]
+
+    def ruling(self, ask: Ask, matches: Matcher) -> Ruling:
+        """What the ask finds on the GPUs there are now."""
+        key = Kinds.key(ask)
+        kinds, rulings = _recall(
+            self._sortings, key, lambda: (Kinds(key[0], ask.config.uuids), OrderedDict()), _MOST_SORTINGS
+        )
+        kinds.sort(self._inventory.by_node, self._traits)
+        most = min(max(_MOST_VERDICTS // max(len(kinds.examples), 1), 4), _MOST_RULINGS)
+        ruling = _recall(rulings, _wish(ask), lambda: Ruling(ask, kinds, matches), most)
+        ruling.judge()
+        return ruling
+
+    def admissions(self, pod: Pod, claims: Sequence[Claim]) -> Admissions:
+        """What was found for pods that choose among nodes just as this one does."""
+        chosen = [claim.allocation.node_selector for claim in claims if claim.allocation is not None]
+        key = repr((pod.node_name, pod.node_selector, pod.node_affinity, pod.tolerations, chosen))
+        found = _recall(self._admissions, key, dict, _MOST_ADMISSIONS)
+        if len(found) > 2 * len(self._inventory.by_node) + 64:
+            found.clear()  # Most are nodes that are gone.
+        return found
+
+    def published(self) -> frozenset[str]:
+        """UUIDs and names of all GPUs, in lower case."""
+        if self._published is None:
+            uuids = {gpu.text_attribute(names.ATTRIBUTE_UUID).lower() for gpu in self._inventory}
+            self._published = frozenset(uuids | {gpu.name for gpu in self._inventory})
+        return self._published
+
+    def largest_memory(self) -> int | None:
+        """The memory of the largest GPU, in bytes; None where no GPU has any."""
+        return max((one.largest for one in self.standings.values() if one.largest is not None), default=None)
+
+
+def _wish(ask: Ask) -> Hashable:
+    """Equal for two asks on which every GPU gets the same verdict."""
+    models, uuids, spec = ask.config.models, ask.config.uuids, ask.spec
+    return (
+        ask.expressions,
+        (models.include, models.exclude, uuids.include, uuids.exclude),
+        tuple(sorted(spec.capacity.requests.items())),
+        ask.memory_percent,
+        spec.tolerations,
+        spec.admin_access,
+    )
+
+
+def _recall(known: OrderedDict[_K, _V], key: _K, make: Callable[[], _V], most: int) -> _V:
+    found = known.get(key)
+    if found is None:
+        found = known[key] = make()
+        if len(known) > most:
+            known.popitem(last=False)
+    else:
+        known.move_to_end(key)
+    return found
