@@ -32,7 +32,7 @@ from hami_dra.controller.cel import CelMatcher
 from hami_dra.controller.inventory import Inventory, Piece, build_inventory
 from hami_dra.controller.kinds import reads_of
 from hami_dra.controller.nodes import Node
-from hami_dra.controller.plan import Policy, Snapshot, plan
+from hami_dra.controller.plan import Placement, Policy, Snapshot, plan
 from hami_dra.controller.pods import Pod
 from hami_dra.controller.usage import DeviceKey, Ledger
 
@@ -244,3 +244,18 @@ def test_a_selector_is_evaluated_once_per_kind_of_gpu() -> None:
     for number in range(5):
         plan(where, Pod.from_json(pod_json()), [make_claim(f"c{number}", request(selector=SELECTORS[1]))], policy)
     assert len(asked) == 3  # Big, small, and small with fewer shares.
+
+
+def test_a_decision_sees_the_last_change_of_the_sums() -> None:
+    """Each share makes its node the fullest, and an older version of the sums leads back to where it led before."""
+    ledger, policy = Ledger(), Policy(matches=MATCHES)
+    found, nodes = inventory((0, 0, 0), ruled=False), {name: node(name, "x") for name in NODES}
+    moments = []
+    for step, name in enumerate(["node-c", "node-b", "node-a", "node-c"], start=1):
+        ledger.put(str(step), results(name, 0, 1, 10 * step, blocked=False))
+        moments.append((name, Snapshot(found, nodes, classes(), ledger.totals())))
+    claim = make_claim("c", request(memory="1Mi"))
+    for name, moment in (*moments, *reversed(moments)):
+        outcome = plan(moment, Pod.from_json(pod_json()), [claim], policy)
+        assert isinstance(outcome, Placement)
+        assert outcome.node == name

@@ -6,22 +6,23 @@ One thread decides, so nothing here is locked. Everything is bounded: what was n
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from typing import TypeVar
 
 from hami_dra.api import names
-from hami_dra.api.resources import Claim
 from hami_dra.controller.asks import Ask, Matcher
+from hami_dra.controller.hosting import Obstacle
 from hami_dra.controller.inventory import EMPTY, Inventory
 from hami_dra.controller.kinds import Kinds, Traits
+from hami_dra.controller.loads import Load
 from hami_dra.controller.nodes import Node
 from hami_dra.controller.ordering import Totals
 from hami_dra.controller.pods import Pod
 from hami_dra.controller.rulings import Ruling
 from hami_dra.controller.standings import Standings
 
-Admissions = dict[str, tuple[Node, bool]]
-"""Whether a node takes a pod, by the node's name, with the node as it was then."""
+Admissions = dict[str, tuple[Node | None, Load, Obstacle | None]]
+"""Why a node does not take a pod, by the node's name, with the node and its load as they were then."""
 
 _MOST_SORTINGS = 64
 _MOST_ADMISSIONS = 32
@@ -64,10 +65,10 @@ class Memo:
         ruling.judge()
         return ruling
 
-    def admissions(self, pod: Pod, claims: Sequence[Claim]) -> Admissions:
-        """What was found for pods that choose among nodes just as this one does."""
-        chosen = [claim.allocation.node_selector for claim in claims if claim.allocation is not None]
-        key = repr((pod.node_name, pod.node_selector, pod.node_affinity, pod.tolerations, chosen))
+    def admissions(self, pod: Pod, *others: object) -> Admissions:
+        """What was found for pods that ask of nodes just what this one does, and for which ``others`` was the same."""
+        asked = (pod.node_name, pod.node_selector, pod.node_affinity, pod.tolerations, pod.needs, others)
+        key = repr(asked)
         found = _recall(self._admissions, key, dict, _MOST_ADMISSIONS)
         if len(found) > 2 * len(self._inventory.by_node) + 64:
             found.clear()  # Most are nodes that are gone.

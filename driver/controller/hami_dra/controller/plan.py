@@ -129,13 +129,14 @@ class _Planning:
     policy: Policy
     rulings: dict[tuple[str, str], Ruling] = field(default_factory=dict)
     admissions: Admissions = field(default_factory=dict)
-    obstacles: dict[str, Obstacle | None] = field(default_factory=dict)
 
     def run(self) -> Placement | Refusal:
         memo = self.policy.memo
         memo.move_to(self.snapshot.inventory, self.snapshot.totals)
         self.rulings = {_id(ask): memo.ruling(ask, self.policy.matches) for ask in self._asks()}
-        self.admissions = memo.admissions(self.pod, self.claims)
+        selectors = [claim.allocation.node_selector for claim in self.claims if claim.allocation is not None]
+        served = sorted(self.snapshot.served_by_claims)
+        self.admissions = memo.admissions(self.pod, selectors, self.snapshot.volumes, served)
         bad = self._judge()
         if bad is not None:
             return bad
@@ -153,29 +154,24 @@ class _Planning:
         return self._refuse(exhausted=exhausted)
 
     def _excluded(self, node: str) -> Obstacle | None:
-        if node not in self.obstacles:
-            self.obstacles[node] = self._find_obstacle(node)
-        return self.obstacles[node]
+        snapshot = self.snapshot
+        known, load = snapshot.nodes.get(node), snapshot.loads.get(node, NO_LOAD)
+        found = self.admissions.get(node)
+        if found is None or found[0] is not known or found[1] is not load:
+            found = self.admissions[node] = known, load, self._find_obstacle(known, load)
+        if found[2] is None and node in snapshot.refused and not self.pod.node_name:
+            return _REFUSED
+        return found[2]
 
-    def _find_obstacle(self, node: str) -> Obstacle | None:
-        snapshot, known = self.snapshot, self.snapshot.nodes.get(node)
-        if known is None or not self._admitted(known):
+    def _find_obstacle(self, node: Node | None, load: Load) -> Obstacle | None:
+        if node is None or not may_run(self.pod, node) or not self._within_allocations(node):
             return _UNFIT
         if self.pod.node_name:
             return None  # It is there already.
-        load = snapshot.loads.get(node, NO_LOAD)
-        shortage = find_shortage(self.pod.needs, known, load, snapshot.served_by_claims)
-        if shortage is not None:
-            return shortage
-        if snapshot.volumes and not has_volumes(snapshot.volumes, known):
+        shortage = find_shortage(self.pod.needs, node, load, self.snapshot.served_by_claims)
+        if shortage is None and not has_volumes(self.snapshot.volumes, node):
             return Obstacle(Reason.NODE_VOLUMES)
-        return Obstacle(Reason.NODE_REFUSED) if node in snapshot.refused else None
-
-    def _admitted(self, node: Node) -> bool:
-        found = self.admissions.get(node.name)
-        if found is None or found[0] is not node:
-            found = self.admissions[node.name] = node, may_run(self.pod, node) and self._within_allocations(node)
-        return found[1]
+        return shortage
 
     def _within_allocations(self, node: Node) -> bool:
         allocations = (claim.allocation for claim in self.claims if claim.allocation is not None)
@@ -256,7 +252,11 @@ class _Planning:
         # The ask that the fewest GPUs could serve says most about why the pod does not fit.
         ask, counts = max(per_ask, key=lambda entry: entry[1].total() - entry[1][LATE])
         left = self._misfits_left(ask) if 0 < after_selection(counts) <= NAMED_GPUS else ()
-        parts = [summarize(counts, left), *self._shortages(), *self._hints(ask)]
+        parts = [
+            summarize(counts, left),
+            *(self._shortages() if NODE_SHORTAGES & counts.keys() else ()),
+            *self._hints(ask),
+        ]
         if exhausted:
             parts.append(f"the search was cut off after {self.policy.budget_steps} steps on a node")
         subject = f"request {ask.request} of claim {ask.claim.name}: " if len(per_ask) > 1 else ""
@@ -296,7 +296,8 @@ class _Planning:
                 yield misfit(ruling.verdict(gpu, position), totals.get(gpu.key, UNUSED))
 
     def _shortages(self) -> list[str]:
-        short = [(node, it.detail) for node, it in self.obstacles.items() if it and it.reason in NODE_SHORTAGES]
+        obstacles = ((standing.node, self._excluded(standing.node)) for standing in self.policy.memo.standings.values())
+        short = [(node, it.detail) for node, it in obstacles if it is not None and it.reason in NODE_SHORTAGES]
         return [f"node {node} lacks {detail}" for node, detail in sorted(short)] if len(short) <= NAMED_GPUS else []
 
     def _hints(self, ask: Ask) -> list[str]:
@@ -311,7 +312,7 @@ class _Planning:
         return hints + [f"pool {pool} is left out: {why}" for pool, why in sorted(skipped.items())[:4]]
 
 
-_UNFIT = Obstacle(Reason.NODE_UNFIT)
+_UNFIT, _REFUSED = Obstacle(Reason.NODE_UNFIT), Obstacle(Reason.NODE_REFUSED)
 
 
 def _id(ask: Ask) -> tuple[str, str]:
