@@ -30,6 +30,7 @@ from hami_dra.controller.reasons import (
     sort_counts,
     summarize,
 )
+from hami_dra.controller.topology import order_by_connection
 from hami_dra.controller.usage import UNUSED
 
 LATE = Reason.TOO_FEW_TOGETHER
@@ -112,9 +113,19 @@ class _Naive:
 
         def order(ask: Ask, gpus: Sequence[Gpu], totals: Totals) -> list[Gpu]:
             placement = ask.config.placement.device or self.policy.device
+            if placement is DevicePlacement.TOPOLOGY and gpus:
+                return self.connected(ask, gpus, totals)
             return order_gpus(gpus, totals, fullest_first=placement is DevicePlacement.BINPACK)
 
         return Board(gpus=gpus, fits=fits, totals=self.snapshot.totals, order=order)
+
+    def connected(self, ask: Ask, gpus: Sequence[Gpu], totals: Totals) -> list[Gpu]:
+        fits = [(gpu, self.verdict(ask, gpu)) for gpu in gpus]
+        free = [gpu for gpu, fit in fits if isinstance(fit, Fit) and not room(fit, totals.get(gpu.key, UNUSED))]
+        peers = self.snapshot.inventory.by_node[gpus[0].node]
+        numa = ask.config.numa == "single"
+        best = order_by_connection(free, peers, ask.spec.count, lambda gpu: fullness((gpu,), totals), one_numa=numa)
+        return [*best, *(gpu for gpu in gpus if gpu not in free)]
 
     def refuse(self) -> Refusal:
         gpus = tuple(self.snapshot.inventory)

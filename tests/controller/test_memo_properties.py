@@ -57,6 +57,7 @@ CONFIGS: list[Json] = [
     {"uuids": {"exclude": [gpu_uuid(2)]}},
     {"uuids": {"include": ["GPU-nope"]}},
     {"placement": {"node": "spread", "device": "spread"}},
+    {"placement": {"device": "topology"}},
     {"numa": "single"},
 ]
 SICK = {"key": "health", "value": "bad", "effect": "NoExecute"}
