@@ -123,8 +123,8 @@ def test_one_claim_holds_the_sum_of_its_containers(stories: Stories) -> None:
         story.apply("containers.yaml")
         story.running("containers")
         until(lambda: "holding" in story.log("containers", "--container=left"), "the left container holds 2000 MiB")
-        exec_right = story.kubectl.within(story.kubectl.namespace)
-        assert "allocated 900 MiB" in exec_right.exec("containers", "gpu-sample", "alloc", "900", container="right")
+        granted = story.kubectl.exec("containers", "gpu-sample", "alloc", "900", container="right")
+        assert "allocated 900 MiB" in granted
         assert "OUT_OF_MEMORY" in try_alloc(story.kubectl, "containers", 1100, container="right")
 
         story.apply("init-and-sidecar.yaml")

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, repeat
-from pathlib import Path
 
 from testbed import accounting, chart, clusters
 from testbed.backend import Backend
@@ -110,7 +109,3 @@ class Testbed:
 def testbed(name: str, choice: Choice) -> Testbed:
     """The test bed of that name on the cluster that was chosen; builds what is missing, starts nothing."""
     return Testbed(clusters.backend(choice, name), built_images(choice.cluster))
-
-
-def kubeconfig_line(path: Path) -> str:
-    return f"export KUBECONFIG={path}"
