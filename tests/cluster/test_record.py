@@ -1,5 +1,6 @@
 """What a cluster remembers."""
 
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,12 @@ def test_too_many_nodes_are_refused() -> None:
         record = record.with_node(f"n{number}")
     with pytest.raises(UsageError, match="at most"):
         record.with_node("one-more")
+
+
+def test_flags_of_components_are_kept(tmp_path: Path) -> None:
+    """A component that is started again gets the flags it had; a record from before flags has none."""
+    record = replace(EMPTY, flags={"kube-scheduler": ["--kube-api-qps=5000"]})
+    write_record(tmp_path / "cluster.json", record)
+    assert read_record(tmp_path / "cluster.json") == record
+    old = {key: value for key, value in asdict(EMPTY).items() if key != "flags"}
+    assert Record(**old).flags == {}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,7 +22,7 @@ from cluster.control_plane import COMPONENTS, ControlPlane
 from cluster.errors import ComponentError, UsageError, tail_of
 from cluster.layout import ClusterLayout, checked_name
 from cluster.node import Node, remove_cluster_group
-from cluster.processes import running_pid
+from cluster.processes import kill, running_pid, spawn
 from cluster.record import Record, read_record, write_record
 from cluster.settings import Settings, read_settings
 from cluster.small_images import small_images
@@ -42,8 +43,13 @@ class Cluster:
 
     # --- the whole cluster
 
-    def up(self, nodes: Sequence[str], images: Sequence[Path] = ()) -> None:
-        """Have the cluster run with at least these nodes, all Ready; `images` are archives for every node."""
+    def up(
+        self, nodes: Sequence[str], images: Sequence[Path] = (), flags: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
+        """Have the cluster run with at least these nodes, all Ready; `images` are archives for every node.
+
+        `flags` are further flags by component; they count from its next start, also by `start_component`.
+        """
         for node in nodes:
             checked_name(node, "node")
         programs = program_folder(self.settings)
@@ -53,6 +59,8 @@ class Cluster:
                 record = replace(record, programs=str(programs), kube_version=self.settings.kube_version)
             for node in nodes:
                 record = record.with_node(node)
+            if flags is not None:
+                record = replace(record, flags={component: list(more) for component, more in flags.items()})
             write_record(self.layout.record, record)
             running = [node for node in map(self._node, record.nodes) if node.running()]
             archives = [self._add_archive(archive) for archive in (*small_images(self.settings), *images)]
@@ -74,6 +82,8 @@ class Cluster:
             with ThreadPoolExecutor() as pool:
                 list(pool.map(lambda node: self._node(node).destroy(), record.nodes))
             ControlPlane(self.layout, record).stop()
+            for pid_file in self.layout.process_pid_file("any").parent.glob("*"):
+                kill(pid_file)
         network.remove_namespace(self.layout.netns)
         remove_cluster_group(self.layout)
         for path in self.layout.root.iterdir():
@@ -135,8 +145,8 @@ class Cluster:
         return states
 
     def log_of(self, part: str) -> Path:
-        """The log of a component, or the folder of a node's logs."""
-        return self.layout.log(part) if part in COMPONENTS else self.layout.node(part).log
+        """The log of a component or of a further process, or the folder of a node's logs."""
+        return self.layout.node(part).log if part in self.nodes else self.layout.log(part)
 
     # --- components
 
@@ -150,6 +160,33 @@ class Cluster:
         """Start a component that was killed; returns when the API server is ready."""
         self.control_plane.start_component(component)
         self.control_plane.wait_for_api()
+
+    def component_pid(self, component: str) -> int | None:
+        """The pid of a component on the host, if it runs."""
+        return self.control_plane.pid(component)
+
+    # --- further processes: clients that live and end with the cluster
+
+    def start_process(
+        self,
+        name: str,
+        argv: Sequence[str | Path],
+        environment: Mapping[str, str] | None = None,
+        *,
+        inside: bool = True,
+    ) -> None:
+        """Start a program that is not running, `inside` the control plane's network or on the host; see `log_of`."""
+        words = [*(self.inside_network() if inside else []), *argv]
+        if self.process_pid(name) is None:
+            spawn(words, self.layout.process_pid_file(name), self.layout.log(name), environment or os.environ)
+
+    def process_pid(self, name: str) -> int | None:
+        """The pid of a program that `start_process` started, if it runs."""
+        return running_pid(self.layout.process_pid_file(checked_name(name, "process")))
+
+    def kill_process(self, name: str) -> None:
+        """SIGKILL it; nothing happens when it is gone already."""
+        kill(self.layout.process_pid_file(checked_name(name, "process")))
 
     # --- nodes
 

@@ -42,9 +42,8 @@ class ControlPlane:
             credentials.issue(pki, identity)
         for identity in components:
             path = pki / f"{identity.name}.kubeconfig"
-            credentials.write_kubeconfig(path, pki, identity, f"https://{API_ADDRESS}:443")
-        host = f"https://127.0.0.1:{self.record.port}"
-        credentials.write_kubeconfig(self.layout.kubeconfig, pki, credentials.ADMIN, host)
+            credentials.write_kubeconfig(path, pki, identity, self.server(inside=True))
+        credentials.write_kubeconfig(self.layout.kubeconfig, pki, credentials.ADMIN, self.server())
 
     def start(self) -> None:
         """Start what is not running; returns when the API server is ready and the others have been started."""
@@ -68,6 +67,23 @@ class ControlPlane:
     def kill_component(self, component: str) -> None:
         """SIGKILL a component; it stays down until it is started again."""
         kill(self.layout.pid_file(self._known(component)))
+
+    def pid(self, component: str) -> int | None:
+        """The pid of a component on the host, if it runs."""
+        return running_pid(self.layout.pid_file(self._known(component)))
+
+    def client_kubeconfig(self, user: str, group: str = "", *, inside: bool = False) -> Path:
+        """A kubeconfig for a user of this name and group, made once; `inside`: for the cluster's own network."""
+        place = "inside" if inside else "host"
+        identity = credentials.client_identity(user, group)
+        path = self.layout.pki / f"{identity.name}.{place}.kubeconfig"
+        credentials.issue(self.layout.pki, identity)
+        credentials.write_kubeconfig(path, self.layout.pki, identity, self.server(inside=inside))
+        return path
+
+    def server(self, *, inside: bool = False) -> str:
+        """The API server's address from the host, or from inside the cluster's network."""
+        return f"https://{API_ADDRESS}:443" if inside else f"https://127.0.0.1:{self.record.port}"
 
     def probe(self) -> ApiProbe:
         """An admin's look at the API server, through the forwarder."""
@@ -107,7 +123,7 @@ class ControlPlane:
             CONTROLLER_MANAGER: lambda: controller_manager_flags(pki),
             SCHEDULER: lambda: scheduler_flags(pki),
         }[component]()
-        return [*inside(self.layout.netns), str(programs / component), *flags]
+        return [*inside(self.layout.netns), str(programs / component), *flags, *self.record.flags.get(component, ())]
 
 
 def etcd_flags(data: Path) -> list[str]:

@@ -65,6 +65,11 @@ def node_identity(node: str) -> Identity:
     return Identity(f"node-{node}", f"system:node:{node}", "system:nodes")
 
 
+def client_identity(user: str, group: str = "") -> Identity:
+    """A user of any name; a colon is no part of a file's name everywhere."""
+    return Identity(f"client-{user}-{group}".translate(str.maketrans(":/", "__")), user, group)
+
+
 def make_authority(pki: Path) -> None:
     """The CA and the key that signs ServiceAccount tokens; made once."""
     pki.mkdir(parents=True, exist_ok=True)

@@ -129,6 +129,10 @@ class ClusterLayout:
     def pid_file(self, component: str) -> Path:
         return self.root / "pids" / component
 
+    def process_pid_file(self, name: str) -> Path:
+        """Of a process that is no component."""
+        return self.root / "pids" / "further" / name
+
     def log(self, component: str) -> Path:
         return self.logs / f"{component}.log"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -22,6 +22,8 @@ class Record:
     """The folder of the programs it runs."""
     nodes: Mapping[str, int] = field(default_factory=dict)
     """Index of each node, from 1; it decides the addresses."""
+    flags: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Further flags of each component, after our own: the last of a flag counts, lists grow."""
 
     def with_node(self, node: str) -> Record:
         """The record with this node in it, at the lowest free index."""
