@@ -1,0 +1,1 @@
+"""The command line for operators: what is wrong on the cluster."""

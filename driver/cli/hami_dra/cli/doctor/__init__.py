@@ -1,0 +1,1 @@
+"""``hami-dra doctor``: is everything on the cluster as it should be?"""
