@@ -1,0 +1,65 @@
+"""Reads the cluster: five lists, nothing else, nothing written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from hami_dra.api import names
+from hami_dra.api.errors import ApiError
+from hami_dra.api.resources import Claim, DeviceClass, JsonObject, Slice
+from hami_dra.cli.doctor.snapshot import ClaimKey, Snapshot, our_results
+from hami_dra.cli.errors import UnreadableObject
+from hami_dra.controller.asks import is_ours
+from hami_dra.controller.cel import CelMatcher
+from hami_dra.controller.pods import Pod
+from hami_dra.controller.shrinking import shrink_pod
+from hami_dra.kube import paths
+from hami_dra.kube.transport import Client
+
+Read = TypeVar("Read")
+
+
+def read_snapshot(client: Client) -> Snapshot:
+    """The cluster now. Each list is of one moment, the lists are not. Raises KubeError, UnreadableObject."""
+    slices = client.list(paths.SLICES, {"fieldSelector": f"spec.driver={names.DRIVER}"}).items
+    classes = client.list(paths.DEVICE_CLASSES).items
+    claims = client.list(paths.CLAIMS).items
+    pods = client.list(paths.PODS, transform=shrink_pod).items
+    nodes = client.list(paths.NODES, transform=_name_only).items
+    ours, others = _sort_claims(claims, classes)
+    return Snapshot(
+        slices=tuple(_read("ResourceSlice", raw, Slice.from_json) for raw in slices),
+        claims=ours,
+        pods=tuple(_read("Pod", raw, Pod.from_json) for raw in pods if raw["spec"].get("resourceClaims")),
+        nodes=frozenset(raw["metadata"]["name"] for raw in nodes),
+        other_claims=others,
+    )
+
+
+def _sort_claims(
+    claims: tuple[JsonObject, ...], classes: tuple[JsonObject, ...]
+) -> tuple[tuple[Claim, ...], frozenset[ClaimKey]]:
+    known = {raw["metadata"]["name"]: _read("DeviceClass", raw, DeviceClass.from_json) for raw in classes}
+    matches = CelMatcher()
+    ours, others = [], []
+    for raw in claims:
+        claim = _read("ResourceClaim", raw, Claim.from_json)
+        if our_results(claim) or is_ours(claim, known, matches):
+            ours.append(claim)
+        else:
+            others.append(ClaimKey(claim.namespace, claim.name))
+    return tuple(ours), frozenset(others)
+
+
+def _read(kind: str, raw: JsonObject, parse: Callable[[JsonObject], Read]) -> Read:
+    try:
+        return parse(raw)
+    except (ApiError, KeyError, TypeError, AttributeError) as error:
+        metadata = raw["metadata"]
+        place = "/".join(part for part in (metadata.get("namespace"), metadata["name"]) if part)
+        raise UnreadableObject(f"{kind} {place}: {error!r}, wanted what the API documents") from error
+
+
+def _name_only(raw: JsonObject) -> JsonObject:
+    return {"metadata": {"name": raw["metadata"]["name"]}}
