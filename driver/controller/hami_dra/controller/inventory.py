@@ -9,15 +9,13 @@ import operator
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from hashlib import blake2b
 
 from hami_dra.api import names
 from hami_dra.api.resources import Device, DeviceTaintRule, Slice, Taint
 from hami_dra.controller.usage import DeviceKey
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Gpu:
     """A published device: its own and the rules' taints, without our lock. ``reserved``: it carries our lock."""
 
@@ -32,17 +30,6 @@ class Gpu:
     def name(self) -> str:
         """The device's name in its slice."""
         return self.key.device
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Equal for two GPUs exactly when no selector can tell them apart."""
-        published = (
-            self.device.name,
-            sorted((name, value.type, value.value) for name, value in self.device.attributes.items()),
-            sorted((name, value.value) for name, value in self.device.capacity.items()),
-            self.device.allow_multiple_allocations,
-        )
-        return blake2b(repr(published).encode(), digest_size=16).hexdigest()
 
     def text_attribute(self, name: str) -> str:
         """A string attribute of our domain, with or without the domain spelled out; empty where absent."""

@@ -9,11 +9,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import TypeVar
 
-from hami_dra.api import names
 from hami_dra.controller.asks import Ask, Matcher
+from hami_dra.controller.columns import Columns
 from hami_dra.controller.hosting import Obstacle
 from hami_dra.controller.inventory import EMPTY, Inventory
-from hami_dra.controller.kinds import Kinds, Traits
+from hami_dra.controller.kinds import Kinds
 from hami_dra.controller.loads import Load
 from hami_dra.controller.nodes import Node
 from hami_dra.controller.ordering import Totals
@@ -38,17 +38,22 @@ class Memo:
     def __init__(self) -> None:
         self.standings = Standings()
         self._inventory: Inventory = EMPTY
-        self._traits = Traits()
+        self._columns = Columns()
         self._sortings: OrderedDict[Hashable, tuple[Kinds, OrderedDict[Hashable, Ruling]]] = OrderedDict()
         self._admissions: OrderedDict[str, Admissions] = OrderedDict()
-        self._published: frozenset[str] | None = None
+        self._largest: int | None = None
 
     def move_to(self, inventory: Inventory, totals: Totals) -> None:
         """Look at another moment."""
         self.standings.move_to(inventory, totals)
         if inventory is not self._inventory:
-            self._inventory, self._published = inventory, None
-            self._traits.keep(inventory.by_node)
+            self._inventory = inventory
+            if self._columns.outgrown():
+                self._columns = Columns()
+                self._sortings.clear()
+            self._columns.move_to(inventory.by_node)
+            memories = [one.largest for one in self.standings.values() if one.largest is not None]
+            self._largest = max(memories, default=None)
             gpus = sum(map(len, inventory.by_node.values()))
             for key in [key for key, (kinds, _) in self._sortings.items() if kinds.outgrown(gpus)]:
                 del self._sortings[key]
@@ -57,9 +62,9 @@ class Memo:
         """What the ask finds on the GPUs there are now."""
         key = Kinds.key(ask)
         kinds, rulings = _recall(
-            self._sortings, key, lambda: (Kinds(key[0], ask.config.uuids), OrderedDict()), _MOST_SORTINGS
+            self._sortings, key, lambda: (Kinds(key[0], ask.config.uuids, self._columns), OrderedDict()), _MOST_SORTINGS
         )
-        kinds.sort(self._inventory.by_node, self._traits)
+        kinds.sort()
         most = min(max(_MOST_VERDICTS // max(len(kinds.examples), 1), 4), _MOST_RULINGS)
         ruling = _recall(rulings, _wish(ask), lambda: Ruling(ask, kinds, matches), most)
         ruling.judge()
@@ -74,16 +79,13 @@ class Memo:
             found.clear()  # Most are nodes that are gone.
         return found
 
-    def published(self) -> frozenset[str]:
-        """UUIDs and names of all GPUs, in lower case."""
-        if self._published is None:
-            uuids = {gpu.text_attribute(names.ATTRIBUTE_UUID).lower() for gpu in self._inventory}
-            self._published = frozenset(uuids | {gpu.name for gpu in self._inventory})
-        return self._published
+    def is_published(self, uuid: str) -> bool:
+        """Whether some GPU has this UUID, or name, in whatever case."""
+        return bool(self._columns.homes(uuid.lower()))
 
     def largest_memory(self) -> int | None:
         """The memory of the largest GPU, in bytes; None where no GPU has any."""
-        return max((one.largest for one in self.standings.values() if one.largest is not None), default=None)
+        return self._largest
 
 
 def _wish(ask: Ask) -> Hashable:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from hami_dra.api import names
@@ -40,6 +41,8 @@ from hami_dra.controller.rulings import LATE, Counts, Ruling, misfit
 from hami_dra.controller.standings import Standing
 from hami_dra.controller.topology import order_by_connection
 from hami_dra.controller.usage import UNUSED, DeviceKey
+
+_FIRST_NODES = 256
 
 
 @dataclass(frozen=True)
@@ -193,14 +196,27 @@ class _Planning:
     def _evaluate(self, ask: Ask) -> None:
         # The error counts, and names a GPU, only if one that could be chosen has it.
         ruling = self.rulings[_id(ask)]
-        for standing in self.policy.memo.standings:
+        standings = self.policy.memo.standings
+        failing = (standing for standing in standings.values() if ruling.view(standing.node).fails)
+        for standing in sorted(failing, key=_by_name):
             if not self._excluded(standing.node):
                 for position, gpu in enumerate(standing.gpus):
                     if gpu.key not in self.snapshot.waiting:
                         ruling.verdict(gpu, position)
 
-    def _candidates(self) -> Iterable[Standing]:
-        standings: Iterable[Standing] = self.policy.memo.standings.in_order(fullest_first=self._binpack_nodes())
+    def _candidates(self) -> Iterator[Standing]:
+        standings = self.policy.memo.standings
+        ordered = standings.in_order(fullest_first=self._binpack_nodes())
+        yield from self._able_to_all(ordered[:_FIRST_NODES])
+        # With many nodes it pays to know first whether any can do it at all.
+        rest = ordered[_FIRST_NODES:]
+        if rest and not any(self._is_hopeless(request) for request in self.requests):
+            yield from self._able_to_all(rest)
+
+    def _is_hopeless(self, request: Request) -> bool:
+        return all(self.rulings[_id(ask)].is_hopeless(self.policy.memo.standings) for ask in request)
+
+    def _able_to_all(self, standings: Iterable[Standing]) -> Iterable[Standing]:
         for request in self.requests:
             standings = self._able(request, standings)
         return standings
@@ -247,14 +263,15 @@ class _Planning:
         return next(said, self.policy.node) is NodePlacement.BINPACK
 
     def _refuse(self, *, exhausted: bool) -> Refusal:
-        nodes, outside = self._split()
-        per_ask = [(ask, outside + Counter(self._count(ask, nodes))) for ask in self._asks()]
+        split = self._split()
+        outside = split.obstacles
+        per_ask = [(ask, outside + Counter(self._count(ask, split))) for ask in self._asks()]
         # The ask that the fewest GPUs could serve says most about why the pod does not fit.
         ask, counts = max(per_ask, key=lambda entry: entry[1].total() - entry[1][LATE])
-        left = self._misfits_left(ask) if 0 < after_selection(counts) <= NAMED_GPUS else ()
+        left = self._misfits_left(ask, split) if 0 < after_selection(counts) <= NAMED_GPUS else ()
         parts = [
             summarize(counts, left),
-            *(self._shortages() if NODE_SHORTAGES & counts.keys() else ()),
+            *(sorted(split.shortages) if len(split.shortages) <= NAMED_GPUS else ()),
             *self._hints(ask),
         ]
         if exhausted:
@@ -262,30 +279,41 @@ class _Planning:
         subject = f"request {ask.request} of claim {ask.claim.name}: " if len(per_ask) > 1 else ""
         return Refusal(subject + "; ".join(parts), reasons=sort_counts(counts))
 
-    def _split(self) -> tuple[list[Standing], Counter[Reason]]:
-        """The nodes that could take the pod, and the GPUs of the others by reason."""
-        nodes, outside = [], Counter[Reason]()
+    def _split(self) -> _Split:
+        split, known = _Split(), self.admissions
+        nodes, loads, refused = self.snapshot.nodes, self.snapshot.loads, self.snapshot.refused
         for standing in self.policy.memo.standings.values():
-            obstacle = self._excluded(standing.node)
-            if obstacle is None:
-                nodes.append(standing)
-            elif standing.gpus:
-                outside[obstacle.reason] += len(standing.gpus)
-        return nodes, outside
+            node = standing.node
+            # What is known of most nodes still holds. Asked in place: a call for each would take longer than the rest.
+            found = known.get(node)
+            if (
+                found is None
+                or found[2] is not None
+                or found[0] is not nodes.get(node)
+                or found[1] is not loads.get(node, NO_LOAD)
+                or node in refused
+            ):
+                split.put(standing, self._excluded(node))
+            else:
+                split.inside.append(standing)
+        return split
 
-    def _count(self, ask: Ask, nodes: Sequence[Standing]) -> Counts:
+    def _count(self, ask: Ask, split: _Split) -> Counts:
+        ruling, standings = self.rulings[_id(ask)], self.policy.memo.standings
         pools = {key.pool for key in self.snapshot.waiting}
-        if not pools:
-            return self.rulings[_id(ask)].count(nodes)
-        late = [one for one in nodes if not pools.isdisjoint(gpu.key.pool for gpu in one.gpus)]
+        late = [one for one in split.inside if not pools.isdisjoint(gpu.key.pool for gpu in one.gpus)] if pools else []
+        if not late:
+            return ruling.count(standings, split.inside, split.outside)
         counts = Counter(found.reason for one in late for found in self._misfits(ask, one))
         skipped = {one.node for one in late}
-        return counts + Counter(self.rulings[_id(ask)].count(one for one in nodes if one.node not in skipped))
+        others = [one for one in split.inside if one.node not in skipped]
+        return counts + Counter(ruling.count(standings, others, [*split.outside, *late]))
 
-    def _misfits_left(self, ask: Ask) -> Iterator[Misfit]:
-        for standing in self.policy.memo.standings:
-            if self._excluded(standing.node) is None:
-                yield from (one for one in self._misfits(ask, standing) if one.reason not in BEFORE_SELECTION)
+    def _misfits_left(self, ask: Ask, split: _Split) -> Iterator[Misfit]:
+        ruling = self.rulings[_id(ask)]
+        selected = (standing for standing in split.inside if ruling.view(standing.node).selected)
+        for standing in sorted(selected, key=_by_name):
+            yield from (one for one in self._misfits(ask, standing) if one.reason not in BEFORE_SELECTION)
 
     def _misfits(self, ask: Ask, standing: Standing) -> Iterator[Misfit]:
         ruling, totals = self.rulings[_id(ask)], self.snapshot.totals
@@ -295,14 +323,9 @@ class _Planning:
             else:
                 yield misfit(ruling.verdict(gpu, position), totals.get(gpu.key, UNUSED))
 
-    def _shortages(self) -> list[str]:
-        obstacles = ((standing.node, self._excluded(standing.node)) for standing in self.policy.memo.standings.values())
-        short = [(node, it.detail) for node, it in obstacles if it is not None and it.reason in NODE_SHORTAGES]
-        return [f"node {node} lacks {detail}" for node, detail in sorted(short)] if len(short) <= NAMED_GPUS else []
-
     def _hints(self, ask: Ask) -> list[str]:
         memo, hints = self.policy.memo, []
-        unknown = [uuid for uuid in ask.config.uuids.include if uuid.lower() not in memo.published()]
+        unknown = [uuid for uuid in ask.config.uuids.include if not memo.is_published(uuid)]
         if unknown:
             hints.append(f"no node publishes a GPU with UUID {', '.join(unknown)}")
         memory, largest = ask.spec.capacity.requests.get(names.CAPACITY_MEMORY), memo.largest_memory()
@@ -312,6 +335,27 @@ class _Planning:
         return hints + [f"pool {pool} is left out: {why}" for pool, why in sorted(skipped.items())[:4]]
 
 
+@dataclass
+class _Split:
+    """The nodes that could take the pod, the others, and how many GPUs of those have which obstacle before them."""
+
+    inside: list[Standing] = field(default_factory=list)
+    outside: list[Standing] = field(default_factory=list)
+    obstacles: Counter[Reason] = field(default_factory=Counter)
+    shortages: list[str] = field(default_factory=list)
+
+    def put(self, standing: Standing, obstacle: Obstacle | None) -> None:
+        if obstacle is None:
+            self.inside.append(standing)
+            return
+        self.outside.append(standing)
+        if standing.gpus:
+            self.obstacles[obstacle.reason] += len(standing.gpus)
+        if obstacle.reason in NODE_SHORTAGES:
+            self.shortages.append(f"node {standing.node} lacks {obstacle.detail}")
+
+
+_by_name = attrgetter("node")
 _UNFIT, _REFUSED = Obstacle(Reason.NODE_UNFIT), Obstacle(Reason.NODE_REFUSED)
 
 

@@ -5,7 +5,7 @@ The verdict on an empty GPU is made once per kind of GPU; what is left of a node
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hami_dra.controller.asks import Ask, Matcher
@@ -13,14 +13,17 @@ from hami_dra.controller.errors import SelectorError
 from hami_dra.controller.fitting import Fit, room, suit
 from hami_dra.controller.inventory import Gpu
 from hami_dra.controller.kinds import Kinds
-from hami_dra.controller.reasons import Misfit, Reason
-from hami_dra.controller.standings import BLOCKED, COUNTED, PLENTY, Amounts, Standing
+from hami_dra.controller.reasons import BEFORE_SELECTION, Misfit, Reason
+from hami_dra.controller.standings import BLOCKED, COUNTED, PLENTY, Amounts, Standing, Standings
+from hami_dra.controller.stock import Stock, Tally
 from hami_dra.controller.usage import UNUSED, DeviceKey, Usage
 
 LATE = Reason.TOO_FEW_TOGETHER
 _NOTHING = -PLENTY
 """What is needed of a capacity that is not consumed: also a GPU that was allocated as a whole has that much."""
 _SHORT = (Reason.SHARES_EXHAUSTED, Reason.INSUFFICIENT_MEMORY, Reason.INSUFFICIENT_CORES)
+
+_COUNTED = frozenset(COUNTED)
 
 Counts = dict[Reason, int]
 
@@ -31,6 +34,8 @@ class View:
 
     ``suited``: positions of those that would serve it, with what each would need to have free. ``simple``: all need
     the same, some share of it, and nothing but the counted capacities. ``misfits``: why the others would not.
+    ``selected``: whether some pass all that does not depend on amounts. ``fails``: whether a selector cannot be
+    evaluated on some of them.
     """
 
     suited: tuple[int, ...]
@@ -38,6 +43,8 @@ class View:
     least: Amounts
     simple: bool
     misfits: Mapping[Reason, int]
+    selected: bool
+    fails: bool
 
     def has_room(self, standing: Standing, wanted: int) -> bool:
         """Whether so many GPUs have room, as far as the counted capacities tell."""
@@ -61,16 +68,21 @@ class Ruling:
         self._kinds = kinds
         self._matches = matches
         self._verdicts: list[Fit | Misfit | None] = []
+        self._countable = True
         self._views: dict[int, View] = {}
 
     def judge(self) -> None:
         """Give a verdict on every kind that has none."""
         for example in self._kinds.examples[len(self._verdicts) :]:
             try:
-                self._verdicts.append(suit(self._ask, example, self._matches))
+                verdict = suit(self._ask, example, self._matches)
             except SelectorError:
                 self._verdicts.append(None)
                 self.fails = True
+                continue
+            self._verdicts.append(verdict)
+            if isinstance(verdict, Fit) and not verdict.consumed.keys() <= _COUNTED:
+                self._countable = False
 
     def view(self, node: str) -> View:
         """How the node's GPUs look."""
@@ -105,8 +117,39 @@ class Ruling:
             if len(view.suited) >= wanted and view.has_room(standing, wanted):
                 yield standing
 
-    def count(self, standings: Iterable[Standing]) -> Counts:
-        """How many GPUs of the nodes do not serve the ask now for which reason; LATE for those that have room."""
+    def is_hopeless(self, standings: Standings) -> bool:
+        """Whether certainly no GPU at all has room; False also where that is not known without asking each."""
+        stock = self._kinds.stock(standings, build=False) if self._countable else None
+        return stock is not None and LATE not in self._count_stock(stock)
+
+    def count(self, standings: Standings, inside: Sequence[Standing], outside: Sequence[Standing]) -> Counts:
+        """How many GPUs of the nodes ``inside`` do not serve the ask now, by reason; LATE for those that have room.
+
+        ``outside``: all the other nodes.
+        """
+        stock = self._kinds.stock(standings, build=True) if self._countable and len(outside) < len(inside) else None
+        if stock is None:
+            return self._count_nodes(inside)
+        counts = self._count_stock(stock)
+        for reason, count in self._count_nodes(outside).items():
+            counts[reason] -= count
+        return {reason: count for reason, count in counts.items() if count}
+
+    def _count_stock(self, stock: Stock) -> Counts:
+        counts = Counts()
+        for kind, verdict in enumerate(self._verdicts):
+            if isinstance(verdict, Fit):
+                found = _reasons(stock.tally(kind, _need(verdict.consumed)), takes=bool(verdict.consumed))
+            elif verdict is not None:
+                found = {verdict.reason: stock.total(kind)}
+            else:
+                continue
+            for reason, count in found.items():
+                if count:
+                    counts[reason] = counts.get(reason, 0) + count
+        return counts
+
+    def _count_nodes(self, standings: Iterable[Standing]) -> Counts:
         of_node, views, alike = self._kinds.of_node, self._views, dict[int, int]()
         counts = Counts()
         for standing in standings:
@@ -153,11 +196,25 @@ def _view(verdicts: list[Fit | Misfit | None]) -> View:
         if isinstance(verdict, Fit):
             suited.append(position)
             needs.append(_need(verdict.consumed))
-            simple = simple and bool(verdict.consumed) and verdict.consumed.keys() <= set(COUNTED)
+            simple = simple and bool(verdict.consumed) and verdict.consumed.keys() <= _COUNTED
         elif verdict is not None:
             misfits[verdict.reason] = misfits.get(verdict.reason, 0) + 1
-    least = Amounts(*map(min, zip(*needs, strict=True))) if needs else Amounts(PLENTY, PLENTY, PLENTY)
-    return View(tuple(suited), tuple(needs), least, simple and len(set(needs)) == 1, misfits)
+    return View(
+        suited=tuple(suited),
+        needs=tuple(needs),
+        least=Amounts(*map(min, zip(*needs, strict=True))) if needs else Amounts(PLENTY, PLENTY, PLENTY),
+        simple=simple and len(set(needs)) == 1,
+        misfits=misfits,
+        selected=bool(suited) or not misfits.keys() <= BEFORE_SELECTION,
+        fails=None in verdicts,
+    )
+
+
+def _reasons(tally: Tally, *, takes: bool) -> Counts:
+    if not takes:
+        return {LATE: sum(tally)}
+    reasons = (Reason.EXCLUSIVE, *_SHORT, LATE)
+    return dict(zip(reasons, tally, strict=True))
 
 
 def _need(consumed: Mapping[str, int]) -> Amounts:

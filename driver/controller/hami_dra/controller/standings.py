@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
 from hami_dra.api import names
 from hami_dra.controller.inventory import EMPTY, Gpu, Inventory
+from hami_dra.controller.journal import Journal
 from hami_dra.controller.ordering import Totals, fullness
 from hami_dra.controller.usage import UNUSED, Pool, Sums
 
@@ -54,17 +55,21 @@ class _Order:
     def __init__(self, sign: int, standings: Mapping[str, Standing]) -> None:
         self._sign = sign
         self._keys = sorted(map(self._key, standings.values()))
-
-    def __iter__(self) -> Iterator[str]:
-        return (key[2] for key in self._keys)
+        # Beside the keys, so that whoever goes through the nodes looks nothing up.
+        self.standings = [standings[key[2]] for key in self._keys]
 
     def move(self, old: Standing | None, new: Standing | None) -> None:
-        if old is not None and new is not None and old.fullness == new.fullness:
-            return
         if old is not None:
-            del self._keys[bisect_left(self._keys, self._key(old))]
+            at = bisect_left(self._keys, self._key(old))
+            if new is not None and old.fullness == new.fullness:
+                self.standings[at] = new
+                return
+            del self._keys[at], self.standings[at]
         if new is not None:
-            insort(self._keys, self._key(new))
+            key = self._key(new)
+            at = bisect_left(self._keys, key)
+            self._keys.insert(at, key)
+            self.standings.insert(at, new)
 
     def _key(self, standing: Standing) -> tuple[float, Fraction, str]:
         rank = self._sign * standing.fullness
@@ -81,24 +86,30 @@ class Standings:
         self._by_pool: dict[str, str] = {}
         self._unwatched: set[str] = set()
         self._orders: dict[bool, _Order] = {}
+        self.journal = Journal()
+        """The nodes that changed."""
 
     def __getitem__(self, node: str) -> Standing:
         return self._by_node[node]
 
-    def __iter__(self) -> Iterator[Standing]:
-        """In the order of the nodes' names."""
-        return (self._by_node[node] for node in sorted(self._by_node))
+    def get(self, node: str) -> Standing | None:
+        """How a node stands; None where it has no GPUs."""
+        return self._by_node.get(node)
 
-    def values(self) -> Iterator[Standing]:
+    def names(self) -> Collection[str]:
+        """The nodes."""
+        return self._by_node.keys()
+
+    def values(self) -> Collection[Standing]:
         """In any order."""
-        return iter(self._by_node.values())
+        return self._by_node.values()
 
-    def in_order(self, *, fullest_first: bool) -> Iterator[Standing]:
+    def in_order(self, *, fullest_first: bool) -> Sequence[Standing]:
         """In the order in which nodes are tried, equals by name."""
         order = self._orders.get(fullest_first)
         if order is None:
             order = self._orders[fullest_first] = _Order(-1 if fullest_first else 1, self._by_node)
-        return map(self._by_node.__getitem__, order)
+        return order.standings
 
     def move_to(self, inventory: Inventory, totals: Totals) -> None:
         """Take the state of another moment, which may be an earlier one too."""
@@ -131,6 +142,9 @@ class Standings:
     def _put(self, old: Standing | None, new: Standing | None) -> None:
         if new is not None:
             self._by_node[new.node] = new
+        changed = new or old
+        if changed is not None:
+            self.journal.note(changed.node)
         for order in self._orders.values():
             order.move(old, new)
 

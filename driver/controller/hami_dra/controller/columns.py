@@ -1,0 +1,108 @@
+"""What the GPUs of every node publish, as a table: a row for each node, a column for each attribute.
+
+A cell is a number that stands for what the node's GPUs publish there, one after the other. So nodes whose GPUs differ
+in nothing that somebody reads are found by comparing a few numbers, whatever is read for the first time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+
+from hami_dra.api import names
+from hami_dra.api.resources import AttributeType
+from hami_dra.controller.inventory import Gpu
+from hami_dra.controller.journal import Journal
+
+TRAIT = ""
+"""The column of what is no attribute: lock, taints, capacities. No attribute has an empty name."""
+
+
+class _Column:
+    """Numbers for values, and for the values of a node's GPUs in order."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Hashable, int] = {}
+        self._cells: dict[tuple[int, ...], int] = {}
+        self.values: list[tuple[int, ...]] = []
+
+    def cell(self, values: Iterable[Hashable]) -> int:
+        numbers = self._numbers
+        read = tuple([numbers.setdefault(value, len(numbers)) for value in values])
+        number = self._cells.setdefault(read, len(self.values))
+        if number == len(self.values):
+            self.values.append(read)
+        return number
+
+
+class Columns:
+    """The table. Only nodes whose GPUs changed are read again."""
+
+    def __init__(self) -> None:
+        self.journal = Journal()
+        """The nodes whose row changed."""
+        self.rows: dict[str, dict[str, int]] = {}
+        """The cells of each node by the column's name; none where no GPU of the node publishes such an attribute."""
+        self.gpus: dict[str, tuple[Gpu, ...]] = {}
+        """The GPUs of each node."""
+        self._columns: dict[str, _Column] = {}
+        self._homes: dict[str, tuple[str, ...]] = {}
+
+    def move_to(self, by_node: Mapping[str, tuple[Gpu, ...]]) -> None:
+        """Take other GPUs in place of those before."""
+        known = self.gpus
+        for node in [node for node in known if node not in by_node]:
+            self._forget(node)
+        for node in [node for node, gpus in by_node.items() if known.get(node) is not gpus]:
+            if node in known:
+                self._forget(node)
+            self._read(node, by_node[node])
+
+    def values(self, column: str, cell: int) -> tuple[int, ...]:
+        """For each GPU of a row with this cell a number, the same for those that publish the same."""
+        return self._columns[column].values[cell]
+
+    def homes(self, identity: str) -> tuple[str, ...]:
+        """The nodes with a GPU that has this UUID or name, in lower case."""
+        return self._homes.get(identity, ())
+
+    def outgrown(self) -> bool:
+        """Whether most of what is numbered is of nodes that are gone."""
+        return any(len(column.values) > 2 * len(self.rows) + 64 for column in self._columns.values())
+
+    def _read(self, node: str, gpus: tuple[Gpu, ...]) -> None:
+        published = [gpu.device.attributes for gpu in gpus]
+        row = {TRAIT: self._column(TRAIT).cell(map(_trait, gpus))}
+        for name in {name for attributes in published for name in attributes}:
+            found = [attributes.get(name) for attributes in published]
+            # A text stands for itself: to hash an attribute as a whole takes ten times as long.
+            row[name] = self._column(name).cell(
+                one if one is None else one.value if one.type is AttributeType.STRING else (one.type, one.value)
+                for one in found
+            )
+        self.rows[node], self.gpus[node] = row, gpus
+        for identity in _identities(gpus):
+            self._homes[identity] = (*self._homes.get(identity, ()), node)
+        self.journal.note(node)
+
+    def _forget(self, node: str) -> None:
+        for identity in _identities(self.gpus.pop(node)):
+            others = tuple(home for home in self._homes[identity] if home != node)
+            if others:
+                self._homes[identity] = others
+            else:
+                del self._homes[identity]
+        del self.rows[node]
+        self.journal.note(node)
+
+    def _column(self, name: str) -> _Column:
+        return self._columns.setdefault(name, _Column())
+
+
+def _trait(gpu: Gpu) -> Hashable:
+    device = gpu.device
+    return gpu.reserved, device.allow_multiple_allocations, gpu.taints, gpu.cordons, tuple(device.capacity.items())
+
+
+def _identities(gpus: Iterable[Gpu]) -> set[str]:
+    found = {gpu.text_attribute(names.ATTRIBUTE_UUID).lower() for gpu in gpus} | {gpu.name.lower() for gpu in gpus}
+    return found - {""}
