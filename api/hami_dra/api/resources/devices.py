@@ -149,6 +149,22 @@ class Taint:
         return compact(key=self.key, value=self.value or None, effect=self.effect, timeAdded=self.time_added or None)
 
 
+_KNOWN_CAPACITIES: dict[str, Mapping[str, DeviceCapacity]] = {}
+_MOST_CAPACITIES = 1_000
+
+
+def _capacity(source: JsonObject) -> Mapping[str, DeviceCapacity]:
+    # Thousands of devices have the same few: read once and shared, which nothing may change therefore.
+    text_of_all = repr(source)
+    known = _KNOWN_CAPACITIES.get(text_of_all)
+    if known is None:
+        if len(_KNOWN_CAPACITIES) >= _MOST_CAPACITIES:
+            _KNOWN_CAPACITIES.clear()
+        known = {name: DeviceCapacity.from_json(value) for name, value in source.items()}
+        _KNOWN_CAPACITIES[text_of_all] = known
+    return known
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
     """One published device. Names of attributes and capacities are as in the slice, domain only where given."""
@@ -166,7 +182,7 @@ class Device:
         return cls(
             name=text(source, "name"),
             attributes={name: value for name, value in attributes.items() if value is not None},
-            capacity={name: DeviceCapacity.from_json(value) for name, value in section(source, "capacity").items()},
+            capacity=_capacity(section(source, "capacity")),
             taints=tuple(Taint.from_json(taint) for taint in items(source, "taints")),
             allow_multiple_allocations=bool(source.get("allowMultipleAllocations")),
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping
 
 from hami_dra.api import names
-from hami_dra.api.resources import AttributeType
+from hami_dra.api.resources import AttributeType, DeviceCapacity
 from hami_dra.controller.inventory import Gpu
 from hami_dra.controller.journal import Journal
 
@@ -17,21 +17,49 @@ TRAIT = ""
 """The column of what is no attribute: lock, taints, capacities. No attribute has an empty name."""
 
 
+_OTHER_TEXT = _OTHER_TEXTS = -1
+_MOST_CAPACITIES = 10_000
+_MANY_VALUES = 64
+
+
 class _Column:
     """Numbers for values, and for the values of a node's GPUs in order."""
 
     def __init__(self) -> None:
-        self._numbers: dict[Hashable, int] = {}
         self._cells: dict[tuple[int, ...], int] = {}
+        self.numbers: dict[Hashable, int] = {}
+        self.no_texts: set[int] = set()
         self.values: list[tuple[int, ...]] = []
 
     def cell(self, values: Iterable[Hashable]) -> int:
-        numbers = self._numbers
-        read = tuple([numbers.setdefault(value, len(numbers)) for value in values])
+        known = self.numbers.get
+        read = tuple([self._number(value) if (number := known(value)) is None else number for value in values])
         number = self._cells.setdefault(read, len(self.values))
         if number == len(self.values):
             self.values.append(read)
         return number
+
+    def _number(self, value: Hashable) -> int:
+        number = self.numbers[value] = len(self.numbers)
+        if not isinstance(value, str):
+            self.no_texts.add(number)
+        return number
+
+
+class Watched:
+    """A column for those who only compare its values with some texts: to them all other texts are the same."""
+
+    def __init__(self, column: _Column, texts: Iterable[str]) -> None:
+        self._column = column
+        self._told_apart = column.no_texts | {column.numbers[text] for text in texts if text in column.numbers}
+
+    def cell(self, cell: int) -> int:
+        """The cell; one and the same for all cells that hold nothing but other texts."""
+        return _OTHER_TEXTS if self._told_apart.isdisjoint(self._column.values[cell]) else cell
+
+    def values(self, cell: int) -> tuple[int, ...]:
+        """The numbers in the cell, one and the same for all other texts."""
+        return tuple(value if value in self._told_apart else _OTHER_TEXT for value in self._column.values[cell])
 
 
 class Columns:
@@ -45,6 +73,8 @@ class Columns:
         self.gpus: dict[str, tuple[Gpu, ...]] = {}
         """The GPUs of each node."""
         self._columns: dict[str, _Column] = {}
+        self._capacities: dict[int, tuple[Mapping[str, DeviceCapacity], int]] = {}
+        self._sizes: dict[Hashable, int] = {}
         self._homes: dict[str, tuple[str, ...]] = {}
 
     def move_to(self, by_node: Mapping[str, tuple[Gpu, ...]]) -> None:
@@ -61,6 +91,14 @@ class Columns:
         """For each GPU of a row with this cell a number, the same for those that publish the same."""
         return self._columns[column].values[cell]
 
+    def watch(self, column: str, texts: Iterable[str]) -> Watched:
+        """The column as it is now, for those who only compare its values with these texts."""
+        return Watched(self._column(column), texts)
+
+    def has_many(self, column: str) -> bool:
+        """Whether so many values are published that it pays to tell only those apart that matter."""
+        return column in self._columns and len(self._columns[column].numbers) > _MANY_VALUES
+
     def homes(self, identity: str) -> tuple[str, ...]:
         """The nodes with a GPU that has this UUID or name, in lower case."""
         return self._homes.get(identity, ())
@@ -71,7 +109,7 @@ class Columns:
 
     def _read(self, node: str, gpus: tuple[Gpu, ...]) -> None:
         published = [gpu.device.attributes for gpu in gpus]
-        row = {TRAIT: self._column(TRAIT).cell(map(_trait, gpus))}
+        row = {TRAIT: self._column(TRAIT).cell(map(self._trait, gpus))}
         for name in {name for attributes in published for name in attributes}:
             found = [attributes.get(name) for attributes in published]
             # A text stands for itself: to hash an attribute as a whole takes ten times as long.
@@ -94,13 +132,27 @@ class Columns:
         del self.rows[node]
         self.journal.note(node)
 
+    def _trait(self, gpu: Gpu) -> Hashable:
+        return (
+            gpu.reserved,
+            gpu.device.allow_multiple_allocations,
+            gpu.taints,
+            gpu.cordons,
+            self._capacity(gpu.device.capacity),
+        )
+
+    def _capacity(self, capacity: Mapping[str, DeviceCapacity]) -> int:
+        # Equal ones are mostly one and the same, and to hash one takes longer than all else that is done with a GPU.
+        known = self._capacities.get(id(capacity))
+        if known is None:
+            if len(self._capacities) > _MOST_CAPACITIES:
+                self._capacities.clear()
+            number = self._sizes.setdefault(tuple(capacity.items()), len(self._sizes))
+            known = self._capacities[id(capacity)] = capacity, number
+        return known[1]
+
     def _column(self, name: str) -> _Column:
         return self._columns.setdefault(name, _Column())
-
-
-def _trait(gpu: Gpu) -> Hashable:
-    device = gpu.device
-    return gpu.reserved, device.allow_multiple_allocations, gpu.taints, gpu.cordons, tuple(device.capacity.items())
 
 
 def _identities(gpus: Iterable[Gpu]) -> set[str]:

@@ -60,7 +60,7 @@ class Memo:
 
     def ruling(self, ask: Ask, matches: Matcher) -> Ruling:
         """What the ask finds on the GPUs there are now."""
-        key = Kinds.key(ask)
+        key = Kinds.key(ask, self._columns)
         kinds, rulings = _recall(
             self._sortings, key, lambda: (Kinds(key[0], ask.config.uuids, self._columns), OrderedDict()), _MOST_SORTINGS
         )

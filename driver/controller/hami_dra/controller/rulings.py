@@ -119,7 +119,7 @@ class Ruling:
 
     def is_hopeless(self, standings: Standings) -> bool:
         """Whether certainly no GPU at all has room; False also where that is not known without asking each."""
-        stock = self._kinds.stock(standings, build=False) if self._countable else None
+        stock = self._kinds.stock(standings) if self._countable else None
         return stock is not None and LATE not in self._count_stock(stock)
 
     def count(self, standings: Standings, inside: Sequence[Standing], outside: Sequence[Standing]) -> Counts:
@@ -127,7 +127,7 @@ class Ruling:
 
         ``outside``: all the other nodes.
         """
-        stock = self._kinds.stock(standings, build=True) if self._countable and len(outside) < len(inside) else None
+        stock = self._kinds.stock(standings) if self._countable and len(outside) < len(inside) else None
         if stock is None:
             return self._count_nodes(inside)
         counts = self._count_stock(stock)

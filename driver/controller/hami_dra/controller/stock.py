@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -33,6 +32,7 @@ class _Seen(NamedTuple):
     kinds: tuple[int, ...]
 
 
+_PARTS, _NODES_AT_ONCE = 8, 128
 _WHOLE = _Place(BLOCKED.shares, BLOCKED.cores)
 
 
@@ -43,23 +43,40 @@ class Stock:
         self._position = 0
         self._shelves: dict[int, dict[_Place, list[int]]] = {}
         self._seen: dict[str, _Seen] = {}
+        self._unseen: set[str] | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether all nodes are in it."""
+        return self._unseen is not None and not self._unseen
 
     def move_to(self, standings: Standings, pattern_of: PatternOf) -> None:
-        """Take in what changed since the last time. The kinds of a node's GPUs change only with its standing."""
-        changed = standings.journal.since(self._position)
+        """Take in what changed since the last time, and at first some of the nodes at each call.
+
+        The kinds of a node's GPUs change only with its standing.
+        """
+        if self._unseen is None:
+            self._unseen = set(standings.names())
+        else:
+            changed = standings.journal.since(self._position)
+            self._unseen |= self._seen.keys() | standings.names() if changed is None else changed
         self._position = standings.journal.position
-        if not self._seen:
-            self._fill(standings, pattern_of)
-            return
-        for node in self._seen.keys() | standings.names() if changed is None else changed:
-            old, new = self._seen.get(node), standings.get(node)
-            if old is not None and old.standing is not new:
-                self._take_out(old)
-            if new is None:
-                self._seen.pop(node, None)
-            elif old is None or old.standing is not new:
-                self._seen[node] = _Seen(new, pattern_of(node))
-                self._put_in(self._seen[node])
+        most = max(len(standings.names()) // _PARTS, _NODES_AT_ONCE)
+        for _ in range(min(most, len(self._unseen))):
+            node = self._unseen.pop()
+            self._look(node, standings.get(node), pattern_of)
+
+    def _look(self, node: str, new: Standing | None, pattern_of: PatternOf) -> None:
+        old = self._seen.get(node)
+        if old is not None:
+            if old.standing is new:
+                return
+            self._take_out(old)
+        if new is None:
+            self._seen.pop(node, None)
+        else:
+            seen = self._seen[node] = _Seen(new, pattern_of(node))
+            self._put_in(seen)
 
     def tally(self, kind: int, need: Amounts) -> Tally:
         """How many of the GPUs of a kind have so much free."""
@@ -81,16 +98,6 @@ class Stock:
     def total(self, kind: int) -> int:
         """How many GPUs are of a kind."""
         return sum(map(len, self._shelves.get(kind, {}).values()))
-
-    def _fill(self, standings: Standings, pattern_of: PatternOf) -> None:
-        found: dict[tuple[int, int, int], list[int]] = defaultdict(list)
-        for standing in standings.values():
-            kinds = pattern_of(standing.node)
-            self._seen[standing.node] = _Seen(standing, kinds)
-            for kind, (shares, memory, cores) in zip(kinds, standing.free, strict=True):
-                found[kind, shares, cores].append(memory)
-        for (kind, shares, cores), amounts in found.items():
-            self._shelves.setdefault(kind, {})[_Place(shares, cores)] = sorted(amounts)
 
     def _put_in(self, seen: _Seen) -> None:
         for kind, free in zip(seen.kinds, seen.standing.free, strict=True):
