@@ -24,8 +24,8 @@ from controller_objects import classes as all_classes
 from loop_steps import bound, small_bench
 
 from hami_dra.controller.cel import CelMatcher
+from hami_dra.controller.emptying import find_place
 from hami_dra.controller.inventory import build_inventory
-from hami_dra.controller.kept import find_place
 from hami_dra.controller.nodes import Node
 from hami_dra.controller.plan import Policy, Snapshot
 from hami_dra.controller.pods import Pod

@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from hami_dra.api.resources import Claim, DeviceResult
 from hami_dra.controller.allocation import build_allocation
 from hami_dra.controller.clock import Clock
-from hami_dra.controller.kept import PATIENCE_SECONDS, RETRY_SECONDS, KeptPlace, find_place, load_of, rank_of
+from hami_dra.controller.emptying import find_place
+from hami_dra.controller.kept import PATIENCE_SECONDS, RETRY_SECONDS, KeptPlace, load_of, rank_of
+from hami_dra.controller.memo import Memo
+from hami_dra.controller.ordering import Totals
 from hami_dra.controller.plan import Placement, Policy, Snapshot
 from hami_dra.controller.pods import Pod
 from hami_dra.controller.state import State, Turn, Work, kept_key
-from hami_dra.controller.usage import DeviceKey, Usage
 
 LOG = logging.getLogger(__name__)
 
@@ -35,6 +37,7 @@ class Keeper:
         self._state = state
         self._clock = clock
         self._after = after_seconds
+        self._memo = Memo()
 
     def consider(self, waiting: Waiting, now: float) -> str:
         """Keep, go on keeping or give up a place for a pod that was refused; what to add to its message."""
@@ -84,7 +87,7 @@ class Keeper:
             refused=waiting.snapshot.refused | kept.tried_nodes(pod.uid),
             waiting=waiting.snapshot.waiting | kept.devices(but=behind),
         )
-        found = find_place(free_for_all, pod, waiting.claims, waiting.policy)
+        found = find_place(free_for_all, pod, waiting.claims, replace(waiting.policy, memo=self._memo))
         if found is None:
             kept.found_none(pod.uid, now)
             return kept.not_before(pod.uid)
@@ -104,5 +107,5 @@ class Keeper:
         allocations = [build_allocation(claim, found, classes, utcnow) for claim in open_claims]
         return tuple(result for allocation in allocations for result in allocation.results)
 
-    def _held(self) -> dict[DeviceKey, Usage]:
-        return dict(self._state.ledger.totals([kept_key(uid) for uid in self._state.kept]))
+    def _held(self) -> Totals:
+        return self._state.ledger.totals([kept_key(uid) for uid in self._state.kept])

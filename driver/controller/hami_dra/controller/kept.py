@@ -8,14 +8,11 @@ for nothing, or for ever.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from hami_dra.api.resources import Claim, DeviceResult
-from hami_dra.api.share_config import DevicePlacement, NodePlacement
-from hami_dra.controller.plan import Placement, Policy, Snapshot, plan
+from hami_dra.api.resources import DeviceResult
 from hami_dra.controller.pods import Pod, PodUid
 from hami_dra.controller.usage import DeviceKey, Usage, used_by
 
@@ -24,7 +21,6 @@ PATIENCE_SECONDS = 600.0
 RETRY_SECONDS = 60.0
 """When to look again for a place for a pod that would fit nowhere."""
 _NODES_PER_PLACE = 8
-_HALVINGS = 7
 
 
 class Rank(NamedTuple):
@@ -39,33 +35,6 @@ class Rank(NamedTuple):
 def rank_of(pod: Pod) -> Rank:
     """Higher priority first, then the older pod."""
     return Rank(-pod.priority, pod.created, f"{pod.namespace}/{pod.name}", pod.uid)
-
-
-def find_place(snapshot: Snapshot, pod: Pod, claims: Sequence[Claim], policy: Policy) -> Placement | None:
-    """Where the pod would fit if as little as possible of what is allocated had ended; None: nowhere, ever.
-
-    What is taken of every GPU is imagined to shrink to the same part of it: the largest part that lets the pod in.
-    """
-    emptiest = replace(policy, node=NodePlacement.SPREAD, device=DevicePlacement.SPREAD)
-    best, least, most = None, Fraction(0), Fraction(1)
-    # Whether it fits can only change from yes to no as the part grows, so halving finds where.
-    for _ in range(_HALVINGS):
-        part = (least + most) / 2 if best else Fraction(0)
-        found = plan(replace(snapshot, totals=_shrunk(snapshot.totals, part)), pod, claims, emptiest)
-        if isinstance(found, Placement):
-            best, least = found, part
-        elif best is None:
-            return None
-        else:
-            most = part
-    return best
-
-
-def _shrunk(totals: Mapping[DeviceKey, Usage], part: Fraction) -> dict[DeviceKey, Usage]:
-    return {
-        key: Usage({name: int(amount * part) for name, amount in usage.consumed.items()}, usage.blocked and part > 0)
-        for key, usage in totals.items()
-    }
 
 
 @dataclass

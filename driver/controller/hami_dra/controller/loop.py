@@ -42,6 +42,8 @@ class Loop:
                 state.revisit_pod(uid, now)
         for key in state.world.claims:
             state.revisit_claim(key, now)
+        # Else the first decision would do it.
+        self._tools.policy.memo.move_to(state.world.inventory, state.ledger.totals())
         LOG.info("active", extra={"pods": len(state.world.pods), "claims": len(state.world.claims)})
 
     def deactivate(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from hami_dra.api.names import CONTROLLER_PROGRAM
 from hami_dra.api.share_config import DevicePlacement, NodePlacement
-from hami_dra.controller.cel import CelMatcher
+from hami_dra.controller.cel import CelMatcher, warm_up
 from hami_dra.controller.clock import SystemClock
 from hami_dra.controller.errors import ControllerError
 from hami_dra.controller.logs import set_up
@@ -96,6 +96,7 @@ class Daemon:
         self._elector.start()
         decisions.start()
         LOG.info("started")
+        warm_up()  # Here, while the lists are on their way.
         self._stopping.wait()
         self._runner.stop()
         decisions.join(timeout=10)

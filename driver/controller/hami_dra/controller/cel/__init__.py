@@ -6,6 +6,6 @@ in tests. Semantics are those of resource.k8s.io: ``device.driver``, ``device.at
 ``device.allowMultipleAllocations``; a domain that nobody published is an empty map.
 """
 
-from hami_dra.controller.cel.matcher import CelMatcher
+from hami_dra.controller.cel.matcher import CelMatcher, warm_up
 
-__all__ = ["CelMatcher"]
+__all__ = ["CelMatcher", "warm_up"]

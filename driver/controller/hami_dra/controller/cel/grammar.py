@@ -7,6 +7,7 @@ added; cel-python's own is a singleton of the process, and its Environment raise
 from __future__ import annotations
 
 import re
+import threading
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ from lark.exceptions import LarkError, UnexpectedInput
 from hami_dra.controller.cel.errors import CelSyntaxError
 
 MAX_LENGTH = 10 * 1024
+_READING = threading.Lock()
 _ADDED = r"""
 %extend member : member_optional_dot | member_optional_index
 member_optional_dot : member ".?" (IDENT | QUOTED_IDENT)
@@ -49,8 +51,13 @@ def parse(text: str) -> Tree[Token]:
         raise CelSyntaxError("does not compile: syntax error") from error
 
 
-@cache
 def _parser() -> Lark:
+    with _READING:  # One that is warming up and one that cannot wait would else both read it.
+        return _read_grammar()
+
+
+@cache
+def _read_grammar() -> Lark:
     # Found, not imported: the package itself would cost 20 MiB for what is one text file here.
     package = find_spec("celpy")
     assert package is not None
