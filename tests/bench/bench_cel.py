@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import celpy
-from busy_cluster import build_cluster
-from busy_cluster import selectors as make_selectors
+from busy_cluster import build_cluster, make_selectors
 from celpy import celtypes
 from figures import machine, print_table, spread
 

@@ -6,16 +6,17 @@ import random
 from dataclasses import dataclass, field
 
 import borrowed  # noqa: F401
-from controller_objects import Json, classes, gpu, make_claim, node_json, request, slice_json
+from controller_objects import Json, classes, gpu, make_claim, node_json, pod_json, request, slice_json
 
 from hami_dra.api import names
 from hami_dra.api.names import ShareId
 from hami_dra.api.resources import Claim, DeviceClass, DeviceResult, Slice
-from hami_dra.controller.inventory import Inventory, build_inventory
+from hami_dra.controller.inventory import EMPTY, Inventory, Piece, build_inventory
+from hami_dra.controller.loads import Load
 from hami_dra.controller.nodes import Node
+from hami_dra.controller.pods import Pod
 from hami_dra.controller.usage import DeviceKey, Ledger
 
-NODES, GPUS_PER_NODE, SELECTORS = 1_000, 8, 100
 LEAST_FULL, MOST_FULL = 0.60, 0.95
 UNPLACEABLE_EVERY = 10
 _MODELS = {
@@ -27,30 +28,60 @@ _MODELS = {
 _MIB = 1 << 20
 
 
+SHAPES = 20
+"""Kinds of pods that differ in the CPU they ask for."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a cluster is. ``claims_per_gpu``: live ones on average."""
+
+    nodes: int = 1_000
+    gpus_per_node: int = 8
+    claims_per_gpu: float = 1.25
+    selectors: int = 100
+
+
 @dataclass
 class BusyCluster:
-    """Inventory, nodes and classes as the controller holds them, and the ledger of live claims."""
+    """Inventory, nodes, what runs on them and classes as the controller holds them, and the ledger of live claims."""
 
-    inventory: Inventory
+    size: Size
+    slices: dict[str, Slice]
     nodes: dict[str, Node]
     classes: dict[str, DeviceClass]
-    ledger: Ledger
-    live: list[str] = field(default_factory=list)
+    loads: dict[str, Load]
+    pieces: dict[str, Piece] = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=Ledger)
+    live: int = 0
+    inventory: Inventory = EMPTY
+
+    def replace_slice(self, number: int) -> None:
+        """A node publishes its GPUs anew, and the inventory follows."""
+        self.slices[_node(number)] = _slice(number, self.size)
+        self.inventory = build_inventory(self.slices.values(), pieces=self.pieces)
 
 
-def build_cluster(random_: random.Random) -> BusyCluster:
-    """All nodes with GPUs of one model each, filled by claims of one or two shares' size."""
-    inventory = build_inventory(_slice(number) for number in range(NODES))
-    nodes = {name: Node.from_json(node_json(name)) for name in map(_node, range(NODES))}
-    cluster = BusyCluster(inventory, nodes, classes(), Ledger())
-    for gpu_ in inventory:
+def build_cluster(random_: random.Random, size: Size = Size()) -> BusyCluster:
+    """All nodes with GPUs of one model each, equally full however many claims fill them."""
+    numbers = range(size.nodes)
+    cluster = BusyCluster(
+        size=size,
+        slices={_node(number): _slice(number, size) for number in numbers},
+        nodes={name: Node.from_json(node_json(name)) for name in map(_node, numbers)},
+        classes=classes(),
+        loads={_node(number): Load(number % 40, {"cpu": number % 40 * 1_000}) for number in numbers},
+    )
+    cluster.replace_slice(0)
+    for gpu_ in cluster.inventory:
         memory_mib = gpu_.device.capacity[names.CAPACITY_MEMORY].value // _MIB
         target = int(memory_mib * random_.uniform(LEAST_FULL, MOST_FULL))
-        parts = [target] if random_.random() < 0.75 else [target // 2, target - target // 2]
-        for part in parts:
-            uid = f"live-{len(cluster.live)}"
-            cluster.ledger.put(uid, [device_result(gpu_.key, {"memory": part * _MIB, "cores": 40, "shares": 1})])
-            cluster.live.append(uid)
+        count = int(size.claims_per_gpu) + (random_.random() < size.claims_per_gpu % 1)
+        for index in range(count):
+            part = target // count + (target % count if index == 0 else 0)
+            consumed = {"memory": part * _MIB, "cores": 80 // count, "shares": 1}
+            cluster.ledger.put(f"live-{cluster.live}", [device_result(gpu_.key, consumed)])
+            cluster.live += 1
     return cluster
 
 
@@ -66,10 +97,10 @@ def device_result(key: DeviceKey, consumed: dict[str, int]) -> DeviceResult:
     )
 
 
-def selectors() -> list[str]:
-    """Distinct expressions, as users write them: a model, a least size, a least capability."""
+def make_selectors(count: int = 100) -> list[str]:
+    """Distinct expressions, as users write them: a model, a least size."""
     found = []
-    for number in range(SELECTORS):
+    for number in range(count):
         model = list(_MODELS)[number % len(_MODELS)]
         found.append(
             f'device.attributes["{names.DRIVER}"].model == "{model}" && '
@@ -85,20 +116,26 @@ def pick_claim(random_: random.Random, number: int, selector: str | None) -> Cla
     return make_claim(f"new-{number}", request(memory=f"{memory_mib}Mi", cores=5, selector=selector))
 
 
+def pick_pod(number: int) -> Pod:
+    """A pod of one of the shapes."""
+    needs = [{"name": "main", "resources": {"requests": {"cpu": f"{100 * (number % SHAPES + 1)}m"}}}]
+    return Pod.from_json(pod_json(f"new-{number}", containers=needs))
+
+
 def _node(number: int) -> str:
-    return f"node-{number:04d}"
+    return f"node-{number:05d}"
 
 
-def _slice(number: int) -> Slice:
+def _slice(number: int, size: Size) -> Slice:
     model = list(_MODELS)[number % len(_MODELS)]
     node = _node(number)
-    devices = [_gpu(node, number * GPUS_PER_NODE + index, model) for index in range(GPUS_PER_NODE)]
+    devices = [_gpu(node, number * size.gpus_per_node + index, index, model) for index in range(size.gpus_per_node)]
     return Slice.from_json(slice_json(node, devices))
 
 
-def _gpu(node: str, number: int, model: str) -> Json:
+def _gpu(node: str, number: int, minor: int, model: str) -> Json:
     uuid = f"GPU-00000000-0000-0000-0000-{number:012d}"
-    device = gpu(number % GPUS_PER_NODE, node=node, model=model, memory_mib=_MODELS[model])
+    device = gpu(minor, node=node, model=model, memory_mib=_MODELS[model])
     device["name"] = uuid.lower()
     device["attributes"]["uuid"] = {"string": uuid}
     return device

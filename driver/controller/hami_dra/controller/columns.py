@@ -50,16 +50,18 @@ class Watched:
     """A column for those who only compare its values with some texts: to them all other texts are the same."""
 
     def __init__(self, column: _Column, texts: Iterable[str]) -> None:
-        self._column = column
+        self._values = column.values
         self._told_apart = column.no_texts | {column.numbers[text] for text in texts if text in column.numbers}
+        told_apart = self._told_apart.isdisjoint
+        self._cells = {cell for cell, values in enumerate(column.values) if not told_apart(values)}
 
-    def cell(self, cell: int) -> int:
+    def cell(self, cell: int | None) -> int | None:
         """The cell; one and the same for all cells that hold nothing but other texts."""
-        return _OTHER_TEXTS if self._told_apart.isdisjoint(self._column.values[cell]) else cell
+        return cell if cell is None or cell in self._cells else _OTHER_TEXTS
 
     def values(self, cell: int) -> tuple[int, ...]:
         """The numbers in the cell, one and the same for all other texts."""
-        return tuple(value if value in self._told_apart else _OTHER_TEXT for value in self._column.values[cell])
+        return tuple(value if value in self._told_apart else _OTHER_TEXT for value in self._values[cell])
 
 
 class Columns:

@@ -32,7 +32,7 @@ class Kinds:
         self._texts: dict[str, set[str]] = defaultdict(set)
         for name, text in reads.texts if reads else ():
             self._texts[name].add(text)
-        self._reads = None if reads is None else (TRAIT, *sorted(reads.attributes | self._texts.keys()))
+        self._reads = None if reads is None else (TRAIT, *sorted(reads.attributes))
         self._uuids = uuids
         self._columns = columns
         self._position = 0
@@ -99,22 +99,17 @@ class Kinds:
         key: Hashable
         if self._reads is None:
             key = node, tuple(sorted(row.items()))
-        elif self._watched:
-            key = tuple([self._cell(name, row.get(name)) for name in self._reads]), chosen
         else:
-            key = tuple(map(row.get, self._reads)), chosen
+            cells = map(row.get, self._reads)
+            key = (*cells, *[one.cell(row.get(name)) for name, one in self._watched.items()], chosen)
         number = self._patterns.setdefault(key, len(self.patterns))
         if number == len(self.patterns):
             self.patterns.append(self._sort_node(node, row, chosen))
         return number
 
-    def _cell(self, name: str, cell: int | None) -> int | None:
-        watched = self._watched.get(name)
-        return cell if cell is None or watched is None else watched.cell(cell)
-
     def _sort_node(self, node: str, row: Mapping[str, int], chosen: tuple[bool, ...] | None) -> tuple[int, ...]:
         gpus = self._columns.gpus[node]
-        read = [name for name in self._reads or sorted(row) if name in row]
+        read = [name for name in (*(self._reads or sorted(row)), *self._watched) if name in row]
         columns = [self._values(name, row[name]) for name in read]
         others: Iterable[Hashable] = chosen or [not self._uuids.include] * len(gpus)
         if self._reads is None:  # Any two GPUs may be told apart, also by what is no attribute.
