@@ -57,8 +57,17 @@ def test_a_log_level_may_be_written_in_any_case() -> None:
     assert load(["--log-level", "debug"], {}).log_level is LogLevel.DEBUG
 
 
-def test_two_replicas_never_have_one_name() -> None:
-    """A pod's UID tells replicas apart; without a pod every process has a name of its own."""
-    pod = load([], {"HAMI_DRA_POD_NAME": "c", "HAMI_DRA_POD_UID": "u"})
-    assert identity(pod) == "c_u"
-    assert identity(load([], {})) != identity(load([], {}))
+@pytest.mark.parametrize(
+    ("environment", "begins"),
+    [
+        pytest.param({"HAMI_DRA_POD_NAME": "c", "HAMI_DRA_POD_UID": "u"}, "c_u_", id="pod"),
+        pytest.param({"HAMI_DRA_IDENTITY": "i"}, "i_", id="identity"),
+        pytest.param({}, "", id="neither"),
+    ],
+)
+def test_two_processes_never_have_one_name(environment: dict[str, str], begins: str) -> None:
+    """A second process that was started by mistake with the settings of another does not lead beside it."""
+    first, second = (identity(load([], environment)) for _ in range(2))
+    assert first.startswith(begins)
+    assert second.startswith(begins)
+    assert first != second

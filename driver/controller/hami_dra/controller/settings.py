@@ -70,7 +70,7 @@ class Settings:
     lease_name: str = "hami-dra-controller"
     """Name of that Lease."""
     identity: str = ""
-    """This replica's name in the Lease where the pod's name and UID are not known; empty means one of its own."""
+    """Begins this process's name in the Lease where the pod's name and UID are not known; empty: the host's name."""
     pod_name: str = ""
     """Name of the pod this runs in, by the downward API."""
     pod_uid: str = ""
@@ -108,11 +108,11 @@ def load(arguments: Sequence[str], environment: Mapping[str, str] | None = None)
 
 
 def identity(settings: Settings) -> str:
-    """The name of this replica in the Lease."""
-    # Two processes must never have one name: a pod's UID tells replicas apart, its name alone would not.
-    if settings.pod_uid:
-        return f"{settings.pod_name}_{settings.pod_uid}"
-    return settings.identity or f"{socket.gethostname()}-{uuid4()}"
+    """A name for this process in the Lease, another one at every call."""
+    # Two processes of one name would both lead, and give the same room away twice. Neither settings nor a pod's UID
+    # rule that out: whoever starts a second process by mistake, in the pod or out of it, gives it the same ones.
+    replica = f"{settings.pod_name}_{settings.pod_uid}" if settings.pod_uid else settings.identity
+    return f"{replica or socket.gethostname()}_{uuid4()}"
 
 
 def _names() -> list[str]:
