@@ -46,12 +46,13 @@ class FakeClock:
 class FakeClaims:
     """The API server's claims with resourceVersions; ``faults`` are raised by the next writes, in order.
 
-    A fault that is a pair (error, True) is raised after the write was stored.
+    A fault that is a pair (error, True) is raised after the write was stored. ``unread`` is raised by the next reads.
     """
 
     def __init__(self) -> None:
         self.stored: dict[str, JsonObject] = {}
         self.faults: list[KubeError | tuple[KubeError, bool] | None] = []
+        self.unread: list[KubeError] = []
         self.writes: list[tuple[str, str]] = []
         self.version = 100
 
@@ -64,6 +65,8 @@ class FakeClaims:
         return copy.deepcopy(stored)
 
     def get(self, namespace: str, name: str) -> JsonObject:
+        if self.unread:
+            raise self.unread.pop(0)
         if f"{namespace}/{name}" not in self.stored:
             raise NotFound(f"{namespace}/{name}")
         return copy.deepcopy(self.stored[f"{namespace}/{name}"])

@@ -22,7 +22,7 @@ from controller_objects import (
 from loop_steps import bound, pending, small_bench
 
 from hami_dra.controller.world import Kind
-from hami_dra.kube.errors import Conflict, DroppedFields, Forbidden, Unavailable
+from hami_dra.kube.errors import Conflict, DroppedFields, Forbidden
 
 
 def test_a_claim_is_allocated_when_its_pod_needs_it() -> None:
@@ -218,23 +218,6 @@ def test_a_conflict_is_tried_again_on_what_is_stored() -> None:
     assert bench.verbs() == ["allocate", "allocate"]
     assert bench.node_of() == "node-a"
     assert bench.metric("write_conflicts_total") == 1
-
-
-@pytest.mark.parametrize("stored", [False, True], ids=["lost", "stored"])
-def test_a_write_without_an_answer_counts_until_it_is_known(stored: bool) -> None:
-    """The capacity is not given to another pod, and the claim ends up allocated either way."""
-    bench = small_bench()
-    whole = [request()]
-    bench.add_claim(claim_json("one", *whole, finalizers=[FINALIZER]))
-    bench.add_pod(pod_json("first", ["one"]))
-    bench.claims.faults = [(Unavailable("timeout"), True) if stored else Unavailable("timeout")]
-    bench.run()
-    bench.add_claim(claim_json("two", *whole, finalizers=[FINALIZER]))
-    bench.add_pod(pod_json("second", ["two"]))
-    bench.run()
-    assert bench.verbs("two") == []
-    bench.run(5)
-    assert (bench.node_of("one"), bench.node_of("two")) == ("node-a", None)
 
 
 def test_a_refused_write_is_said_and_backs_off() -> None:

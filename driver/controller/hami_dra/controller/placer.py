@@ -232,12 +232,13 @@ class Placer:
             state.refusals.back_off(pod.uid, now)
             state.revisit_pod(pod.uid, now)
             return
-        state.ledger.drop(uid)
         if written.outcome is Outcome.CONFLICT:
             self._tools.metrics.conflicts.inc()
-            self._refresh(known)
+            self._refresh(known, allocation)
             state.agenda.add(Work(Turn.POD, pod.uid), now + _CONFLICT_SECONDS)
-        elif written.outcome is Outcome.DROPPED and written.claim is not None:
+            return
+        state.ledger.drop(uid)
+        if written.outcome is Outcome.DROPPED and written.claim is not None:
             self._undo_dropped(pod, known, written)
         elif written.outcome is Outcome.REFUSED:
             state.refusals.back_off(pod.uid, now)
@@ -256,10 +257,19 @@ class Placer:
         self._warn(pod, [known.claim], WRITE_FAILED, message, now)
         self._state.revisit_pod(pod.uid, now)
 
-    def _refresh(self, known: KnownClaim) -> None:
+    def _refresh(self, known: KnownClaim, allocation: AllocationResult) -> None:
+        # What is in the way may be an earlier write of ours that had no answer: it counts until the claim is read.
+        self._state.unresolved[known.claim.uid] = allocation
         read = self._tools.writer.read(known.claim.namespace, known.claim.name)
-        if read.claim is not None and read.claim["metadata"]["uid"] == known.claim.uid:
-            self._tools.observer.take(Observed(Kind.CLAIM, read.claim))
+        current = read.claim if read.claim and read.claim["metadata"]["uid"] == known.claim.uid else None
+        if read.outcome is Outcome.WRITTEN and current is not None:
+            if current["metadata"]["resourceVersion"] == known.claim.metadata.resource_version:
+                return  # Nothing is in the way: what said so was not the API server.
+            del self._state.unresolved[known.claim.uid]
+            self._tools.observer.take(Observed(Kind.CLAIM, current))
+        elif read.outcome in (Outcome.WRITTEN, Outcome.GONE):
+            del self._state.unresolved[known.claim.uid]
+            self._state.ledger.drop(known.claim.uid)
 
     def _resolve(self, pod: Pod, open_claims: list[KnownClaim], now: float) -> bool:
         """Find out what became of writes without an answer; True when that leaves nothing to plan now."""

@@ -76,13 +76,33 @@ class Tender:
         if any(pod.needs_claims for pod in self._state.users_of(known)):
             return
         read = self._tools.writer.read(known.claim.namespace, known.claim.name)
-        if read.outcome is not Outcome.GONE and read.claim is None:
+        if read.outcome is Outcome.GONE or (read.claim and read.claim["metadata"]["uid"] != known.claim.uid):
+            self._forget_write(known.claim.uid)
+        elif read.claim is None:
             self._state.revisit_claim(known.key, now + _RETRY_SECONDS)
-            return
-        del self._state.unresolved[known.claim.uid]
-        self._state.ledger.drop(known.claim.uid)
-        if read.claim is not None:
+        else:
             self._tools.observer.take(Observed(Kind.CLAIM, read.claim))
+            current = self._state.world.claims[known.key]
+            if current.claim.uid in self._state.unresolved:  # It is not allocated, then.
+                self._overtake(current, now)
+
+    def _overtake(self, known: KnownClaim, now: float) -> None:
+        """The write may still arrive. The same one again settles it, and then ends like any that nobody uses."""
+        if known.claim.deleting:
+            self._forget_write(known.claim.uid)  # The API server takes no new reservation now.
+            return
+        allocation = self._state.unresolved[known.claim.uid]
+        written = self._tools.writer.allocate(known.raw, allocation, None)
+        if written.outcome is Outcome.WRITTEN and written.claim is not None:
+            self._tools.observer.take_own_write(written.claim)
+        elif written.outcome in (Outcome.UNKNOWN, Outcome.CONFLICT, Outcome.NOT_LEADER):
+            self._state.revisit_claim(known.key, now + _RETRY_SECONDS)
+        else:
+            self._forget_write(known.claim.uid)
+
+    def _forget_write(self, uid: str) -> None:
+        self._state.unresolved.pop(uid, None)
+        self._state.ledger.drop(uid)
 
     def _report_foreign(self, known: KnownClaim, now: float) -> None:
         claim = known.claim

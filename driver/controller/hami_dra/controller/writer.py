@@ -10,7 +10,7 @@ from typing import Protocol
 from hami_dra.api.resources import AllocationResult, ConsumerReference, JsonObject
 from hami_dra.controller.errors import NotLeader
 from hami_dra.controller.pods import Pod
-from hami_dra.kube.errors import Conflict, DroppedFields, KubeError, NotFound, Unavailable
+from hami_dra.kube.errors import Conflict, DroppedFields, KubeError, NotFound, Unavailable, UnexpectedReply
 
 
 class ClaimAccess(Protocol):
@@ -80,14 +80,15 @@ class Writer:
         """The claim as it is stored now."""
         return self._attempt(lambda: self._claims.get(namespace, name))
 
-    def allocate(self, claim: JsonObject, allocation: AllocationResult, consumer: ConsumerReference) -> Written:
+    def allocate(self, claim: JsonObject, allocation: AllocationResult, consumer: ConsumerReference | None) -> Written:
         """Protect the claim from deletion where it is not yet, then write allocation and reservation at once."""
+        consumers = [consumer] if consumer else []
 
         def write() -> JsonObject:
             self._check_fence()
             protected = self._claims.add_finalizer(claim)
             self._check_fence()
-            return self._claims.write_allocation(protected, allocation, [consumer])
+            return self._claims.write_allocation(protected, allocation, consumers)
 
         return self._attempt(write)
 
@@ -128,4 +129,9 @@ class Writer:
             return Written(_OUTCOMES.get(type(error), Outcome.REFUSED), message=str(error))
 
 
-_OUTCOMES = {Conflict: Outcome.CONFLICT, NotFound: Outcome.GONE, Unavailable: Outcome.UNKNOWN}
+_OUTCOMES = {
+    Conflict: Outcome.CONFLICT,
+    NotFound: Outcome.GONE,
+    Unavailable: Outcome.UNKNOWN,
+    UnexpectedReply: Outcome.UNKNOWN,  # The API server said something: perhaps yes.
+}

@@ -30,7 +30,7 @@ _JITTER: Final = 0.2
 class LeaseOptions:
     """Times in seconds; the lease must outlive the renew deadline, that the retry period.
 
-    `identity` must be unique to this process (a pod's UID is, its name is not).
+    `identity` must be unique to this process (a pod's UID is not: its container is started again, or twice).
     """
 
     namespace: str

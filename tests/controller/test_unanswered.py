@@ -1,0 +1,74 @@
+"""Writes of which nobody knows whether they happened, or still will: their room is not given to anybody else."""
+
+from __future__ import annotations
+
+import pytest
+from controller_fakes import FINALIZER
+from controller_objects import claim_json, pod_json, request
+from loop_steps import small_bench
+
+from hami_dra.kube.errors import Conflict, Unavailable, UnexpectedReply
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["lost", "stored"])
+def test_a_write_without_an_answer_counts_until_it_is_known(stored: bool) -> None:
+    """The capacity is not given to another pod, and the claim ends up allocated either way."""
+    bench = small_bench()
+    whole = [request()]
+    bench.add_claim(claim_json("one", *whole, finalizers=[FINALIZER]))
+    bench.add_pod(pod_json("first", ["one"]))
+    bench.claims.faults = [(Unavailable("timeout"), True) if stored else Unavailable("timeout")]
+    bench.run()
+    bench.add_claim(claim_json("two", *whole, finalizers=[FINALIZER]))
+    bench.add_pod(pod_json("second", ["two"]))
+    bench.run()
+    assert bench.verbs("two") == []
+    bench.run(5)
+    assert (bench.node_of("one"), bench.node_of("two")) == ("node-a", None)
+
+
+def test_an_answer_that_makes_no_sense_may_mean_yes() -> None:
+    """A write was stored, and its reply was garbled on the way: its room is not given away."""
+    bench = small_bench()
+    for name in ("one", "two"):
+        bench.add_claim(claim_json(name, request(), finalizers=[FINALIZER]))
+        bench.add_pod(pod_json(name, [name]))
+    bench.claims.faults = [(UnexpectedReply("found '<html>'"), True)]
+    bench.run(0.5)
+    assert bench.verbs("two") == []
+    bench.run(5)
+    assert (bench.node_of("one"), bench.node_of("two")) == ("node-a", None)
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["lost", "stored"])
+def test_a_conflict_that_cannot_be_looked_into_counts_until_it_can(stored: bool) -> None:
+    """What is in the way may be an earlier write of ours: its room is not given away before the claim was read."""
+    bench = small_bench()
+    for name in ("one", "two"):
+        bench.add_claim(claim_json(name, request(), finalizers=[FINALIZER]))
+        bench.add_pod(pod_json(name, [name]))
+    bench.claims.faults = [(Conflict("changed"), True) if stored else Conflict("changed")]
+    bench.claims.unread = [Unavailable("timeout")]
+    bench.run(0.25)
+    assert bench.verbs("two") == []
+    bench.run(5)
+    assert (bench.node_of("one"), bench.node_of("two")) == ("node-a", None)
+
+
+def test_a_write_that_may_still_arrive_is_overtaken_before_its_room_is_given_away() -> None:
+    """The pod went away while the write had no answer: afterwards that write cannot succeed any more."""
+    bench = small_bench()
+    bench.add_claim(claim_json("one", request(), finalizers=[FINALIZER]))
+    pod = pod_json("first", ["one"])
+    bench.add_pod(pod)
+    on_its_way = bench.claim("one")["metadata"]["resourceVersion"]
+    bench.claims.faults = [Unavailable("timeout")]
+    bench.run()
+    bench.remove_pod(pod)
+    bench.add_claim(claim_json("two", request(), finalizers=[FINALIZER]))
+    bench.add_pod(pod_json("second", ["two"]))
+    bench.run(1)
+    assert bench.claim("one")["metadata"]["resourceVersion"] != on_its_way
+    assert (bench.node_of("one"), bench.node_of("two")) == ("node-a", None)
+    bench.run(6)
+    assert (bench.node_of("one"), bench.node_of("two")) == (None, "node-a")
