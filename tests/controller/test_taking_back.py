@@ -36,6 +36,36 @@ def test_an_attempt_from_before_the_allocation_is_no_refusal() -> None:
     assert bench.verbs() == ["finalizer", "allocate"]
 
 
+def test_a_binding_that_failed_is_no_refusal() -> None:
+    """kube-scheduler tries the same node again, so the allocation stays until the pod is overdue."""
+    bench = Bench()
+    pod = pending(bench)
+    bench.run()
+    failed = unschedulable(pod, "binding rejected: the server is currently unable to handle the request")
+    failed["status"]["conditions"][0]["reason"] = "SchedulerError"
+    bench.add_pod(failed)
+    bench.run(29)
+    assert bench.verbs() == ["finalizer", "allocate"]
+    bench.run(2)
+    assert bench.metric("taken_back_total", cause="unbound") == 1
+
+
+def test_the_clock_of_a_former_leader_takes_nothing_back() -> None:
+    """A claim that was allocated just now says that it was an hour ago: its pod still has its 30 s."""
+    bench = Bench()
+    pod = pending(bench)
+    bench.run()
+    allocated = bench.claim()
+    allocated["status"]["allocation"]["allocationTimestamp"] = "2025-12-31T23:00:00Z"
+    successor = Bench()
+    successor.add_claim(allocated)
+    successor.add_pod(pod)
+    successor.run(29)
+    assert successor.verbs() == []
+    successor.run(2)
+    assert successor.verbs()[0] == "clear"
+
+
 def test_a_cleared_allocation_is_a_refusal_of_its_node() -> None:
     """When kube-scheduler itself clears the claim, the same node is not tried again at once."""
     bench = Bench()

@@ -72,3 +72,15 @@ def test_a_write_that_may_still_arrive_is_overtaken_before_its_room_is_given_awa
     assert (bench.node_of("one"), bench.node_of("two")) == ("node-a", None)
     bench.run(6)
     assert (bench.node_of("one"), bench.node_of("two")) == (None, "node-a")
+
+
+def test_after_an_outage_pods_do_not_wait_long() -> None:
+    """However long the API server gave no answer, ten seconds after it does again the pod has its GPU."""
+    bench = small_bench()
+    bench.add_claim(claim_json("one", request(), finalizers=[FINALIZER]))
+    bench.add_pod(pod_json("first", ["one"]))
+    bench.claims.faults = [Unavailable("timeout")] * 100
+    bench.run(300)
+    bench.claims.faults = []
+    bench.run(10)
+    assert bench.node_of("one") == "node-a"

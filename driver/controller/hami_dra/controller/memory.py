@@ -13,6 +13,8 @@ LOCK_SETTLES_SECONDS = 10.0
 
 _NODE_SECONDS, _NODE_MAX_SECONDS = 20.0, 300.0
 _POD_SECONDS, _POD_MAX_SECONDS = 1.0, 60.0
+OUTAGE_MAX_SECONDS = 10.0
+"""The longest back-off of a pod because the API server gave no answer: that says nothing about the pod."""
 
 
 @dataclass
@@ -36,11 +38,11 @@ class RefusalMemory:
         memory.until[node] = now + _doubled(_NODE_SECONDS, memory.refusals[node], _NODE_MAX_SECONDS)
         self.back_off(pod, now)
 
-    def back_off(self, pod: PodUid, now: float) -> float:
-        """Let the pod wait before the next attempt, longer each time; until when."""
+    def back_off(self, pod: PodUid, now: float, most: float = _POD_MAX_SECONDS) -> float:
+        """Let the pod wait before the next attempt, longer each time up to ``most`` seconds; until when."""
         memory = self._pods.setdefault(pod, _PodMemory())
         memory.failures += 1
-        memory.not_before = now + _doubled(_POD_SECONDS, memory.failures, _POD_MAX_SECONDS)
+        memory.not_before = now + _doubled(_POD_SECONDS, memory.failures, most)
         return memory.not_before
 
     def refused_nodes(self, pod: PodUid, now: float) -> frozenset[str]:

@@ -9,7 +9,7 @@ from hami_dra.api.resources import DeviceClass, JsonObject
 from hami_dra.controller.allocation import is_foreign
 from hami_dra.controller.clock import Clock
 from hami_dra.controller.inventory import locks_of
-from hami_dra.controller.pods import Pod, parse_time
+from hami_dra.controller.pods import Pod
 from hami_dra.controller.reporter import Reporter
 from hami_dra.controller.state import LostClaim, State, holds_ours, is_our_allocation
 from hami_dra.controller.takeback import Holding
@@ -158,10 +158,8 @@ class Observer:
             state.foreign.add(claim.uid)
         if claim.uid in state.holdings or claim.allocation is None:
             return
-        allocated = parse_time(claim.allocation.allocation_timestamp)
-        age = (self._clock.utcnow() - allocated).total_seconds() if allocated else 0.0
         conditions = {pod.uid: (pod.unschedulable_since, pod.unschedulable_message) for pod in state.users_of(known)}
-        state.holdings[claim.uid] = Holding(now - max(age, 0.0), conditions)
+        state.holdings[claim.uid] = Holding(now, conditions)
 
     def _slice(self, observed: Observed, now: float) -> None:
         if observed.deleted:

@@ -12,6 +12,7 @@ from hami_dra.controller.allocation import build_allocation
 from hami_dra.controller.asks import class_is_ours, is_ours
 from hami_dra.controller.clock import Clock
 from hami_dra.controller.keeper import Keeper, Waiting
+from hami_dra.controller.memory import OUTAGE_MAX_SECONDS
 from hami_dra.controller.metrics import Metrics
 from hami_dra.controller.observer import Observed, Observer
 from hami_dra.controller.plan import Placement, Policy, Refusal, Snapshot, plan
@@ -229,7 +230,7 @@ class Placer:
         if written.outcome is Outcome.UNKNOWN:
             # It may be stored, now or in a moment: it counts until the claim is read again.
             state.unresolved[uid] = allocation
-            state.refusals.back_off(pod.uid, now)
+            state.refusals.back_off(pod.uid, now, OUTAGE_MAX_SECONDS)
             state.revisit_pod(pod.uid, now)
             return
         if written.outcome is Outcome.CONFLICT:
@@ -282,7 +283,7 @@ class Placer:
             self._state.ledger.drop(known.claim.uid)
             return True
         if read.claim is None or read.claim["metadata"]["uid"] != known.claim.uid:
-            self._state.refusals.back_off(pod.uid, now)
+            self._state.refusals.back_off(pod.uid, now, OUTAGE_MAX_SECONDS)
             self._state.revisit_pod(pod.uid, now)
             return True
         self._tools.observer.take(Observed(Kind.CLAIM, read.claim))

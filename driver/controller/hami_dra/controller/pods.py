@@ -16,6 +16,9 @@ CLAIM_NAME_ANNOTATION = "resource.kubernetes.io/pod-claim-name"
 EXTENDED_RESOURCE_PREFIX = "deviceclass.resource.kubernetes.io/"
 POLICY_ANNOTATIONS = frozenset({names.NODE_POLICY_ANNOTATION, names.DEVICE_POLICY_ANNOTATION})
 _FINISHED = frozenset({"Succeeded", "Failed"})
+_NO_VERDICTS = frozenset({"SchedulingGated", "SchedulerError"})
+"""Reasons of PodScheduled=False that say nothing about nodes. After an error, such as a binding that the API server
+refused, kube-scheduler tries the same pod and claim again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,7 @@ def _pod_claims(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Iterator[
 def _unschedulable(status: Mapping[str, Any]) -> tuple[datetime | None, str]:
     for condition in status.get("conditions") or ():
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            if condition.get("reason") == "SchedulingGated":
+            if condition.get("reason") in _NO_VERDICTS:
                 return None, ""
             return parse_time(condition.get("lastTransitionTime")), condition.get("message", "")
     return None, ""

@@ -34,7 +34,10 @@ class Cause(StrEnum):
 
 @dataclass
 class Holding:
-    """What is known of one allocation since it was first seen. Times are of the monotonic clock."""
+    """What is known of one allocation since it was first seen. Times are of the monotonic clock.
+
+    ``allocated_at`` is when it was first seen too: the timestamp in it was set by another machine's clock.
+    """
 
     allocated_at: float
     conditions: dict[PodUid, tuple[datetime | None, str]] = field(default_factory=dict)
