@@ -1,5 +1,6 @@
 """Requests, lists and watches over real HTTP."""
 
+import socket
 import threading
 
 import pytest
@@ -107,6 +108,14 @@ def test_lost_connection_is_unavailable_and_not_repeated(server: FakeApiServer, 
     with pytest.raises(Unavailable):
         client.create(namespaced(PODS, "team"), POD)
     assert server.verbs() == ["create"]
+
+
+def test_what_was_given_up_does_not_leave_later(client: Client) -> None:
+    """The kernel drops what it could not send, before another process may hold the Lease that it was written under."""
+    pool = client._api_client.rest_client.pool_manager.connection_pool_kw
+    options = {(level, name): value for level, name, value in pool["socket_options"]}
+    assert 0 < options[(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)] < 5000
+    assert options[(socket.IPPROTO_TCP, socket.TCP_NODELAY)] == 1
 
 
 def test_watch_delivers_changes_from_its_version_on(server: FakeApiServer, client: Client) -> None:

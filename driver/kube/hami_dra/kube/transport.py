@@ -3,6 +3,7 @@
 Raw JSON only: the typed models and the `*Api` classes cost 60 MiB and more.
 """
 
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from kubernetes import config as kube_config
 from kubernetes.client.api_client import ApiClient
 from kubernetes.client.configuration import Configuration
 from kubernetes.config.config_exception import ConfigException
+from kubernetes.utils.keepalive import tcp_keepalive_socket_options
 
 from hami_dra.api.names import DISTRIBUTION
 from hami_dra.api.resources import JsonObject
@@ -24,6 +26,9 @@ PAGE_LIMIT: Final = 500
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON: Final = "application/json"
 _CHUNK_BYTES: Final = 1 << 16
+# What the network did not take within this time never arrives. Otherwise the kernel goes on sending after we gave up
+# and closed the connection: a write could come minutes later, when another process leads.
+_SENT_SECONDS: Final = 4.0
 
 Params: TypeAlias = Mapping[str, str]
 Transform: TypeAlias = Callable[[JsonObject], JsonObject]
@@ -237,6 +242,8 @@ def connect(kubeconfig: str | None = None) -> Client:
     # Own back-off decides on retries; the default three would hide them and repeat writes.
     configuration.retries = False
     configuration.keep_alive = True
+    unsent = (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(_SENT_SECONDS * 1000))
+    configuration.socket_options = [*tcp_keepalive_socket_options(), unsent]
     api_client = ApiClient(configuration)
     api_client.user_agent = DISTRIBUTION
     return Client(api_client)
