@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from controller_objects import node_json
 from fake_api_server import FakeApiServer
 from small_cluster import CLAIM, fill
 
 from hami_dra.cli.doctor.reading import read_snapshot
 from hami_dra.cli.errors import UnreadableObject
 from hami_dra.kube import paths
-from hami_dra.kube.transport import Client, connect
+from hami_dra.kube.errors import Gone
+from hami_dra.kube.transport import PAGE_LIMIT, Client, connect
 
 
 @pytest.fixture
@@ -53,3 +55,24 @@ def test_a_pod_that_names_no_claim_is_left_out(client: Client, server: FakeApiSe
         {"metadata": {"namespace": "default", "name": "plain"}, "spec": {"containers": []}},
     )
     assert [pod.name for pod in read_snapshot(client).pods] == ["pod"]
+
+
+def test_a_list_whose_pages_expire_is_read_again_in_one_piece(client: Client, server: FakeApiServer) -> None:
+    """On a busy cluster the API server forgets a list before its last page was fetched."""
+    for index in range(PAGE_LIMIT + 1):
+        server.add(paths.NODES, node_json(f"more-{index}"))
+    server.cluster.pages_expired = True
+    assert len(read_snapshot(client).nodes) == PAGE_LIMIT + 3
+    assert [request.query.get("limit") for request in server.cluster.requests if request.path == paths.NODES] == [
+        str(PAGE_LIMIT),
+        str(PAGE_LIMIT),
+        None,
+    ]
+
+
+def test_a_list_that_is_gone_twice_is_an_error(client: Client, server: FakeApiServer) -> None:
+    """It is read again once, not for ever."""
+    server.fail(410, "Expired", path=paths.PODS, times=2)
+    with pytest.raises(Gone):
+        read_snapshot(client)
+    assert server.verbs(paths.PODS) == ["list"] * 2

@@ -15,18 +15,19 @@ from hami_dra.controller.cel import CelMatcher
 from hami_dra.controller.pods import Pod
 from hami_dra.controller.shrinking import shrink_pod
 from hami_dra.kube import paths
-from hami_dra.kube.transport import Client
+from hami_dra.kube.errors import Gone
+from hami_dra.kube.transport import Client, Transform
 
 Read = TypeVar("Read")
 
 
 def read_snapshot(client: Client) -> Snapshot:
     """The cluster now. Each list is of one moment, the lists are not. Raises KubeError, UnreadableObject."""
-    slices = client.list(paths.SLICES, {"fieldSelector": f"spec.driver={names.DRIVER}"}).items
-    classes = client.list(paths.DEVICE_CLASSES).items
-    claims = client.list(paths.CLAIMS).items
-    pods = client.list(paths.PODS, transform=shrink_pod).items
-    nodes = client.list(paths.NODES, transform=_name_only).items
+    slices = _list(client, paths.SLICES, selector=f"spec.driver={names.DRIVER}")
+    classes = _list(client, paths.DEVICE_CLASSES)
+    claims = _list(client, paths.CLAIMS)
+    pods = _list(client, paths.PODS, transform=shrink_pod)
+    nodes = _list(client, paths.NODES, transform=_name_only)
     ours, others = _sort_claims(claims, classes)
     return Snapshot(
         slices=tuple(_read("ResourceSlice", raw, Slice.from_json) for raw in slices),
@@ -35,6 +36,17 @@ def read_snapshot(client: Client) -> Snapshot:
         nodes=frozenset(raw["metadata"]["name"] for raw in nodes),
         other_claims=others,
     )
+
+
+def _list(
+    client: Client, path: str, *, selector: str = "", transform: Transform | None = None
+) -> tuple[JsonObject, ...]:
+    params = {"fieldSelector": selector} if selector else None
+    try:
+        return client.list(path, params, transform=transform).items
+    except Gone:
+        # The pages expired before the last was read: one piece cannot expire.
+        return client.list(path, params, limit=0, transform=transform).items
 
 
 def _sort_claims(
