@@ -38,6 +38,13 @@ def allocator(request: pytest.FixtureRequest, bed_without_driver: Testbed) -> st
     return name
 
 
+@pytest.fixture(scope="module", autouse=True)
+def sound_at_the_end(allocator: str, bed_without_driver: Testbed) -> Iterator[None]:
+    """After the stories of a module, so also after the last one of each allocator, everything fits together."""
+    yield
+    bed_without_driver.doctor()
+
+
 @pytest.fixture
 def bed(bed_without_driver: Testbed, allocator: str) -> Testbed:
     return bed_without_driver
@@ -50,13 +57,14 @@ def counter() -> Iterator[int]:
 
 @pytest.fixture
 def stories(bed: Testbed, counter: Iterator[int]) -> Callable[[str], AbstractContextManager[Story]]:
-    """Open a story by the name of its folder, in a namespace of its own."""
+    """Open a story by the name of its folder, in a namespace of its own; at its end everything must fit together."""
 
     @contextmanager
     def opened(name: str) -> Iterator[Story]:
         with story(bed.kubectl, name, f"{name}-{next(counter)}", bed.nodes) as told:
             try:
                 yield told
+                bed.doctor()
             except BaseException:
                 print(bed.daemon_logs(), file=sys.stderr)
                 raise

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, repeat
 
-from testbed import accounting, chart, clusters
+from testbed import chart, clusters, doctor
 from testbed.backend import Backend
 from testbed.choice import Choice
 from testbed.images import Images, built_images
@@ -59,8 +59,9 @@ class Testbed:
     def claims(self) -> list[Json]:
         return self.kubectl.items("resourceclaims", "--all-namespaces")
 
-    def overallocated(self) -> list[str]:
-        return accounting.overallocated(self.slices(), self.claims(), DRIVER)
+    def doctor(self) -> str:
+        """What ``hami-dra doctor`` says of a sound cluster; raises CommandError with its findings of any other."""
+        return doctor.check(self.cluster.kubeconfig)
 
     def plugin_pod(self, node: str) -> Json:
         """The kubelet plugin's pod on a node."""
