@@ -35,13 +35,16 @@ def test_a_sound_cluster_gives_one_line_and_status_0(
 def test_a_problem_is_told_with_object_and_remedy_and_status_1(
     server: FakeApiServer, kubeconfig: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A line per problem, then what to do about each kind."""
+    """What was found and wanted of each object, then what to do about each kind."""
     fill(server)
     server.remove(POD)
     assert doctor(kubeconfig) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["PROBLEM", "OBJECT", "FOUND", "WANTED"]
-    assert lines[1].startswith("allocation-without-consumer  ResourceClaim default/claim  reserved for pod pod, and ")
+    assert lines[:3] == [
+        "allocation-without-consumer: ResourceClaim default/claim",
+        "  found:  reserved for pod pod, and no pod that runs or waits names the claim",
+        "  wanted: a pod that uses it, or no allocation",
+    ]
     assert any(line.startswith("  allocation-without-consumer: see whether ") for line in lines)
     assert lines[-1].startswith("1 problem in 4 GPUs")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from hami_dra.cli.doctor.diagnosis import find_problems, settle
 from hami_dra.cli.doctor.problems import Problem
 from hami_dra.cli.doctor.reading import read_snapshot
-from hami_dra.cli.doctor.report import Extent, as_json, as_table, extent_of
+from hami_dra.cli.doctor.report import Extent, as_json, as_text, extent_of
 from hami_dra.kube.transport import Client, connect
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def add_to(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="SECONDS",
         help="how long a problem must last to count (default %(default)g; 0: every state of a single read counts)",
     )
-    parser.add_argument("--output", choices=("table", "json"), default="table", help="default %(default)s")
+    parser.add_argument("--output", choices=("text", "json"), default="text", help="default %(default)s")
     parser.set_defaults(run=run)
 
 
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         findings = examine(client, arguments.settle)
     finally:
         client.close()
-    report = as_json if arguments.output == "json" else as_table
+    report = as_json if arguments.output == "json" else as_text
     sys.stdout.write(report(findings.problems, findings.extent))
     return PROBLEMS_FOUND if findings.problems else NOTHING_FOUND
 

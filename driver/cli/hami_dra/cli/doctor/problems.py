@@ -27,15 +27,19 @@ class Kind(StrEnum):
     MIXED_TAINTS = "mixed-taints"
 
 
+_WHO_WROTE: Final = "kubectl -n NAMESPACE get resourceclaim NAME -o yaml --show-managed-fields"
+
 REMEDIES: Final[Mapping[Kind, str]] = {
     Kind.BEYOND_CAPACITY: (
         "delete pods of the claims that are named until their sum fits; the node starts no pod beyond the capacity. "
-        "Then find who wrote the allocations: kubectl get resourceclaim NAME -o yaml --show-managed-fields"
+        f"Then find out whether somebody else wrote an allocation ({_WHO_WROTE}), or why the GPU's ResourceSlice "
+        "says less than before"
     ),
     Kind.DUPLICATE_SHARE: "delete the pods of one of the claims: on a node both would use the same files",
     Kind.POD_WITHOUT_ALLOCATION: (
-        "kubectl describe pod says why it has none. A pod that runs: delete it. One that was put on its node "
-        "by spec.nodeName waits until that node has room"
+        "a pod that runs: see whether the controller runs, and delete the pod, because its GPU counts as free. "
+        "A pod that is bound and does not run yet was put there by spec.nodeName and waits until its node has room: "
+        "its Events (kubectl describe pod) say what is missing"
     ),
     Kind.POD_WITHOUT_RESERVATION: "delete the pod: its share may be given to another one while it runs",
     Kind.POD_ON_OTHER_NODE: "delete the pod: its node does not start it. Leave out spec.nodeName, or share no claim",
@@ -54,8 +58,8 @@ REMEDIES: Final[Mapping[Kind, str]] = {
     ),
     Kind.AMOUNT_OUTSIDE_POLICY: "delete the pods of the claim, unless the GPU's settings were changed on purpose",
     Kind.FOREIGN_ALLOCATION: (
-        "find who allocated it: kubectl get resourceclaim NAME -o yaml --show-managed-fields. After a change of "
-        "the allocator it ends with the claim's pods"
+        "after a change of the allocator nothing: it ends with the claim's pods. "
+        f"Else find who wrote it ({_WHO_WROTE}), stop that, and delete the claim's pods"
     ),
     Kind.ALLOCATION_WITHOUT_CONSUMER: (
         "see whether the controller and kube-controller-manager run: one of them frees it; else delete the claim"

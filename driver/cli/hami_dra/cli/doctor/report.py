@@ -10,8 +10,6 @@ from hami_dra.api.names import DRIVER
 from hami_dra.cli.doctor.problems import Problem
 from hami_dra.cli.doctor.snapshot import Snapshot, our_results
 
-_COLUMNS = ("PROBLEM", "OBJECT", "FOUND", "WANTED")
-
 
 @dataclass(frozen=True, slots=True)
 class Extent:
@@ -36,20 +34,17 @@ def extent_of(snapshot: Snapshot) -> Extent:
     )
 
 
-def as_table(problems: Sequence[Problem], extent: Extent) -> str:
-    """A line per problem, then what to do about each kind; a single line where nothing is wrong."""
+def as_text(problems: Sequence[Problem], extent: Extent) -> str:
+    """Three lines per problem, then what to do about each kind; a single line where nothing is wrong."""
     looked = (
         f"{_count(extent.gpus, 'GPU')} of {DRIVER} in {_count(extent.pools, 'pool')}, "
         f"{_count(extent.claims, 'claim')} ({extent.allocated_claims} allocated), {_count(extent.pods, 'pod')}"
     )
     if not problems:
         return f"Nothing found in {looked}.\n"
-    rows = [_COLUMNS, *((problem.kind, str(problem.object), problem.found, problem.wanted) for problem in problems)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    remedies = dict.fromkeys(f"{problem.kind}: {problem.remedy}." for problem in problems)
-    found = f"{_count(len(problems), 'problem')} in {looked}."
-    return "\n".join([*lines, "", "What to do:", *(f"  {remedy}" for remedy in remedies), "", found, ""])
+    told = (f"{one.kind}: {one.object}\n  found:  {one.found}\n  wanted: {one.wanted}\n" for one in problems)
+    remedies = dict.fromkeys(f"  {problem.kind}: {problem.remedy}.\n" for problem in problems)
+    return f"{''.join(told)}\nWhat to do:\n{''.join(remedies)}\n{_count(len(problems), 'problem')} in {looked}.\n"
 
 
 def as_json(problems: Sequence[Problem], extent: Extent) -> str:

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 
-from hami_dra.api import names
 from hami_dra.api.resources import Claim, Device, DeviceResult
 from hami_dra.api.share_ids import is_from_controller
 from hami_dra.cli.doctor.problems import Kind, Problem
@@ -64,8 +63,9 @@ def _foreign(claim: Claim, snapshot: Snapshot) -> Iterator[Problem]:
             yield Problem(
                 Kind.FOREIGN_ALLOCATION,
                 claim_ref(claim),
-                f"shareID {result.share_id} on device {result.device}, which has the taint {names.ALLOCATOR_TAINT_KEY}",
-                "a shareID of our controller (a UUID of version 8)",
+                f"device {result.device}, which is reserved for our controller, was allocated by somebody else: "
+                f"shareID {result.share_id}",
+                "a shareID that our controller made: a UUID of version 8",
                 result.share_id,
             )
             return
