@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from fake_api_server import FakeApiServer
-from small_cluster import CLAIM, POD, fill
+from read_cluster import CLAIM, POD, fill
 
 from hami_dra.api import names
 from hami_dra.cli.doctor.command import examine

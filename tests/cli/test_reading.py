@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from controller_objects import node_json
 from fake_api_server import FakeApiServer
-from small_cluster import CLAIM, fill
+from read_cluster import CLAIM, fill
 
 from hami_dra.cli.doctor.reading import read_snapshot
 from hami_dra.cli.errors import UnreadableObject
