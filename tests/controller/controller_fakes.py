@@ -15,6 +15,7 @@ from hami_dra.controller.cel import CelMatcher
 from hami_dra.controller.loop import Loop
 from hami_dra.controller.metrics import Metrics
 from hami_dra.controller.observer import Observed, Observer
+from hami_dra.controller.pinning import pin_terms
 from hami_dra.controller.placer import Placer, Tools
 from hami_dra.controller.plan import Policy
 from hami_dra.controller.pods import Pod
@@ -27,6 +28,7 @@ from hami_dra.kube.errors import Conflict, KubeError, NotFound
 from hami_dra.kube.events import EventType, ObjectReference
 
 FINALIZER = "resource.kubernetes.io/delete-protection"
+GATE = "gpu.hami.io/allocation"
 MATCHES = CelMatcher()
 
 
@@ -108,11 +110,15 @@ class FakeClaims:
 
 
 class FakePods:
-    """The API server's pods."""
+    """The API server's pods; ``faults`` are raised by the next writes, in order, None for a write that succeeds."""
 
     def __init__(self) -> None:
         self.stored: dict[str, JsonObject] = {}
+        self.changes: list[tuple[JsonObject, bool]] = []
+        """Objects as our own writes left them and whether they are gone, for the watch to report."""
         self.nudged: list[str] = []
+        self.writes: list[tuple[str, str]] = []
+        self.faults: list[KubeError | None] = []
 
     def read(self, namespace: str, name: str) -> Pod | None:
         raw = self.stored.get(f"{namespace}/{name}")
@@ -121,6 +127,48 @@ class FakePods:
     def nudge(self, pod: Pod, message: str) -> JsonObject:
         self.nudged.append(f"{pod.name}: {message}")
         return {}
+
+    def release(self, pod: Pod, node: str | None) -> JsonObject:
+        changed = self._begin("release" if node is None else "pin", pod)
+        spec = changed["spec"]
+        spec["schedulingGates"] = [gate for gate in spec.get("schedulingGates", ()) if gate["name"] != GATE]
+        if node is not None:
+            changed["metadata"]["annotations"] = {"gpu.hami.io/pinned-to": node}
+            affinity = spec.setdefault("affinity", {}).setdefault("nodeAffinity", {})
+            affinity["requiredDuringSchedulingIgnoredDuringExecution"] = {"nodeSelectorTerms": pin_terms(pod, node)}
+        return self._store(changed)
+
+    def mark_disrupted(self, pod: Pod, message: str) -> JsonObject:
+        return self._store(self._begin("mark", pod))
+
+    def delete(self, pod: JsonObject) -> None:
+        current = self._begin("delete", Pod.from_json(pod))
+        if current["metadata"]["resourceVersion"] != pod["metadata"]["resourceVersion"]:
+            raise Conflict(pod["metadata"]["name"])
+        del self.stored[_key(pod)]
+        self.changes.append((current, True))
+
+    def _begin(self, verb: str, pod: Pod) -> JsonObject:
+        self.writes.append((verb, pod.name))
+        fault = self.faults.pop(0) if self.faults else None
+        if fault is not None:
+            raise fault
+        current = self.stored.get(f"{pod.namespace}/{pod.name}")
+        if current is None:
+            raise NotFound(pod.name)
+        if current["metadata"]["uid"] != pod.uid:
+            raise Conflict(pod.name)
+        return copy.deepcopy(current)
+
+    def _store(self, changed: JsonObject) -> JsonObject:
+        changed["metadata"]["resourceVersion"] = str(int(changed["metadata"]["resourceVersion"]) + 1)
+        self.stored[_key(changed)] = changed
+        self.changes.append((copy.deepcopy(changed), False))
+        return changed
+
+
+def _key(raw: JsonObject) -> str:
+    return f"{raw['metadata']['namespace']}/{raw['metadata']['name']}"
 
 
 class FakeEvents:
@@ -148,6 +196,7 @@ class Bench:
         nodes: Sequence[str] = ("node-a", "node-b"),
         writes: bool = True,
         keep_after: float = 60.0,
+        pins: bool = False,
         **policy: Any,
     ) -> None:
         self.clock, self.claims, self.events, self.metrics = FakeClock(), FakeClaims(), FakeEvents(), Metrics()
@@ -163,6 +212,7 @@ class Bench:
             metrics=self.metrics,
             policy=Policy(matches=MATCHES, **policy),
             writes=writes,
+            pins=pins,
         )
         tender = Tender(self.state, tools, unbound_timeout=30.0)
         self.loop = Loop(self.state, tools, Placer(self.state, tools, keep_after), tender)
@@ -198,6 +248,10 @@ class Bench:
         end = self.clock.seconds + seconds
         while True:
             self.loop.step()
+            while self.pods.changes:
+                raw, gone = self.pods.changes.pop(0)
+                self.see(Kind.POD, raw, deleted=gone)
+                self.loop.step()
             if self.clock.seconds >= end:
                 return
             self.clock.seconds = min(self.clock.seconds + 0.25, end)

@@ -30,6 +30,7 @@ def test_later_sources_win(tmp_path: Path) -> None:
         ("unboundTimeoutSeconds: 0", ["unboundTimeoutSeconds", "0", "positive"]),
         ("keepPlaceAfterSeconds: -1", ["keepPlaceAfterSeconds", "-1", "0"]),
         ("requireCores: maybe", ["requireCores", "maybe"]),
+        ("{allocator: scheduler, gateAndPin: true}", ["gateAndPin", "allocator", "scheduler", "controller"]),
         ("logLevel: loud", ["logLevel", "loud", "DEBUG"]),
         ("- a", ["list", "mapping"]),
         ("{", ["config.yaml"]),

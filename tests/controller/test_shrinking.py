@@ -31,8 +31,10 @@ SPEC: dict[str, Any] = {
                 "nodeSelectorTerms": [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n"]}]}]
             }
         },
-        "podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": []},
+        "podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "host"}]},
     },
+    "schedulingGates": [{"name": "gpu.hami.io/allocation"}, {"name": "example.com/other"}],
+    "topologySpreadConstraints": [{"whenUnsatisfiable": "DoNotSchedule", "topologyKey": "zone", "maxSkew": 1}],
     "volumes": VOLUMES,
     "priority": 7,
 }
@@ -47,13 +49,24 @@ UNSCHEDULABLE = {
 def test_a_waiting_pod_is_read_the_same_after_shrinking() -> None:
     """Everything that decides where it may run is kept, and what else a pod says is not."""
     raw = pod_json(**SPEC, status={"conditions": [UNSCHEDULABLE, {"type": "Ready", "status": "False"}]})
+    raw["metadata"] |= {"annotations": {"gpu.hami.io/pinned-to": "n", "example.com/long": "text"}}
+    raw["metadata"] |= {
+        "ownerReferences": [{"kind": "ReplicaSet", "name": "set", "uid": "uid-set", "controller": True}]
+    }
     shrunk = shrink_pod(raw)
     pod = Pod.from_json(raw)
     assert Pod.from_json(shrunk) == pod
     assert dict(pod.needs.requests) == {"cpu": 1100, "memory": 1 << 30, "x.io/y": 2}
     assert pod.volume_claims == ("data", "pod-scratch")
     assert pod.extended_resources == ("x.io/y",)
-    assert "image" not in str(shrunk)
+    assert (pod.held, pod.gated, pod.pinned_to, pod.owner_uid, pod.relates_to_pods) == (
+        True,
+        True,
+        "n",
+        "uid-set",
+        True,
+    )
+    assert not any(word in str(shrunk) for word in ("image", "topologyKey", "example.com/long", "ReplicaSet"))
     assert shrink_pod(shrunk) == shrunk
 
 

@@ -38,7 +38,7 @@ class Loop:
         state.active = True
         self._tools.metrics.leader.set(1)
         for uid, pod in state.world.pods.items():
-            if pod.claims or pod.extended_resources:
+            if pod.claims or pod.extended_resources or pod.held:
                 state.revisit_pod(uid, now)
         for key in state.world.claims:
             state.revisit_claim(key, now)
@@ -59,6 +59,7 @@ class Loop:
         for uid in state.unresolved:
             state.ledger.drop(uid)
         state.unresolved.clear()
+        state.released.clear()
         for kept in state.kept:
             state.drop_place(kept)
 

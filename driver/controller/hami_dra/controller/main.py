@@ -146,6 +146,7 @@ def build_loop(
             require_cores=settings.require_cores,
         ),
         writes=writes,
+        pins=settings.gate_and_pin,
     )
     tender = Tender(state, tools, settings.unbound_timeout_seconds)
     return Loop(state, tools, Placer(state, tools, settings.keep_place_after_seconds), tender)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hami_dra.controller.pods import PodUid
 from hami_dra.controller.usage import DeviceKey
 
 LOCK_SETTLES_SECONDS = 10.0
@@ -15,6 +14,8 @@ _NODE_SECONDS, _NODE_MAX_SECONDS = 20.0, 300.0
 _POD_SECONDS, _POD_MAX_SECONDS = 1.0, 60.0
 OUTAGE_MAX_SECONDS = 10.0
 """The longest back-off of a pod because the API server gave no answer: that says nothing about the pod."""
+_FORGOTTEN_SECONDS = 600.0
+"""Whoever was not refused for so long starts anew, where nobody says that it is gone."""
 
 
 @dataclass
@@ -26,36 +27,43 @@ class _PodMemory:
 
 
 class RefusalMemory:
-    """Per pod: the nodes that turned out not to fit, each for a while that doubles, and when to try again."""
+    """Per pod, or per owner of pods, by uid: the nodes that turned out not to fit, each for a while that doubles, and
+    when to try again.
+    """
 
     def __init__(self) -> None:
-        self._pods: dict[PodUid, _PodMemory] = {}
+        self._pods: dict[str, _PodMemory] = {}
 
-    def refuse(self, pod: PodUid, node: str, now: float) -> None:
+    def refuse(self, pod: str, node: str, now: float) -> None:
         """The node did not take the pod: pass it over for a while, and let the pod back off."""
         memory = self._pods.setdefault(pod, _PodMemory())
         memory.refusals[node] = memory.refusals.get(node, 0) + 1
         memory.until[node] = now + _doubled(_NODE_SECONDS, memory.refusals[node], _NODE_MAX_SECONDS)
         self.back_off(pod, now)
 
-    def back_off(self, pod: PodUid, now: float, most: float = _POD_MAX_SECONDS) -> float:
+    def wait(self, pod: str, until: float) -> None:
+        """Let the pod wait for something else than a node."""
+        memory = self._pods.setdefault(pod, _PodMemory())
+        memory.not_before = max(memory.not_before, until)
+
+    def back_off(self, pod: str, now: float, most: float = _POD_MAX_SECONDS) -> float:
         """Let the pod wait before the next attempt, longer each time up to ``most`` seconds; until when."""
         memory = self._pods.setdefault(pod, _PodMemory())
         memory.failures += 1
         memory.not_before = now + _doubled(_POD_SECONDS, memory.failures, most)
         return memory.not_before
 
-    def refused_nodes(self, pod: PodUid, now: float) -> frozenset[str]:
+    def refused_nodes(self, pod: str, now: float) -> frozenset[str]:
         """The nodes to pass over now."""
         memory = self._pods.get(pod)
         return frozenset(node for node, until in memory.until.items() if until > now) if memory else frozenset()
 
-    def next_change(self, pod: PodUid, now: float) -> float | None:
+    def next_change(self, pod: str, now: float) -> float | None:
         """When the first of these nodes may be tried again."""
         memory = self._pods.get(pod)
         return min((until for until in memory.until.values() if until > now), default=None) if memory else None
 
-    def not_before(self, pod: PodUid) -> float:
+    def not_before(self, pod: str) -> float:
         """When the pod may be tried again."""
         memory = self._pods.get(pod)
         return memory.not_before if memory else 0.0
@@ -65,9 +73,19 @@ class RefusalMemory:
         for memory in self._pods.values():
             memory.until.pop(node, None)
 
-    def forget(self, pod: PodUid) -> None:
+    def forget_old(self, now: float) -> None:
+        """Whatever is long past does not matter any more."""
+        old = [uid for uid, memory in self._pods.items() if now >= _last_of(memory) + _FORGOTTEN_SECONDS]
+        for uid in old:
+            del self._pods[uid]
+
+    def forget(self, pod: str) -> None:
         """The pod is gone, or runs."""
         self._pods.pop(pod, None)
+
+
+def _last_of(memory: _PodMemory) -> float:
+    return max(memory.not_before, *memory.until.values())
 
 
 def _doubled(first: float, times: int, most: float) -> float:

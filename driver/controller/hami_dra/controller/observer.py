@@ -70,18 +70,33 @@ class Observer:
         old, new = self._state.world.put_pod(observed.object)
         if old == new:
             return
-        if new.claims or new.extended_resources:
+        if new.claims or new.extended_resources or new.held:
             self._state.revisit_pod(new.uid, now)
+        self._note_released(old, new, now)
         if new.claims and new.needs_claims:
             self._state.seen.setdefault(new.uid, now)
         if new.node_name or new.finished:
             self._state.refusals.forget(new.uid)
         self._revisit_claims_of(new, now)
 
+    def _note_released(self, old: Pod | None, new: Pod, now: float) -> None:
+        if not new.held:
+            self._state.released.discard(new.uid)
+        if old is not None and (not old.held or new.held):
+            return
+        if old is None and not (new.held or new.pinned_to):
+            return
+        # When it was released is not known where it was not seen; that was some time after its claims were allocated.
+        for known in self._state.world.claims_of(new):
+            holding = self._state.holdings.get(known.claim.uid) if known else None
+            if holding is not None:
+                holding.waits_since = now
+
     def _pod_gone(self, pod: Pod, now: float) -> None:
         state = self._state
         state.settle(pod.uid)
         state.refusals.forget(pod.uid)
+        state.released.discard(pod.uid)
         for entry in pod.claims:
             state.lost.pop(f"{pod.namespace}/{entry.claim_name}", None)
         self._reporter.forget(pod.uid)
@@ -193,7 +208,7 @@ class Observer:
             self._state.world.nodes.pop(name, None)
             return
         if self._state.world.put_node(observed.object):
-            self._state.refusals.forgive(name)
+            self._state.forgive(name)
             self._state.revisit_pending(now)
 
     def _volume_claim(self, observed: Observed, now: float) -> None:

@@ -19,6 +19,7 @@ from hami_dra.controller.plan import Placement, Policy, Refusal, Snapshot, plan
 from hami_dra.controller.pod_policy import policy_for
 from hami_dra.controller.pods import EXTENDED_RESOURCE_PREFIX, Pod, PodUid
 from hami_dra.controller.reasons import NODE_SHORTAGES
+from hami_dra.controller.releaser import Releaser
 from hami_dra.controller.reporter import Reporter
 from hami_dra.controller.state import State, Turn, Work, held_key
 from hami_dra.controller.unsupported import unsupported_by_scheduler
@@ -32,6 +33,8 @@ BAD_CLAIM = "InvalidClaim"
 NOT_SERVED = "ClaimNotServed"
 WRITE_FAILED = "AllocationFailed"
 BAD_ANNOTATION = "InvalidAnnotation"
+
+PINNED_NOTE = "; the pod is pinned to node {node} and cannot be moved: delete it and create it again"
 
 _CONFLICT_SECONDS = 0.1
 _NUDGE_SECONDS = 1.0
@@ -49,6 +52,8 @@ class Tools:
     policy: Policy
     writes: bool
     """False where kube-scheduler allocates and the controller only reports."""
+    pins: bool = False
+    """Whether pods that our gate holds are allocated for first; else they are let go at once."""
 
 
 class Placer:
@@ -58,15 +63,19 @@ class Placer:
         self._state = state
         self._tools = tools
         self._keeper = Keeper(state, tools.clock, keep_after if tools.writes else 0)
+        self._releaser = Releaser(state, tools.clock, tools.writer, tools.reporter, pins=tools.pins)
 
     def turn(self, uid: PodUid) -> None:
         """Do for one pod what can be done now."""
         pod, now = self._state.world.pods.get(uid), self._tools.clock.monotonic()
+        if pod is not None and pod.held and not self._tools.pins:
+            self._releaser.release(pod)  # From a time when the setting was on. Its turn comes when it is seen without.
+            return
         if pod is None or not pod.needs_claims:
             self._state.settle(uid)
             return
         self._report_extended_resources(pod, now)
-        if now < self._state.refusals.not_before(uid) and not pod.node_name:
+        if now < self._state.not_before(uid) and not pod.node_name:
             self._state.revisit_pod(uid, now)
             return
         known = list(self._state.world.claims_of(pod))
@@ -77,8 +86,13 @@ class Placer:
         open_claims = [claim for claim in complete if claim.claim.allocation is None and self._is_ours(claim.claim)]
         if not open_claims:
             self._state.settle(uid)
+            self._release(pod, complete)
         elif not any(claim.claim.deleting for claim in open_claims):
             self._serve(pod, complete, open_claims, now)
+
+    def _release(self, pod: Pod, claims: Sequence[KnownClaim]) -> None:
+        if pod.held:
+            self._releaser.release(pod, [known.claim for known in claims])
 
     def _ask_again(self, pod: Pod, now: float) -> None:
         # kube-controller-manager makes a generated claim that was deleted again, but only when its pod changes.
@@ -108,6 +122,7 @@ class Placer:
             self._state.obstacles[pod.uid] = NOT_SERVED
             message = "pods of a scheduling group are left to kube-scheduler, which cannot allocate these devices"
             self._warn(pod, claims, NOT_SERVED, message, now)
+            self._release(pod, ())
             return
         if self._tools.writes and (self._resolve(pod, open_claims, now) or self._restore(pod, open_claims)):
             return
@@ -121,6 +136,11 @@ class Placer:
             snapshot, policy = self._snapshot(pod, now), self._policy(pod, now)
             outcome = plan(snapshot, pod, relevant, policy)
         if isinstance(outcome, Refusal):
+            if pod.pinned_to and not outcome.bad_claim and self._tools.writes:
+                if pod.owner_uid and not pod.node_name:
+                    self._releaser.replace(pod, [known.claim for known in open_claims], outcome.message)
+                    return
+                outcome = replace(outcome, message=outcome.message + PINNED_NOTE.format(node=pod.pinned_to))
             if not outcome.bad_claim:
                 note = self._keeper.consider(Waiting(pod, relevant, snapshot, policy), now)
                 outcome = replace(outcome, message=outcome.message + note)
@@ -145,7 +165,7 @@ class Placer:
             nodes=state.world.nodes,
             classes=state.world.classes,
             totals=state.totals_for(pod),
-            refused=state.refusals.refused_nodes(pod.uid, now),
+            refused=state.refused_nodes(pod, now),
             waiting=state.locks.waiting(now),
             loads=state.world.loads.without(pod.uid),
             volumes=state.world.volumes.selectors_of(pod),
@@ -167,7 +187,7 @@ class Placer:
         self._tools.metrics.refusals.labels(reason=str(main)).inc()
         self._state.obstacles[pod.uid] = str(main)
         LOG.debug("refused", extra={"pod": f"{pod.namespace}/{pod.name}", "message_text": refusal.message})
-        again = [self._state.refusals.next_change(pod.uid, now), self._state.locks.settles_at()]
+        again = [self._state.next_forgiven(pod, now), self._state.locks.settles_at()]
         for due in again:
             if due is not None:
                 self._state.agenda.add(Work(Turn.POD, pod.uid), max(due, now))
@@ -207,6 +227,7 @@ class Placer:
         self._state.settle(pod.uid)
         if seen is not None:
             self._tools.metrics.allocation_seconds.observe(self._tools.clock.monotonic() - seen)
+        self._release(pod, [known for known in self._state.world.claims_of(pod) if known is not None])
 
     def _write(self, pod: Pod, known: KnownClaim, allocation: AllocationResult) -> bool:
         # In the ledger before the write: what may be written counts from then on.

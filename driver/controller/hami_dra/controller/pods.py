@@ -19,6 +19,7 @@ _FINISHED = frozenset({"Succeeded", "Failed"})
 _NO_VERDICTS = frozenset({"SchedulingGated", "SchedulerError"})
 """Reasons of PodScheduled=False that say nothing about nodes. After an error, such as a binding that the API server
 refused, kube-scheduler tries the same pod and claim again."""
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,9 @@ class Pod:
     phase: str = ""
     deleting: bool = False
     gated: bool = False
+    """Scheduling gates of others hold it."""
+    held: bool = False
+    """Our own scheduling gate holds it."""
     in_group: bool = False
     priority: int = 0
     created: str = ""
@@ -54,6 +58,12 @@ class Pod:
     needs: Needs = NOTHING
     volume_claims: tuple[str, ...] = ()
     policy_annotations: Mapping[str, str] = field(default_factory=dict)
+    owner_uid: str = ""
+    """Of the object that makes another pod when this one goes."""
+    pinned_to: str = ""
+    """The node that we bound its required affinity to."""
+    relates_to_pods: bool = False
+    """Whether a node can be ruled out for it because of other pods, by affinity or spread: we do not check that."""
 
     @property
     def extended_resources(self) -> tuple[str, ...]:
@@ -67,7 +77,7 @@ class Pod:
 
     @property
     def needs_claims(self) -> bool:
-        """Whether an allocation is wanted now: not finished, not deleting, not held back by scheduling gates."""
+        """Whether an allocation is wanted now: not finished, not deleting, without scheduling gates but ours."""
         return not (self.finished or self.deleting or (self.gated and not self.node_name))
 
     @property
@@ -86,8 +96,9 @@ class Pod:
         """Read the raw object as the API server sends it."""
         meta, spec, status = pod["metadata"], pod.get("spec", {}), pod.get("status", {})
         affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
-        required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
+        required = affinity.get(_REQUIRED)
         since, message = _unschedulable(status)
+        gates = {gate["name"] for gate in spec.get("schedulingGates") or ()}
         return cls(
             namespace=meta["namespace"],
             name=meta["name"],
@@ -95,7 +106,8 @@ class Pod:
             node_name=spec.get("nodeName", ""),
             phase=status.get("phase", ""),
             deleting="deletionTimestamp" in meta,
-            gated=bool(spec.get("schedulingGates")),
+            gated=bool(gates - {names.ALLOCATION_GATE}),
+            held=names.ALLOCATION_GATE in gates,
             in_group=bool(spec.get("schedulingGroup")),
             priority=spec.get("priority") or 0,
             created=meta.get("creationTimestamp") or "",
@@ -108,6 +120,9 @@ class Pod:
             needs=read_needs(spec, status),
             volume_claims=tuple(_volume_claims(spec, meta["name"])),
             policy_annotations=read_policy_annotations(meta),
+            owner_uid=_owner_uid(meta),
+            pinned_to=(meta.get("annotations") or {}).get(names.PINNED_ANNOTATION, ""),
+            relates_to_pods=bool(read_pod_rules(spec)),
         )
 
 
@@ -139,6 +154,24 @@ def _volume_claims(spec: Mapping[str, Any], pod_name: str) -> Iterator[str]:
             yield volume["persistentVolumeClaim"]["claimName"]
         elif "ephemeral" in volume:
             yield f"{pod_name}-{volume['name']}"
+
+
+def _owner_uid(meta: Mapping[str, Any]) -> str:
+    owners = meta.get("ownerReferences") or ()
+    return next((str(owner.get("uid", "")) for owner in owners if owner.get("controller")), "")
+
+
+def read_pod_rules(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """That the spec binds the pod to, or keeps it from, nodes where other pods are: as little of it as says so."""
+    rules: dict[str, Any] = {}
+    affinity = spec.get("affinity") or {}
+    for kind in ("podAffinity", "podAntiAffinity"):
+        if (affinity.get(kind) or {}).get(_REQUIRED):
+            rules.setdefault("affinity", {})[kind] = {_REQUIRED: [{}]}
+    spreads = spec.get("topologySpreadConstraints") or ()
+    if any(spread.get("whenUnsatisfiable") == "DoNotSchedule" for spread in spreads):
+        rules["topologySpreadConstraints"] = [{"whenUnsatisfiable": "DoNotSchedule"}]
+    return rules
 
 
 def read_policy_annotations(meta: Mapping[str, Any]) -> dict[str, str]:

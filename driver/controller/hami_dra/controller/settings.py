@@ -81,6 +81,8 @@ class Settings:
     """How long an allocation may wait for its pod to be bound before it is taken back."""
     keep_place_after_seconds: int = 60
     """How long a pod waits before a place is kept free for it; 0: never."""
+    gate_and_pin: bool = False
+    """Allocate for pods while our scheduling gate holds them, and pin them to the node when it goes."""
     placement_node: Spreading = Spreading.BINPACK
     """Order of nodes where the claim does not say."""
     placement_device: DeviceOrder = DeviceOrder.BINPACK
@@ -104,6 +106,11 @@ def load(arguments: Sequence[str], environment: Mapping[str, str] | None = None)
         raise SettingsError(f"unboundTimeoutSeconds is {settings.unbound_timeout_seconds}, wanted a positive number")
     if settings.keep_place_after_seconds < 0:
         raise SettingsError(f"keepPlaceAfterSeconds is {settings.keep_place_after_seconds}, wanted 0 or more")
+    if settings.gate_and_pin and settings.allocator is Allocator.SCHEDULER:
+        raise SettingsError(
+            "gateAndPin is true and allocator is scheduler: only our controller can choose the node of a pod before "
+            "kube-scheduler does; wanted allocator controller, or gateAndPin false"
+        )
     return settings
 
 

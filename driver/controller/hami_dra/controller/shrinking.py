@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hami_dra.api import names
 from hami_dra.api.errors import ApiError
 from hami_dra.api.resources import JsonObject
 from hami_dra.controller.needs import as_container, read_needs
-from hami_dra.controller.pods import read_policy_annotations
+from hami_dra.controller.pods import read_pod_rules, read_policy_annotations
 
 
 def shrink_pod(raw: JsonObject) -> JsonObject:
@@ -22,13 +23,23 @@ def shrink_pod(raw: JsonObject) -> JsonObject:
         kept_status |= _only(status, "resourceClaimStatuses") | {"conditions": conditions}
         if not spec.get("nodeName"):
             kept_spec |= _only(spec, "nodeSelector", "tolerations")
-            kept_spec["affinity"] = _only(spec.get("affinity") or {}, "nodeAffinity")
+            rules = read_pod_rules(spec)
+            kept_spec["affinity"] = _only(spec.get("affinity") or {}, "nodeAffinity") | rules.get("affinity", {})
+            kept_spec |= _only(rules, "topologySpreadConstraints")
             kept_spec["volumes"] = [_volume(volume) for volume in spec.get("volumes") or () if _has_claim(volume)]
     meta = _only(raw["metadata"], "namespace", "name", "uid", "creationTimestamp", "deletionTimestamp")
     meta |= _only(raw["metadata"], "resourceVersion")
     if spec.get("resourceClaims"):
         meta["annotations"] = read_policy_annotations(raw["metadata"])
+        if not spec.get("nodeName"):
+            meta |= _until_bound(raw["metadata"])
     return {"metadata": meta, "spec": kept_spec, "status": kept_status}
+
+
+def _until_bound(meta: Mapping[str, Any]) -> JsonObject:
+    annotations = read_policy_annotations(meta) | _only(meta.get("annotations") or {}, names.PINNED_ANNOTATION)
+    owners = [owner for owner in meta.get("ownerReferences") or () if owner.get("controller")]
+    return {"annotations": annotations, "ownerReferences": [_only(owner, "uid", "controller") for owner in owners]}
 
 
 def shrink_node(raw: JsonObject) -> JsonObject:

@@ -68,6 +68,10 @@ class State:
     world: World
     ledger: Ledger = field(default_factory=Ledger)
     refusals: RefusalMemory = field(default_factory=RefusalMemory)
+    owners: RefusalMemory = field(default_factory=RefusalMemory)
+    """The same of owners whose pinned pods we deleted: the next pod would meet the same."""
+    released: set[PodUid] = field(default_factory=set)
+    """Pods that our gate was taken off and that are still seen with it."""
     locks: LockWatch = field(default_factory=LockWatch)
     agenda: Agenda[Work] = field(default_factory=Agenda)
     pending: dict[PodUid, frozenset[str]] = field(default_factory=dict)
@@ -111,7 +115,27 @@ class State:
 
     def revisit_pod(self, uid: PodUid, now: float) -> None:
         """Give the pod a turn, as soon as its back-off allows."""
-        self.agenda.add(Work(Turn.POD, uid), max(now, self.refusals.not_before(uid)))
+        self.agenda.add(Work(Turn.POD, uid), max(now, self.not_before(uid)))
+
+    def not_before(self, uid: PodUid) -> float:
+        """When the pod's back-off ends, or that of its owner."""
+        pod = self.world.pods.get(uid)
+        owner = self.owners.not_before(pod.owner_uid) if pod is not None and pod.owner_uid else 0.0
+        return max(self.refusals.not_before(uid), owner)
+
+    def refused_nodes(self, pod: Pod, now: float) -> frozenset[str]:
+        """The nodes that turned out not to fit the pod, or its likes."""
+        return self.refusals.refused_nodes(pod.uid, now) | self.owners.refused_nodes(pod.owner_uid, now)
+
+    def next_forgiven(self, pod: Pod, now: float) -> float | None:
+        """When the first of these nodes may be tried again."""
+        changes = (self.refusals.next_change(pod.uid, now), self.owners.next_change(pod.owner_uid, now))
+        return min((change for change in changes if change is not None), default=None)
+
+    def forgive(self, node: str) -> None:
+        """The node changed: whoever it refused may try it again."""
+        self.refusals.forgive(node)
+        self.owners.forgive(node)
 
     def revisit_claim(self, key: str, now: float) -> None:
         """Give the claim a turn."""

@@ -39,7 +39,8 @@ class Holding:
     ``allocated_at`` is when it was first seen too: the timestamp in it was set by another machine's clock.
     """
 
-    allocated_at: float
+    waits_since: float
+    """When its pods could first be bound, as far as that is known."""
     conditions: dict[PodUid, tuple[datetime | None, str]] = field(default_factory=dict)
     failing_since: float | None = None
     idle_since: float | None = None
@@ -91,7 +92,7 @@ def _judge_waiting(waiting: Sequence[Pod], holding: Holding, now: float, unbound
         holding.failing_since = None
     elif holding.failing_since is None:
         holding.failing_since = now
-    overdue = holding.allocated_at + unbound_timeout
+    overdue = holding.waits_since + unbound_timeout
     if holding.failing_since is not None:
         settled = holding.failing_since + UNSCHEDULABLE_SETTLES_SECONDS
         if now >= settled:

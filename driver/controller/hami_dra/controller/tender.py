@@ -156,7 +156,11 @@ class Tender:
         state.agenda.add(Work(Turn.PLACE, claim.uid), now + PLACE_HELD_SECONDS)
         for pod in users:
             if pod.needs_claims:
-                state.refusals.refuse(pod.uid, node, now)
+                if pod.pinned_to and pod.unschedulable_since is None:
+                    # Nobody has looked at it: that is nothing against the only node where it can go.
+                    state.refusals.wait(pod.uid, now + PLACE_HELD_SECONDS)
+                else:
+                    state.refusals.refuse(pod.uid, node, now)
                 self._tools.reporter.warn([pod, claim], TAKEN_BACK, _why(pod, node, cause, self._unbound_timeout), now)
 
 

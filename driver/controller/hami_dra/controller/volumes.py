@@ -45,6 +45,10 @@ class Volumes:
         """Forget a PersistentVolume."""
         self._selectors.pop(raw["metadata"]["name"], None)
 
+    def are_bound(self, pod: Pod) -> bool:
+        """Whether all of the pod's claims have their volumes, so that it is known from where they can be reached."""
+        return all(f"{pod.namespace}/{name}" in self._bound for name in pod.volume_claims)
+
     def selectors_of(self, pod: Pod) -> tuple[Mapping[str, Any], ...]:
         """The node selectors of the volumes that the pod's claims are bound to; all must hold.
 

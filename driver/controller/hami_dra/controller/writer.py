@@ -46,6 +46,18 @@ class PodAccess(Protocol):
         """Change a condition of ours in the pod's status, so that whoever watches it looks at it again."""
         ...
 
+    def release(self, pod: Pod, node: str | None) -> JsonObject:
+        """Take our scheduling gate off and, in the same write, pin the pod to the node where one is given."""
+        ...
+
+    def mark_disrupted(self, pod: Pod, message: str) -> JsonObject:
+        """Say in the pod's status that it is about to be deleted for no fault of its own."""
+        ...
+
+    def delete(self, pod: JsonObject) -> None:
+        """Delete the pod as it was read: Conflict if it changed since."""
+        ...
+
 
 class Outcome(Enum):
     """What became of a write."""
@@ -107,6 +119,29 @@ class Writer:
         def write() -> JsonObject:
             self._check_fence()
             return self._pods.nudge(pod, message)
+
+        return self._attempt(write)
+
+    def release(self, pod: Pod, node: str | None) -> Written:
+        """Leave the pod to kube-scheduler, for any node that fits or for one."""
+
+        def write() -> JsonObject:
+            self._check_fence()
+            return self._pods.release(pod, node)
+
+        return self._attempt(write)
+
+    def replace(self, pod: Pod, message: str) -> Written:
+        """Delete a pod that is not bound, for its owner to make another."""
+
+        def write() -> JsonObject:
+            self._check_fence()
+            marked = self._pods.mark_disrupted(pod, message)
+            if marked["spec"].get("nodeName"):
+                raise Conflict(f"Pod {pod.namespace}/{pod.name} was bound meanwhile")
+            self._check_fence()
+            self._pods.delete(marked)
+            return marked
 
         return self._attempt(write)
 
