@@ -32,9 +32,13 @@ class Testbed:
         for node, profile in zip(self.nodes, chain(PROFILES, repeat(PROFILES[0])), strict=False):
             self.cluster.put_gpus(node, profile)
 
-    def install_driver(self, allocator: str) -> None:
-        """Install the chart, or switch it to another allocator; returns when every node publishes its GPUs."""
-        chart.install(self.kubectl, allocator, self.images.driver.tag)
+    def install_driver(self, allocator: str, **values: str) -> None:
+        """Install the chart, or switch it to other `values`; returns when every node publishes its GPUs.
+
+        In the name of a value "__" stands for the dot.
+        """
+        more = {name.replace("__", "."): value for name, value in values.items()}
+        chart.install(self.kubectl, allocator, self.images.driver.tag, more)
         for node in self.nodes:
             until(partial(self.published, node, allocator), f"node {node} publishes its GPUs for {allocator}")
 

@@ -1,19 +1,21 @@
 """The driver's Helm chart on a test bed."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from testbed.kubectl import Kubectl, run
 from testbed.names import CHART, DRIVER_REPOSITORY, DRIVER_ROOT, NAMESPACE, RELEASE
 
 
-def install(kubectl: Kubectl, allocator: str, tag: str) -> None:
-    """Install the chart or upgrade it; returns when both daemons are ready."""
+def install(kubectl: Kubectl, allocator: str, tag: str, more: Mapping[str, str]) -> None:
+    """Install the chart or upgrade it, with `more` values; returns when both daemons are ready."""
     values = {
         "allocator": allocator,
         "image.repository": DRIVER_REPOSITORY,
         "image.tag": tag,
         "image.pullPolicy": "Never",
         "kubeletPlugin.driverRoot": DRIVER_ROOT,
+        **more,
     }
     helm: list[str | Path] = [kubectl.programs / "helm", "upgrade", "--install", RELEASE, CHART]
     options = ["--namespace", NAMESPACE, "--create-namespace"]

@@ -25,6 +25,15 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - {name: HAMI_DRA_POD_UID, valueFrom: {fieldRef: {fieldPath: metadata.uid}}}
 {{- end }}
 
+{{- /*
+True where the controller may touch pods: with gateAndPin, and in the upgrade that turns it off, so that what is gated
+then is not stranded; the upgrade after that takes the permission away.
+*/ -}}
+{{- define "hami-dra.touchesPods" -}}
+{{- $before := lookup "v1" "ConfigMap" .Release.Namespace (printf "%s-controller" (include "hami-dra.name" .)) }}
+{{- if or .Values.controller.gateAndPin (contains "gateAndPin: true" (dig "data" "config.yaml" "" $before)) }}true{{ end }}
+{{- end }}
+
 {{- /* True where a request (variable r of a CEL expression) names our class. */ -}}
 {{- define "hami-dra.celNamesOurClass" -}}
 (has(r.exactly) && r.exactly.deviceClassName == "gpu.hami.io") || (has(r.firstAvailable) && r.firstAvailable.exists(s, s.deviceClassName == "gpu.hami.io"))

@@ -138,7 +138,8 @@ class Placer:
         if isinstance(outcome, Refusal):
             if pod.pinned_to and not outcome.bad_claim and self._tools.writes:
                 if pod.owner_uid and not pod.node_name:
-                    self._releaser.replace(pod, [known.claim for known in open_claims], outcome.message)
+                    why = pod.unschedulable_message or outcome.message
+                    self._releaser.replace(pod, [known.claim for known in open_claims], why)
                     return
                 outcome = replace(outcome, message=outcome.message + PINNED_NOTE.format(node=pod.pinned_to))
             if not outcome.bad_claim:
