@@ -70,13 +70,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 def examine(client: Client, settle_seconds: float, wait: Callable[[float], None] = time.sleep) -> Findings:
     """What is wrong and stays so for ``settle_seconds``. Raises KubeError, UnreadableObject."""
+    first = _look(client)
+    if not first.problems or not settle_seconds:
+        return first
+    wait(settle_seconds)
+    second = _look(client)
+    return Findings(settle(first.problems, second.problems), second.extent)
+
+
+def _look(client: Client) -> Findings:
     snapshot = read_snapshot(client)
-    problems = find_problems(snapshot)
-    if problems and settle_seconds:
-        wait(settle_seconds)
-        snapshot = read_snapshot(client)
-        problems = settle(problems, find_problems(snapshot))
-    return Findings(problems, extent_of(snapshot))
+    return Findings(find_problems(snapshot), extent_of(snapshot))
 
 
 def _seconds(text: str) -> float:
