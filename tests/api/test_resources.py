@@ -128,6 +128,7 @@ CLASS = DeviceClass(
 RULE = DeviceTaintRule(
     metadata=ObjectMeta(name="cordon"), taint=Taint(key="maintenance", effect="NoExecute"), pool="n1", device="gpu-1"
 )
+BINDING = ("devices.bindingConditions", "devices.bindsToNode")
 OBJECTS = [CLAIM, SLICE, CLASS, RULE]
 IDS = ["claim", "slice", "class", "rule"]
 
@@ -225,6 +226,44 @@ def test_attribute_of_an_unknown_kind_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
+    ("change", "unknown"),
+    [
+        ({}, ()),
+        ({"allNodes": False, "nodeSelector": None, "sharedCounters": []}, ()),
+        ({"allNodes": True}, ("allNodes",)),
+        ({"nodeSelector": {"nodeSelectorTerms": []}}, ("nodeSelector",)),
+        (
+            {"perDeviceNodeSelection": True, "skipNodeOperations": True},
+            ("perDeviceNodeSelection", "skipNodeOperations"),
+        ),
+        (
+            {"sharedCounters": [{"name": "c"}], "partitionTypeAttribute": "t"},
+            ("partitionTypeAttribute", "sharedCounters"),
+        ),
+        ({"devices": [{"name": "d", "consumesCounters": [{}]}] * 2}, ("devices.consumesCounters",)),
+        ({"devices": [{"name": "d", "bindingConditions": ["c"], "bindsToNode": True}]}, BINDING),
+        ({"devices": [{"name": "d", "attributes": {"a": {"ints": [1]}}}]}, ("devices.attributes.a.ints",)),
+        (
+            {"devices": [{"name": "d", "capacity": {"c": {"value": "1", "shared": True}}}]},
+            ("devices.capacity.c.shared",),
+        ),
+    ],
+)
+def test_what_a_slice_says_beyond_what_we_read_is_known(change: JsonObject, unknown: tuple[str, ...]) -> None:
+    """Counters, partitions, binding conditions and other ways to name nodes; what is off says nothing."""
+    source = SLICE.to_json()
+    assert Slice.from_json({**source, "spec": {**source["spec"], **change}}).unknown == unknown
+
+
+def test_what_a_request_says_beyond_what_we_read_is_known() -> None:
+    """A field of a later Kubernetes changes what is asked for."""
+    spec = {"deviceClassName": "c", "derived": [1]}
+    assert DeviceRequest.from_json({"name": "r", "exactly": spec}).unknown == ("exactly.derived",)
+    assert DeviceRequest.from_json({"name": "r", "firstAvailable": [spec]}).unknown == ("firstAvailable.derived",)
+    assert DeviceRequest.from_json({"name": "r", "oneOf": {}, "anyOf": [1]}).unknown == ("anyOf",)
+
+
+@pytest.mark.parametrize(
     ("selector", "node"),
     [
         (node_selector_for("n1"), "n1"),
@@ -264,9 +303,18 @@ def test_config_applies_to_its_requests() -> None:
     assert not replace(CONFIG, requests=("gpu/big",)).applies_to("gpu/small")
 
 
+SELECTORS: list[JsonObject] = [{"deviceSelector": {}}, {}]
+
+
 def test_taint_rule_matches_where_every_given_field_does() -> None:
-    """A rule without selector is for every device."""
+    """An empty selector is for every device; no selector is for none, as the API says."""
     assert RULE.matches("any.driver", "n1", "gpu-1")
     assert not RULE.matches("any.driver", "n2", "gpu-1")
     everything = replace(RULE, pool=None, device=None)
     assert everything.matches("any.driver", "n2", "gpu-2")
+    taint = {"key": "maintenance", "effect": "NoExecute"}
+    read = [
+        DeviceTaintRule.from_json({"metadata": {"name": "r"}, "spec": spec | {"taint": taint}}) for spec in SELECTORS
+    ]
+    assert [rule.matches("any.driver", "n2", "gpu-2") for rule in read] == [True, False]
+    assert [DeviceTaintRule.from_json(rule.to_json()) for rule in read] == read

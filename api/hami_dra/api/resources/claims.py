@@ -17,6 +17,7 @@ from hami_dra.api.resources.json import (
     section,
     text,
 )
+from hami_dra.api.resources.unknown import unknown_in_request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +63,15 @@ class RequestSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceRequest:
-    """A named request: `exactly` one kind, or the first of several that can be had."""
+    """A named request: `exactly` one kind, or the first of several that can be had.
+
+    `unknown`: paths of fields that say something we do not read; never written.
+    """
 
     name: str
     exactly: RequestSpec | None = None
     first_available: tuple[RequestSpec, ...] = ()
+    unknown: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def alternatives(self) -> tuple[RequestSpec, ...]:
@@ -85,6 +90,7 @@ class DeviceRequest:
             name=text(source, "name"),
             exactly=None if exactly is None else RequestSpec.from_json(exactly),
             first_available=tuple(RequestSpec.from_json(request) for request in items(source, "firstAvailable")),
+            unknown=unknown_in_request(source),
         )
 
     def to_json(self) -> JsonObject:

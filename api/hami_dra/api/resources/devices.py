@@ -17,6 +17,7 @@ from hami_dra.api.resources.json import (
     section,
     text,
 )
+from hami_dra.api.resources.unknown import unknown_in_slice
 
 
 class AttributeType(enum.StrEnum):
@@ -226,13 +227,14 @@ class Pool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
-    """A ResourceSlice of one node."""
+    """A ResourceSlice of one node. `unknown`: paths of fields that say something we do not read; never written."""
 
     metadata: ObjectMeta
     driver: str
     pool: Pool
     node_name: str = ""
     devices: tuple[Device, ...] = ()
+    unknown: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
     def from_json(cls, source: JsonObject) -> Self:
@@ -244,6 +246,7 @@ class Slice:
             pool=Pool.from_json(section(spec, "pool")),
             node_name=spec.get("nodeName") or "",
             devices=tuple(Device.from_json(device) for device in items(spec, "devices")),
+            unknown=unknown_in_slice(spec),
         )
 
     def to_json(self) -> JsonObject:
@@ -302,13 +305,17 @@ class DeviceClass:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceTaintRule:
-    """An administrator's taint on devices; the API server does not merge it into slices, allocators must."""
+    """An administrator's taint on devices; the API server does not merge it into slices, allocators must.
+
+    `selects`: whether there is a selector at all. An empty one matches every device, none matches nothing.
+    """
 
     metadata: ObjectMeta
     taint: Taint
     driver: str | None = None
     pool: str | None = None
     device: str | None = None
+    selects: bool = True
 
     @classmethod
     def from_json(cls, source: JsonObject) -> Self:
@@ -321,19 +328,22 @@ class DeviceTaintRule:
             driver=selector.get("driver"),
             pool=selector.get("pool"),
             device=selector.get("device"),
+            selects=spec.get("deviceSelector") is not None,
         )
 
     def to_json(self) -> JsonObject:
         """Write a DeviceTaintRule."""
-        selector = compact(driver=self.driver, pool=self.pool, device=self.device)
+        spec: JsonObject = {"taint": self.taint.to_json()}
+        if self.selects:
+            spec["deviceSelector"] = compact(driver=self.driver, pool=self.pool, device=self.device)
         return {
             "apiVersion": API_VERSION,
             "kind": "DeviceTaintRule",
             "metadata": self.metadata.to_json(),
-            "spec": compact(deviceSelector=selector, taint=self.taint.to_json()),
+            "spec": spec,
         }
 
     def matches(self, driver: str, pool: str, device: str) -> bool:
-        """Whether every given field of the selector equals the device's; without any field, all devices do."""
+        """Whether there is a selector and every field that it gives equals the device's."""
         wanted = ((self.driver, driver), (self.pool, pool), (self.device, device))
-        return all(want is None or want == found for want, found in wanted)
+        return self.selects and all(want is None or want == found for want, found in wanted)
