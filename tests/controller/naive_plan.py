@@ -10,9 +10,10 @@ from hami_dra.api import names
 from hami_dra.api.quantity import format_mib
 from hami_dra.api.resources import Claim
 from hami_dra.api.share_config import DevicePlacement, NodePlacement
-from hami_dra.controller.allocator import Board, Budget, search
+from hami_dra.controller.allocator import Budget, search
 from hami_dra.controller.asks import Ask, Request, read_requests
-from hami_dra.controller.errors import BadClaim, BudgetExhausted
+from hami_dra.controller.board import Board
+from hami_dra.controller.errors import BadClaim
 from hami_dra.controller.fitting import Fit, room, suit
 from hami_dra.controller.hosting import Obstacle, find_shortage, has_volumes
 from hami_dra.controller.inventory import Gpu
@@ -21,6 +22,7 @@ from hami_dra.controller.nodes import may_run, node_selected
 from hami_dra.controller.ordering import Totals, fullness, order_gpus
 from hami_dra.controller.plan import Placement, Policy, Refusal, Snapshot
 from hami_dra.controller.pods import Pod
+from hami_dra.controller.ranking import rank_of
 from hami_dra.controller.reasons import (
     BEFORE_SELECTION,
     NAMED_GPUS,
@@ -34,6 +36,7 @@ from hami_dra.controller.topology import order_by_connection
 from hami_dra.controller.usage import UNUSED
 
 LATE = Reason.TOO_FEW_TOGETHER
+WITHHELD = (Reason.NOT_RESERVED, Reason.NOT_HEALTHY, Reason.CORDONED)
 
 
 def naive_plan(snapshot: Snapshot, pod: Pod, claims: Sequence[Claim], policy: Policy) -> Placement | Refusal:
@@ -52,7 +55,6 @@ class _Naive:
     claims: tuple[Claim, ...]
     requests: list[Request]
     policy: Policy
-    exhausted: bool = False
     asks: list[Ask] = field(default_factory=list)
 
     def run(self) -> Placement | Refusal:
@@ -67,15 +69,14 @@ class _Naive:
             except BadClaim as error:
                 where = f"ResourceClaim {ask.claim.namespace}/{ask.claim.name}, request {ask.request}"
                 return Refusal(f"{where}: {error}", bad_claim=ask.claim)
+        found = []
         for node in sorted(eligible, key=self.rank):
-            try:
-                picks = search(self.board(by_node[node]), self.requests, Budget(self.policy.budget_steps))
-            except BudgetExhausted:
-                self.exhausted = True
-                continue
+            budget = Budget(self.policy.total_steps)
+            budget.enter(self.policy.total_steps)
+            picks = search(self.board(node), self.requests, budget)
             if picks is not None:
-                return Placement(node, picks)
-        return self.refuse()
+                found.append((rank_of(picks, self.requests), Placement(node, picks)))
+        return min(found, key=lambda one: one[0])[1] if found else self.refuse()
 
     def rank(self, node: str) -> object:
         said = (ask.config.placement.node for ask in self.asks if ask.config.placement.node is not None)
@@ -106,7 +107,15 @@ class _Naive:
             return Misfit(gpu.node, gpu.name, Reason.NOT_RESERVED)
         return suit(ask, gpu, self.policy.matches)
 
-    def board(self, gpus: tuple[Gpu, ...]) -> Board:
+    def board(self, node: str) -> Board:
+        gpus = self.snapshot.inventory.by_node[node]
+
+        def whole(ask: Ask) -> bool:
+            verdicts = [(gpu.key, suit(ask, gpu, self.policy.matches)) for gpu in gpus]
+            withheld = [one for _, one in verdicts if isinstance(one, Misfit) and one.reason in WITHHELD]
+            late = [key for key, one in verdicts if isinstance(one, Fit) and key in self.snapshot.waiting]
+            return not withheld and not late and node not in self.snapshot.inventory.partial
+
         def fits(ask: Ask, gpu: Gpu) -> Fit | None:
             verdict = self.verdict(ask, gpu)
             return verdict if isinstance(verdict, Fit) else None
@@ -117,7 +126,7 @@ class _Naive:
                 return self.connected(ask, gpus, totals)
             return order_gpus(gpus, totals, fullest_first=placement is DevicePlacement.BINPACK)
 
-        return Board(gpus=gpus, fits=fits, totals=self.snapshot.totals, order=order)
+        return Board(gpus=gpus, fits=fits, whole=whole, totals=self.snapshot.totals, order=order)
 
     def connected(self, ask: Ask, gpus: Sequence[Gpu], totals: Totals) -> list[Gpu]:
         fits = [(gpu, self.verdict(ask, gpu)) for gpu in gpus]
@@ -134,8 +143,6 @@ class _Naive:
         counts = Counter(misfit.reason for misfit in misfits)
         left = [misfit for misfit in misfits if misfit.reason not in BEFORE_SELECTION]
         parts = [summarize(counts, left if len(left) <= NAMED_GPUS else ()), *self.shortages(), *self.hints(ask, gpus)]
-        if self.exhausted:
-            parts.append(f"the search was cut off after {self.policy.budget_steps} steps on a node")
         subject = f"request {ask.request} of claim {ask.claim.name}: " if len(per_ask) > 1 else ""
         return Refusal(subject + "; ".join(parts), reasons=sort_counts(counts))
 

@@ -151,7 +151,7 @@ def test_backtracking_finds_the_only_combination() -> None:
 def test_an_exhausted_budget_is_said() -> None:
     """A search that was cut off is not reported as if there were no way."""
     claim = make_claim("c", *(request(f"r{n}", memory="50000Mi") for n in range(6)))
-    assert "cut off" in refused(decide(claim, budget_steps=5))
+    assert "cut off" in refused(decide(claim, total_steps=5))
 
 
 @pytest.mark.parametrize(

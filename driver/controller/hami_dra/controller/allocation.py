@@ -18,7 +18,7 @@ from hami_dra.api.resources import (
     node_selector_for,
 )
 from hami_dra.api.share_ids import is_from_controller, new_share_id
-from hami_dra.controller.allocator import Pick
+from hami_dra.controller.board import Pick
 from hami_dra.controller.plan import Placement
 
 

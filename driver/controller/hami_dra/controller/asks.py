@@ -96,6 +96,7 @@ def _could_match(expression: str, matches: Matcher) -> bool:
 
 def read_requests(claim: Claim, classes: Mapping[str, DeviceClass], *, require_cores: bool) -> tuple[Request, ...]:
     """The claim's requests in order. BadClaim says what can never be served."""
+    _check_form(claim)
     requests = tuple(
         tuple(_ask(claim, request.result_name(spec), spec, classes) for spec in request.alternatives)
         for request in claim.requests
@@ -146,6 +147,20 @@ def _share_config(title: str, configs: tuple[OpaqueConfig, ...], request: str) -
 def _decode(texts: tuple[str, ...]) -> ShareConfig:
     # Claims of one template say the same again and again, and a ShareConfig cannot be changed.
     return merge_share_configs(*(parse_share_config(json.loads(text)) for text in texts))
+
+
+def _check_form(claim: Claim) -> None:
+    # What we do not read may narrow what is wanted: to leave it out would give something else.
+    for request in claim.requests:
+        if request.unknown:
+            raise BadClaim(f"{_title(claim)}, request {request.name}: {', '.join(request.unknown)} is not supported")
+        if not request.alternatives:
+            raise BadClaim(f"{_title(claim)}, request {request.name}: found neither exactly nor firstAvailable")
+    for constraint in claim.constraints:
+        if not constraint.match_attribute and not constraint.distinct_attribute:
+            raise BadClaim(
+                f"{_title(claim)}: found a constraint of an unknown kind, wanted matchAttribute or distinctAttribute"
+            )
 
 
 def _check(ask: Ask, *, require_cores: bool) -> None:

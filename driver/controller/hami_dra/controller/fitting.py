@@ -20,10 +20,11 @@ _BLOCKING = frozenset({"NoSchedule", "NoExecute"})
 
 @dataclass(frozen=True)
 class Fit:
-    """The GPU suits the ask, which would consume so much of each capacity (nothing with admin access)."""
+    """The GPU suits the ask, which would consume so much of each capacity. With admin access it takes nothing."""
 
     gpu: Gpu
     consumed: Mapping[str, int]
+    admin: bool = False
 
 
 def suit(ask: Ask, gpu: Gpu, matches: Matcher) -> Fit | Misfit:
@@ -37,17 +38,21 @@ def suit(ask: Ask, gpu: Gpu, matches: Matcher) -> Fit | Misfit:
         return _misfit(gpu, Reason.TYPE_MISMATCH)
     if not chosen_by_uuid(ask.config.uuids, gpu):
         return _misfit(gpu, Reason.UUID_MISMATCH)
+    # Size comes before taints: what is too small is none of the devices that "all" means, tainted or not.
+    fit = Fit(gpu, {}, admin=True) if ask.spec.admin_access else _consume(ask, gpu)
+    if isinstance(fit, Misfit):
+        return fit
     if not _tolerated(gpu.taints, ask.spec.tolerations):
         return _misfit(gpu, Reason.NOT_HEALTHY)
     if not _tolerated(gpu.cordons, ask.spec.tolerations):
         return _misfit(gpu, Reason.CORDONED)
-    return Fit(gpu, {}) if ask.spec.admin_access else _consume(ask, gpu)
+    return fit
 
 
 def room(fit: Fit, usage: Usage) -> Misfit | None:
     """What the GPU lacks for the share beside what is taken already; None when it has room."""
-    if not fit.consumed:
-        return None  # Admin access takes nothing.
+    if fit.admin:
+        return None
     if usage.blocked:
         return _misfit(fit.gpu, Reason.EXCLUSIVE, "allocated as a whole")
     for name in sorted(fit.consumed, key=_check_order):

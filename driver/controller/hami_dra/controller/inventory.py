@@ -1,6 +1,7 @@
 """The GPUs that may be allocated, from ResourceSlices and DeviceTaintRules.
 
-A pool counts by its highest generation and only when all slices of that generation are there.
+A pool counts by its highest generation and only when all slices of that generation are there. A slice that says what
+we do not read (counters, partitions, binding conditions, other ways to name nodes) is left out.
 """
 
 from __future__ import annotations
@@ -39,10 +40,14 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Inventory:
-    """GPUs by node, in the order of their names, and the pools that were left out, with the reason."""
+    """GPUs by node, in the order of their names, and the pools that were left out, with the reason.
+
+    ``partial``: nodes of which devices are left out, so that nobody can have all that there are.
+    """
 
     by_node: Mapping[str, tuple[Gpu, ...]]
     skipped: Mapping[str, str]
+    partial: frozenset[str] = frozenset()
 
     def __iter__(self) -> Iterator[Gpu]:
         for node in sorted(self.by_node):
@@ -54,7 +59,7 @@ EMPTY = Inventory({}, {})
 
 @dataclass(frozen=True)
 class Piece:
-    """One pool of an inventory, and what it was made from. ``problem``: why it is left out."""
+    """One pool of an inventory, and what it was made from. ``problem``: why it, or a part of it, is left out."""
 
     slices: tuple[Slice, ...]
     rules: tuple[DeviceTaintRule, ...]
@@ -62,6 +67,7 @@ class Piece:
     node: str = ""
     gpus: tuple[Gpu, ...] = ()
     problem: str = ""
+    partial: frozenset[str] = frozenset()
 
     def made_from(self, slices: tuple[Slice, ...], rules: tuple[DeviceTaintRule, ...], *, need_lock: bool) -> bool:
         """Whether another one made from these would be the same."""
@@ -88,36 +94,51 @@ def build_inventory(
     merged, known = tuple(rules), {} if pieces is None else pieces
     for gone in known.keys() - pools.keys():
         del known[gone]
-    by_node, skipped = dict[str, tuple[Gpu, ...]](), dict[str, str]()
+    by_node, skipped, partial = dict[str, tuple[Gpu, ...]](), dict[str, str](), frozenset[str]()
     for pool, members in pools.items():
         piece = known.get(pool)
         if piece is None or not piece.made_from(tuple(members), merged, need_lock=need_lock):
             piece = known[pool] = _piece(tuple(members), merged, need_lock=need_lock)
         if piece.problem:
-            skipped[pool] = piece.problem
-        elif piece.node in by_node:
+            skipped[pool], partial = piece.problem, partial | piece.partial
+        if piece.node and piece.node in by_node:
             by_node[piece.node] = tuple(sorted((*by_node[piece.node], *piece.gpus), key=lambda gpu: gpu.key))
-        else:
+        elif piece.node:
             by_node[piece.node] = piece.gpus
-    return Inventory(by_node, skipped)
+    return Inventory(by_node, skipped, partial)
 
 
 def _piece(slices: tuple[Slice, ...], rules: tuple[DeviceTaintRule, ...], *, need_lock: bool) -> Piece:
     newest = max(slice_.pool.generation for slice_ in slices)
     current = [slice_ for slice_ in slices if slice_.pool.generation == newest]
-    problem = _problem(current)
+    served = [slice_ for slice_ in current if not slice_.unknown]
+    problem = _problem(current, served)
+    partial = frozenset(slice_.node_name for slice_ in current if slice_.node_name)
     if problem:
-        return Piece(slices, rules, need_lock, problem=problem)
-    gpus = [_gpu(slice_, device, rules, need_lock=need_lock) for slice_ in current for device in slice_.devices]
-    return Piece(slices, rules, need_lock, current[0].node_name, tuple(sorted(gpus, key=lambda gpu: gpu.key)))
+        return Piece(slices, rules, need_lock, problem=problem, partial=partial)
+    gpus = [_gpu(slice_, device, rules, need_lock=need_lock) for slice_ in served for device in slice_.devices]
+    return Piece(
+        slices,
+        rules,
+        need_lock,
+        node=served[0].node_name if served else "",
+        gpus=tuple(sorted(gpus, key=lambda gpu: gpu.key)),
+        problem="; ".join(f"slice {one.metadata.name} {why_unserved(one)}" for one in current if one.unknown),
+        partial=partial,
+    )
 
 
-def _problem(current: list[Slice]) -> str:
+def why_unserved(slice_: Slice) -> str:
+    """Why the devices of a slice are not allocated whatever it publishes; empty where they are."""
+    return f"says {', '.join(slice_.unknown)}, which hami-dra does not serve" if slice_.unknown else ""
+
+
+def _problem(current: list[Slice], served: list[Slice]) -> str:
     wanted = current[0].pool.resource_slice_count
     if len(current) != wanted:
         return f"found {len(current)} slices of generation {current[0].pool.generation}, wanted {wanted}"
-    nodes = {slice_.node_name for slice_ in current}
-    if len(nodes) != 1 or "" in nodes:
+    nodes = {slice_.node_name for slice_ in served}
+    if served and (len(nodes) != 1 or "" in nodes):
         return f"its slices name {len(nodes)} nodes or none, wanted exactly one node"
     devices = [device.name for slice_ in current for device in slice_.devices]
     if len(devices) != len(set(devices)):
@@ -127,13 +148,13 @@ def _problem(current: list[Slice]) -> str:
 
 def _gpu(slice_: Slice, device: Device, rules: tuple[DeviceTaintRule, ...], *, need_lock: bool) -> Gpu:
     locks = [taint for taint in device.taints if _is_lock(taint)]
-    matching = (rule for rule in rules if rule.matches(names.DRIVER, slice_.pool.name, device.name))
+    matching = [rule for rule in rules if rule.matches(names.DRIVER, slice_.pool.name, device.name)]
     return Gpu(
         node=slice_.node_name,
         key=DeviceKey(slice_.pool.name, device.name),
         device=device,
         taints=tuple(taint for taint in device.taints if not _is_lock(taint)),
-        cordons=tuple(rule.taint for rule in matching),
+        cordons=tuple(rule.taint for rule in matching if not _is_lock(rule.taint)),
         reserved=(bool(locks) or not need_lock) and device.allow_multiple_allocations,
     )
 

@@ -5,6 +5,7 @@ One thread decides, so nothing here is locked. Everything is bounded: what was n
 
 from __future__ import annotations
 
+import operator
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import TypeVar
@@ -19,13 +20,14 @@ from hami_dra.controller.nodes import Node
 from hami_dra.controller.ordering import Totals
 from hami_dra.controller.pods import Pod
 from hami_dra.controller.rulings import Ruling
-from hami_dra.controller.standings import Standings
+from hami_dra.controller.standings import Standing, Standings
 
 Admissions = dict[str, tuple[Node | None, Load, Obstacle | None]]
 """Why a node does not take a pod, by the node's name, with the node and its load as they were then."""
 
 _MOST_SORTINGS = 64
 _MOST_ADMISSIONS = 32
+_MOST_REFUTED = 64
 _MOST_VERDICTS, _MOST_RULINGS = 50_000, 1_000
 
 _K = TypeVar("_K", bound=Hashable)
@@ -42,6 +44,7 @@ class Memo:
         self._sortings: OrderedDict[Hashable, tuple[Kinds, OrderedDict[Hashable, Ruling]]] = OrderedDict()
         self._admissions: OrderedDict[str, Admissions] = OrderedDict()
         self._largest: int | None = None
+        self._refuted: OrderedDict[Hashable, tuple[tuple[Ruling, ...], dict[str, Standing]]] = OrderedDict()
 
     def move_to(self, inventory: Inventory, totals: Totals) -> None:
         """Look at another moment."""
@@ -78,6 +81,16 @@ class Memo:
         if len(found) > 2 * len(self._inventory.by_node) + 64:
             found.clear()  # Most are nodes that are gone.
         return found
+
+    def refuted(self, key: Hashable, rulings: tuple[Ruling, ...]) -> dict[str, Standing]:
+        """Nodes on which a search for what ``key`` stands for ended without a way, as they stood then.
+
+        So a search that was cut off goes on where it ended, as far as nothing changed.
+        """
+        found = _recall(self._refuted, key, lambda: (rulings, {}), _MOST_REFUTED)
+        if len(found[0]) != len(rulings) or not all(map(operator.is_, found[0], rulings)):
+            found = self._refuted[key] = (rulings, {})
+        return found[1]
 
     def is_published(self, uuid: str) -> bool:
         """Whether some GPU has this UUID, or name, in whatever case."""

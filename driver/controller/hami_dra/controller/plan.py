@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from operator import attrgetter
 from typing import Any
 
@@ -16,8 +17,10 @@ from hami_dra.api import names
 from hami_dra.api.quantity import format_mib
 from hami_dra.api.resources import Claim, DeviceClass
 from hami_dra.api.share_config import DevicePlacement, NodePlacement
-from hami_dra.controller.allocator import Board, Budget, Pick, search
+from hami_dra.controller.allocator import Budget, search
 from hami_dra.controller.asks import Ask, Matcher, Request, foreign_classes, read_requests
+from hami_dra.controller.board import Board, Pick
+from hami_dra.controller.dead_ends import DeadEnds
 from hami_dra.controller.errors import BadClaim, BudgetExhausted
 from hami_dra.controller.fitting import Fit, room
 from hami_dra.controller.hosting import Obstacle, find_shortage, has_volumes
@@ -27,10 +30,10 @@ from hami_dra.controller.memo import Admissions, Memo
 from hami_dra.controller.nodes import Node, may_run, node_selected
 from hami_dra.controller.ordering import Totals, fullness, order_gpus
 from hami_dra.controller.pods import Pod
+from hami_dra.controller.ranking import Candidate, rank, rank_of
 from hami_dra.controller.reasons import (
     BEFORE_SELECTION,
     NAMED_GPUS,
-    NODE_SHORTAGES,
     Misfit,
     Reason,
     after_selection,
@@ -38,8 +41,9 @@ from hami_dra.controller.reasons import (
     summarize,
 )
 from hami_dra.controller.rulings import LATE, Counts, Ruling, misfit
+from hami_dra.controller.split import Split
 from hami_dra.controller.standings import Standing
-from hami_dra.controller.topology import order_by_connection
+from hami_dra.controller.topology import effort, order_by_connection
 from hami_dra.controller.usage import UNUSED, DeviceKey
 
 _FIRST_NODES = 256
@@ -69,6 +73,8 @@ class Snapshot:
 class Policy:
     """How to choose: defaults of the cluster, the evaluator of CEL expressions, the search's budget in steps.
 
+    Nodes are searched for ``first_steps`` each; where that was not enough, and nothing was found elsewhere, they are
+    searched until ``total_steps`` were taken on all nodes together.
     ``memo``: what earlier decisions found out. It belongs to the evaluator, makes decisions faster and never different.
     """
 
@@ -76,7 +82,8 @@ class Policy:
     node: NodePlacement = NodePlacement.BINPACK
     device: DevicePlacement = DevicePlacement.BINPACK
     require_cores: bool = False
-    budget_steps: int = 20_000
+    first_steps: int = 500
+    total_steps: int = 10_000
     memo: Memo = field(default_factory=Memo, repr=False, compare=False)
 
 
@@ -96,12 +103,14 @@ class Placement:
 class Refusal:
     """Why there is no placement: GPUs by reason, the most frequent first.
 
-    ``bad_claim``: no change of the cluster will help, the claim is wrong.
+    ``bad_claim``: no change of the cluster will help, the claim is wrong. ``cut_off``: there may be a place all the
+    same, but the search for it takes too long.
     """
 
     message: str
     reasons: Mapping[Reason, int] = field(default_factory=dict)
     bad_claim: Claim | None = None
+    cut_off: bool = False
 
 
 def plan(snapshot: Snapshot, pod: Pod, claims: Sequence[Claim], policy: Policy) -> Placement | Refusal:
@@ -132,6 +141,12 @@ class _Planning:
     policy: Policy
     rulings: dict[tuple[str, str], Ruling] = field(default_factory=dict)
     admissions: Admissions = field(default_factory=dict)
+    budget: Budget = field(init=False)
+    dead_ends: DeadEnds = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.budget = Budget(self.policy.total_steps)
+        self.dead_ends = DeadEnds(self.requests)
 
     def run(self) -> Placement | Refusal:
         memo = self.policy.memo
@@ -143,18 +158,43 @@ class _Planning:
         bad = self._judge()
         if bad is not None:
             return bad
-        exhausted = False
-        for standing in self._candidates():
-            if self._excluded(standing.node):
+        placement, cut_off = self._search(self._ranked(), self.policy.first_steps)
+        if placement is None and cut_off:
+            placement, cut_off = self._search(cut_off, self.policy.total_steps)
+        return placement or self._refuse(cut_off=bool(cut_off))
+
+    def _search(self, nodes: Iterable[Candidate], steps: int) -> tuple[Placement | None, list[Candidate]]:
+        """The best placement on these nodes, and the nodes on which so many steps were too few to know."""
+        best: tuple[float, Placement | None] = (inf, None)
+        cut_off: list[Candidate] = []
+        refuted = self._refuted()
+        for candidate in nodes:
+            standing = candidate.standing
+            if best[0] <= candidate.rank or (cut_off and not self.budget.total):
+                break  # No later node can have better alternatives, or there is no budget to know.
+            if refuted.get(standing.node) is standing or self._excluded(standing.node):
                 continue
+            self.budget.enter(steps)
             try:
-                picks = search(self._board(standing), self.requests, Budget(self.policy.budget_steps))
+                picks = search(self._board(standing), self.requests, self.budget, self.dead_ends)
             except BudgetExhausted:
-                exhausted = True
+                cut_off.append(candidate)
                 continue
-            if picks is not None:
-                return Placement(standing.node, picks)
-        return self._refuse(exhausted=exhausted)
+            if picks is None:
+                refuted[standing.node] = standing
+                continue
+            found = rank_of(picks, self.requests)
+            if found < best[0]:
+                best = found, Placement(standing.node, picks)
+                if found == candidate.rank:
+                    break
+        return best[1], cut_off
+
+    def _refuted(self) -> dict[str, Standing]:
+        if self.snapshot.waiting:
+            return {}  # Which GPUs wait is not seen in a standing.
+        uids = [claim.uid for claim in self.claims]
+        return self.policy.memo.refuted((self.policy.total_steps, *uids), tuple(self.rulings.values()))
 
     def _excluded(self, node: str) -> Obstacle | None:
         snapshot = self.snapshot
@@ -204,6 +244,10 @@ class _Planning:
                     if gpu.key not in self.snapshot.waiting:
                         ruling.verdict(gpu, position)
 
+    def _ranked(self) -> Iterable[Candidate]:
+        """The nodes that may have room, in the order in which they are tried."""
+        return rank(self._candidates(), self.requests, lambda ask, standing: any(self._able(ask, (standing,))))
+
     def _candidates(self) -> Iterator[Standing]:
         standings = self.policy.memo.standings
         ordered = standings.in_order(fullest_first=self._binpack_nodes())
@@ -218,15 +262,12 @@ class _Planning:
 
     def _able_to_all(self, standings: Iterable[Standing]) -> Iterable[Standing]:
         for request in self.requests:
-            standings = self._able(request, standings)
+            if len(request) == 1:
+                standings = self._able(request[0], standings)
         return standings
 
-    def _able(self, request: Request, standings: Iterable[Standing]) -> Iterable[Standing]:
-        tests = [(self.rulings[_id(ask)], 1 if ask.takes_all else ask.spec.count) for ask in request]
-        if len(tests) == 1:
-            ruling, wanted = tests[0]
-            return ruling.candidates(standings, wanted)
-        return (one for one in standings if any(any(ruling.candidates((one,), wanted)) for ruling, wanted in tests))
+    def _able(self, ask: Ask, standings: Iterable[Standing]) -> Iterable[Standing]:
+        return self.rulings[_id(ask)].candidates(standings, 1 if ask.takes_all else ask.spec.count)
 
     def _board(self, standing: Standing) -> Board:
         waiting = self.snapshot.waiting
@@ -235,7 +276,11 @@ class _Planning:
         def fits(ask: Ask, gpu: Gpu) -> Fit | None:
             return None if gpu.key in waiting else suited[_id(ask)].get(gpu.key)
 
-        return Board(gpus=standing.gpus, fits=fits, totals=self.snapshot.totals, order=self._order)
+        def whole(ask: Ask) -> bool:
+            known = standing.node not in self.snapshot.inventory.partial
+            return known and self.rulings[_id(ask)].view(standing.node).whole and waiting.isdisjoint(suited[_id(ask)])
+
+        return Board(gpus=standing.gpus, fits=fits, whole=whole, totals=self.snapshot.totals, order=self._order)
 
     def _asks(self) -> Iterator[Ask]:
         return (ask for request in self.requests for ask in request)
@@ -249,6 +294,7 @@ class _Planning:
     def _by_connection(self, ask: Ask, gpus: Sequence[Gpu], totals: Totals) -> list[Gpu]:
         fits = self.rulings[_id(ask)].fits(self.policy.memo.standings[gpus[0].node])
         free = [gpu for gpu in gpus if not room(fits[gpu.key], totals.get(gpu.key, UNUSED))]
+        self.budget.spend(effort(len(free), ask.spec.count) // _PAIRS_PER_STEP)
         ordered = order_by_connection(
             free,
             self.snapshot.inventory.by_node[gpus[0].node],
@@ -262,7 +308,7 @@ class _Planning:
         said = (ask.config.placement.node for ask in self._asks() if ask.config.placement.node is not None)
         return next(said, self.policy.node) is NodePlacement.BINPACK
 
-    def _refuse(self, *, exhausted: bool) -> Refusal:
+    def _refuse(self, *, cut_off: bool) -> Refusal:
         split = self._split()
         outside = split.obstacles
         per_ask = [(ask, outside + Counter(self._count(ask, split))) for ask in self._asks()]
@@ -274,13 +320,13 @@ class _Planning:
             *(sorted(split.shortages) if len(split.shortages) <= NAMED_GPUS else ()),
             *self._hints(ask),
         ]
-        if exhausted:
-            parts.append(f"the search was cut off after {self.policy.budget_steps} steps on a node")
+        if cut_off:
+            parts.append(f"the search was cut off after {self.policy.total_steps - self.budget.total} steps")
         subject = f"request {ask.request} of claim {ask.claim.name}: " if len(per_ask) > 1 else ""
-        return Refusal(subject + "; ".join(parts), reasons=sort_counts(counts))
+        return Refusal(subject + "; ".join(parts), reasons=sort_counts(counts), cut_off=cut_off)
 
-    def _split(self) -> _Split:
-        split, known = _Split(), self.admissions
+    def _split(self) -> Split:
+        split, known = Split(), self.admissions
         nodes, loads, refused = self.snapshot.nodes, self.snapshot.loads, self.snapshot.refused
         for standing in self.policy.memo.standings.values():
             node = standing.node
@@ -298,7 +344,7 @@ class _Planning:
                 split.inside.append(standing)
         return split
 
-    def _count(self, ask: Ask, split: _Split) -> Counts:
+    def _count(self, ask: Ask, split: Split) -> Counts:
         ruling, standings = self.rulings[_id(ask)], self.policy.memo.standings
         pools = {key.pool for key in self.snapshot.waiting}
         late = [one for one in split.inside if not pools.isdisjoint(gpu.key.pool for gpu in one.gpus)] if pools else []
@@ -309,7 +355,7 @@ class _Planning:
         others = [one for one in split.inside if one.node not in skipped]
         return counts + Counter(ruling.count(standings, others, [*split.outside, *late]))
 
-    def _misfits_left(self, ask: Ask, split: _Split) -> Iterator[Misfit]:
+    def _misfits_left(self, ask: Ask, split: Split) -> Iterator[Misfit]:
         ruling = self.rulings[_id(ask)]
         selected = (standing for standing in split.inside if ruling.view(standing.node).selected)
         for standing in sorted(selected, key=_by_name):
@@ -335,27 +381,8 @@ class _Planning:
         return hints + [f"pool {pool} is left out: {why}" for pool, why in sorted(skipped.items())[:4]]
 
 
-@dataclass
-class _Split:
-    """The nodes that could take the pod, the others, and how many GPUs of those have which obstacle before them."""
-
-    inside: list[Standing] = field(default_factory=list)
-    outside: list[Standing] = field(default_factory=list)
-    obstacles: Counter[Reason] = field(default_factory=Counter)
-    shortages: list[str] = field(default_factory=list)
-
-    def put(self, standing: Standing, obstacle: Obstacle | None) -> None:
-        if obstacle is None:
-            self.inside.append(standing)
-            return
-        self.outside.append(standing)
-        if standing.gpus:
-            self.obstacles[obstacle.reason] += len(standing.gpus)
-        if obstacle.reason in NODE_SHORTAGES:
-            self.shortages.append(f"node {standing.node} lacks {obstacle.detail}")
-
-
 _by_name = attrgetter("node")
+_PAIRS_PER_STEP = 5
 _UNFIT, _REFUSED = Obstacle(Reason.NODE_UNFIT), Obstacle(Reason.NODE_REFUSED)
 
 

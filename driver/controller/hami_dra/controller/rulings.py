@@ -21,6 +21,7 @@ from hami_dra.controller.usage import UNUSED, DeviceKey, Usage
 LATE = Reason.TOO_FEW_TOGETHER
 _NOTHING = -PLENTY
 """What is needed of a capacity that is not consumed: also a GPU that was allocated as a whole has that much."""
+_WITHHELD = frozenset({Reason.NOT_RESERVED, Reason.NOT_HEALTHY, Reason.CORDONED})
 _SHORT = (Reason.SHARES_EXHAUSTED, Reason.INSUFFICIENT_MEMORY, Reason.INSUFFICIENT_CORES)
 
 _COUNTED = frozenset(COUNTED)
@@ -45,6 +46,11 @@ class View:
     misfits: Mapping[Reason, int]
     selected: bool
     fails: bool
+
+    @property
+    def whole(self) -> bool:
+        """Whether no GPU that the ask means is withheld: by a taint, or because it does not carry our lock."""
+        return self.misfits.keys().isdisjoint(_WITHHELD)
 
     def has_room(self, standing: Standing, wanted: int) -> bool:
         """Whether so many GPUs have room, as far as the counted capacities tell."""
@@ -97,9 +103,9 @@ class Ruling:
         verdict = self._verdicts[self._kinds.patterns[self._kinds.of_node[gpu.node]][position]]
         if verdict is None:
             return suit(self._ask, gpu, self._matches)  # Raises the error for this very GPU.
-        return (
-            Fit(gpu, verdict.consumed) if isinstance(verdict, Fit) else replace(verdict, node=gpu.node, device=gpu.name)
-        )
+        if isinstance(verdict, Fit):
+            return Fit(gpu, verdict.consumed, verdict.admin)
+        return replace(verdict, node=gpu.node, device=gpu.name)
 
     def fits(self, standing: Standing) -> dict[DeviceKey, Fit]:
         """The node's GPUs that suit."""
@@ -139,7 +145,7 @@ class Ruling:
         counts = Counts()
         for kind, verdict in enumerate(self._verdicts):
             if isinstance(verdict, Fit):
-                found = _reasons(stock.tally(kind, _need(verdict.consumed)), takes=bool(verdict.consumed))
+                found = _reasons(stock.tally(kind, _need(verdict.consumed)), takes=not verdict.admin)
             elif verdict is not None:
                 found = {verdict.reason: stock.total(kind)}
             else:

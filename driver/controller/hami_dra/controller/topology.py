@@ -65,6 +65,14 @@ def order_by_connection(
     return [*sorted(best, key=lambda gpu: gpu.key), *(gpu for gpu in alone if gpu not in best)]
 
 
+def effort(free: int, count: int) -> int:
+    """How many pairs of GPUs are compared to find the best set of ``count`` among so many free ones."""
+    if count <= 1 or count >= free:
+        return free
+    sets = comb(free, count)
+    return (sets if sets <= _MOST_COMBINATIONS else free * free) * comb(count, 2)
+
+
 def _worth(gpu: Gpu, peers: tuple[Gpu, ...]) -> int:
     return sum(pair_score(gpu, peer) for peer in peers if peer.key != gpu.key)
 
