@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from hami_dra.api.resources import AllocationResult, ConsumerReference, JsonObject
 from hami_dra.controller.cel import CelMatcher
+from hami_dra.controller.left_out import LeftOut
 from hami_dra.controller.loop import Loop
 from hami_dra.controller.metrics import Metrics
 from hami_dra.controller.observer import Observed, Observer
@@ -207,7 +208,7 @@ class Bench:
         tools = Tools(
             clock=self.clock,
             observer=Observer(self.state, self.clock, reporter),
-            writer=Writer(self.claims, self.pods, lambda: self.leads),
+            writer=Writer(self.claims, self.pods, lambda: self.leads, self.metrics.writing),
             reporter=reporter,
             metrics=self.metrics,
             policy=Policy(matches=MATCHES, **policy),
@@ -215,7 +216,8 @@ class Bench:
             pins=pins,
         )
         tender = Tender(self.state, tools, unbound_timeout=30.0)
-        self.loop = Loop(self.state, tools, Placer(self.state, tools, keep_after), tender)
+        left_out = LeftOut(self.state, self.clock, reporter, writes=writes)
+        self.loop = Loop(self.state, tools, Placer(self.state, tools, keep_after), tender, left_out)
         self.see(Kind.CLASS, class_json())
         for node in nodes:
             self.see(Kind.NODE, node_json(node))

@@ -64,17 +64,26 @@ def gpu_uuid(number: int, node: str = "node-a") -> str:
 
 
 def slice_json(
-    node: str = "node-a", devices: Sequence[Json] | None = None, *, generation: int = 1, count: int = 1, part: int = 0
+    node: str = "node-a",
+    devices: Sequence[Json] | None = None,
+    *,
+    pool: str = "",
+    generation: int = 1,
+    count: int = 1,
+    part: int = 0,
+    change: Mapping[str, Any] | None = None,
 ) -> Json:
-    """A ResourceSlice of one node's pool; four H100 by default."""
+    """A ResourceSlice of one node's pool; four H100 by default. ``change``: fields of its spec to add or replace."""
     listed = [gpu(number, node=node) for number in range(4)] if devices is None else list(devices)
+    name = f"{pool or node}-{generation}-{part}"
     return {
-        "metadata": {"name": f"{node}-{generation}-{part}", "uid": f"slice-{node}-{generation}-{part}"},
+        "metadata": {"name": name, "uid": f"slice-{name}"},
         "spec": {
             "driver": "gpu.hami.io",
             "nodeName": node,
-            "pool": {"name": node, "generation": generation, "resourceSliceCount": count},
+            "pool": {"name": pool or node, "generation": generation, "resourceSliceCount": count},
             "devices": listed,
+            **(change or {}),
         },
     }
 

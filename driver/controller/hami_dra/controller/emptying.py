@@ -33,7 +33,9 @@ def find_place(snapshot: Snapshot, pod: Pod, claims: Sequence[Claim], policy: Po
     for node, bound in _bounds(snapshot, claims, emptiest):
         if bound <= most:
             break
-        candidate = _Candidate(snapshot, node, pod, claims, replace(emptiest, memo=Memo()))
+        # These are many: one that is hard to search is not worth a place.
+        quick = replace(emptiest, memo=Memo(), total_steps=emptiest.first_steps)
+        candidate = _Candidate(snapshot, node, pod, claims, quick)
         least, found = 0.0, candidate.place(0.0)
         # Whether it fits can only change from yes to no as the part grows, so halving finds where.
         for step in range(1, _HALVINGS + 1 if found else 0):
@@ -51,7 +53,7 @@ class _Candidate:
 
     def __init__(self, snapshot: Snapshot, node: str, pod: Pod, claims: Sequence[Claim], policy: Policy) -> None:
         gpus = snapshot.inventory.by_node[node]
-        self._snapshot = replace(snapshot, inventory=Inventory({node: gpus}, {}))
+        self._snapshot = replace(snapshot, inventory=Inventory({node: gpus}, {}, snapshot.inventory.partial))
         self._totals = {gpu.key: snapshot.totals[gpu.key] for gpu in gpus if gpu.key in snapshot.totals}
         self._pod, self._claims, self._policy = pod, claims, policy
 

@@ -129,8 +129,10 @@ def _piece(slices: tuple[Slice, ...], rules: tuple[DeviceTaintRule, ...], *, nee
 
 
 def why_unserved(slice_: Slice) -> str:
-    """Why the devices of a slice are not allocated whatever it publishes; empty where they are."""
-    return f"says {', '.join(slice_.unknown)}, which hami-dra does not serve" if slice_.unknown else ""
+    """Why the devices of a slice are not allocated whatever else it says; empty where they may be."""
+    if slice_.driver != names.DRIVER or not slice_.unknown:
+        return ""
+    return f"says {', '.join(slice_.unknown)}, which hami-dra does not serve"
 
 
 def _problem(current: list[Slice], served: list[Slice]) -> str:

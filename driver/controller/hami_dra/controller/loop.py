@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from hami_dra.controller.left_out import LeftOut
 from hami_dra.controller.observer import Observed
 from hami_dra.controller.placer import Placer, Tools
 from hami_dra.controller.pods import PodUid
@@ -19,12 +20,13 @@ _AFTER_ERROR_SECONDS = 30.0
 class Loop:
     """Runs turns while active. A process that does not lead only keeps its state up to date."""
 
-    def __init__(self, state: State, tools: Tools, placer: Placer, tender: Tender) -> None:
+    def __init__(self, state: State, tools: Tools, placer: Placer, tender: Tender, left_out: LeftOut) -> None:
         self._state = state
         self._tools = tools
         self._turns: dict[Turn, Callable[[str], None]] = {
             Turn.POD: lambda key: placer.turn(PodUid(key)),
             Turn.CLAIM: tender.turn,
+            Turn.SLICE: left_out.turn,
             Turn.PLACE: tender.release_place,
         }
 
@@ -42,6 +44,9 @@ class Loop:
                 state.revisit_pod(uid, now)
         for key in state.world.claims:
             state.revisit_claim(key, now)
+        for name, slice_ in state.world.slices.items():
+            if slice_.unknown:
+                state.revisit_slice(name, now)
         # Else the first decision would do it.
         self._tools.policy.memo.move_to(state.world.inventory, state.ledger.totals())
         LOG.info("active", extra={"pods": len(state.world.pods), "claims": len(state.world.claims)})

@@ -14,6 +14,7 @@ from hami_dra.api.share_config import DevicePlacement, NodePlacement
 from hami_dra.controller.cel import CelMatcher, warm_up
 from hami_dra.controller.clock import SystemClock
 from hami_dra.controller.errors import ControllerError
+from hami_dra.controller.left_out import LeftOut
 from hami_dra.controller.logs import set_up
 from hami_dra.controller.loop import Loop
 from hami_dra.controller.metrics import Metrics
@@ -136,7 +137,7 @@ def build_loop(
     tools = Tools(
         clock=clock,
         observer=Observer(state, clock, reporter),
-        writer=Writer(claims, Pods(client.with_timeouts(_WRITE_TIMEOUTS), clock), elector.is_leader),
+        writer=Writer(claims, Pods(client.with_timeouts(_WRITE_TIMEOUTS), clock), elector.is_leader, metrics.writing),
         reporter=reporter,
         metrics=metrics,
         policy=Policy(
@@ -149,7 +150,8 @@ def build_loop(
         pins=settings.gate_and_pin,
     )
     tender = Tender(state, tools, settings.unbound_timeout_seconds)
-    return Loop(state, tools, Placer(state, tools, settings.keep_place_after_seconds), tender)
+    left_out = LeftOut(state, clock, reporter, writes=writes)
+    return Loop(state, tools, Placer(state, tools, settings.keep_place_after_seconds), tender, left_out)
 
 
 if __name__ == "__main__":

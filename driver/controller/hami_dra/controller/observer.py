@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hami_dra.api.resources import DeviceClass, JsonObject
 from hami_dra.controller.allocation import is_foreign
 from hami_dra.controller.clock import Clock
-from hami_dra.controller.inventory import locks_of
+from hami_dra.controller.inventory import locks_of, why_unserved
 from hami_dra.controller.pods import Pod
 from hami_dra.controller.reporter import Reporter
 from hami_dra.controller.state import LostClaim, State, holds_ours, is_our_allocation
@@ -179,9 +179,12 @@ class Observer:
     def _slice(self, observed: Observed, now: float) -> None:
         if observed.deleted:
             self._state.world.drop_slice(observed.object)
+            self._reporter.forget(observed.object["metadata"].get("uid", ""))
         else:
             slice_ = self._state.world.put_slice(observed.object)
             self._state.locks.observe(locks_of(slice_) if slice_ else {}, now)
+            if slice_ is not None and why_unserved(slice_):
+                self._state.revisit_slice(slice_.metadata.name, now)
         self._state.revisit_pending(now)
 
     def _rule(self, observed: Observed, now: float) -> None:

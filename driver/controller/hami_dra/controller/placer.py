@@ -12,6 +12,7 @@ from hami_dra.controller.allocation import build_allocation
 from hami_dra.controller.asks import class_is_ours, is_ours
 from hami_dra.controller.clock import Clock
 from hami_dra.controller.keeper import Keeper, Waiting
+from hami_dra.controller.long_searches import LongSearches
 from hami_dra.controller.memory import OUTAGE_MAX_SECONDS
 from hami_dra.controller.metrics import Metrics
 from hami_dra.controller.observer import Observed, Observer
@@ -21,7 +22,7 @@ from hami_dra.controller.pods import EXTENDED_RESOURCE_PREFIX, Pod, PodUid
 from hami_dra.controller.reasons import NODE_SHORTAGES
 from hami_dra.controller.releaser import Releaser
 from hami_dra.controller.reporter import Reporter
-from hami_dra.controller.state import State, Turn, Work, held_key
+from hami_dra.controller.state import UNDECIDED, State, Turn, Work, held_key
 from hami_dra.controller.unsupported import unsupported_by_scheduler
 from hami_dra.controller.world import Kind, KnownClaim
 from hami_dra.controller.writer import Outcome, Writer, Written
@@ -62,6 +63,7 @@ class Placer:
     def __init__(self, state: State, tools: Tools, keep_after: float = 60.0) -> None:
         self._state = state
         self._tools = tools
+        self._long_searches = LongSearches()
         self._keeper = Keeper(state, tools.clock, keep_after if tools.writes else 0)
         self._releaser = Releaser(state, tools.clock, tools.writer, tools.reporter, pins=tools.pins)
 
@@ -132,11 +134,16 @@ class Placer:
 
     def _plan(self, pod: Pod, all_claims: Sequence[KnownClaim], open_claims: list[KnownClaim], now: float) -> None:
         relevant = [known.claim for known in all_claims if known.claim.allocation or known in open_claims]
+        if self._must_wait(pod, [known.claim for known in open_claims], now):
+            return
         with self._tools.metrics.decision_seconds.time():
             snapshot, policy = self._snapshot(pod, now), self._policy(pod, now)
             outcome = plan(snapshot, pod, relevant, policy)
         if isinstance(outcome, Refusal):
-            if pod.pinned_to and not outcome.bad_claim and self._tools.writes:
+            if outcome.cut_off:
+                self._long_searches.note([known.claim for known in open_claims], now)
+                self._state.refusals.back_off(pod.uid, now)
+            if pod.pinned_to and not (outcome.bad_claim or outcome.cut_off) and self._tools.writes:
                 if pod.owner_uid and not pod.node_name:
                     why = pod.unschedulable_message or outcome.message
                     self._releaser.replace(pod, [known.claim for known in open_claims], why)
@@ -148,6 +155,19 @@ class Placer:
             self._refused(pod, [known.claim for known in open_claims], outcome, now)
         elif self._tools.writes:
             self._write_all(pod, open_claims, outcome)
+
+    def _must_wait(self, pod: Pod, claims: list[Claim], now: float) -> bool:
+        due = self._long_searches.not_before(claims, now)
+        if due <= now:
+            return False
+        if pod.uid not in self._state.obstacles:
+            message = (
+                "the search for a place for such claims takes long; it goes on in turn with those that ask the same"
+            )
+            self._state.obstacles[pod.uid] = UNDECIDED
+            self._warn(pod, claims, NOTHING_FITS, message, now)
+        self._state.agenda.add(Work(Turn.POD, pod.uid), due)
+        return True
 
     def _policy(self, pod: Pod, now: float) -> Policy:
         found = policy_for(pod.policy_annotations, self._tools.policy)

@@ -1,4 +1,4 @@
-"""Tells people what happens to their claims: Events on claim and pod, said again only when they change or fade."""
+"""Tells people what happens: Events on claims, pods and slices, said again only when they change or fade."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from hami_dra.api.resources import API_VERSION, Claim
+from hami_dra.api.resources import API_VERSION, Claim, Slice
 from hami_dra.controller.pods import Pod
 from hami_dra.kube.events import EventType, ObjectReference
 
@@ -40,7 +40,7 @@ class Reporter:
         self._events = events
         self._said: dict[str, dict[str, _Said]] = {}
 
-    def warn(self, objects: Iterable[Pod | Claim], reason: str, message: str, now: float) -> float:
+    def warn(self, objects: Iterable[Pod | Claim | Slice], reason: str, message: str, now: float) -> float:
         """Say it about each object, unless it was said lately; when to say it again while it still holds."""
         return min((self._say(_reference(item), reason, message, now) for item in objects), default=now + RENEW_SECONDS)
 
@@ -61,9 +61,12 @@ class Reporter:
         self._said.pop(uid, None)
 
 
-def _reference(item: Pod | Claim) -> ObjectReference:
+def _reference(item: Pod | Claim | Slice) -> ObjectReference:
     if isinstance(item, Pod):
         return ObjectReference(api_version="v1", kind="Pod", namespace=item.namespace, name=item.name, uid=item.uid)
+    if isinstance(item, Slice):
+        meta = item.metadata
+        return ObjectReference(api_version=API_VERSION, kind="ResourceSlice", name=meta.name, uid=meta.uid)
     return ObjectReference(
         api_version=API_VERSION, kind="ResourceClaim", namespace=item.namespace, name=item.name, uid=item.uid
     )

@@ -34,11 +34,12 @@ class Turn(StrEnum):
 
     POD = "pod"
     CLAIM = "claim"
+    SLICE = "slice"
     PLACE = "place"
 
 
 class Work(NamedTuple):
-    """A piece of work: a pod by uid, a claim by ``namespace/name``, a held place by the claim's uid."""
+    """A piece of work: a pod by uid, a claim by ``namespace/name``, a slice by name, a held place by claim uid."""
 
     turn: Turn
     key: str
@@ -140,6 +141,10 @@ class State:
     def revisit_claim(self, key: str, now: float) -> None:
         """Give the claim a turn."""
         self.agenda.add(Work(Turn.CLAIM, key), now)
+
+    def revisit_slice(self, name: str, now: float) -> None:
+        """Give the slice a turn."""
+        self.agenda.add(Work(Turn.SLICE, name), now)
 
     def settle(self, uid: PodUid) -> None:
         """The pod waits for nothing of ours any more."""

@@ -63,7 +63,7 @@ class World:
         self.classes: dict[str, DeviceClass] = {}
         self.loads = NodeLoads()
         self.volumes = Volumes()
-        self._slices: dict[str, Slice] = {}
+        self.slices: dict[str, Slice] = {}
         self._rules: dict[str, DeviceTaintRule] = {}
         self._inventory: Inventory | None = EMPTY
         self._pieces: dict[str, Piece] = {}
@@ -75,7 +75,7 @@ class World:
         """The devices, rebuilt when slices or rules have changed."""
         if self._inventory is None:
             self._inventory = build_inventory(
-                self._slices.values(), self._rules.values(), need_lock=self._need_lock, pieces=self._pieces
+                self.slices.values(), self._rules.values(), need_lock=self._need_lock, pieces=self._pieces
             )
         return self._inventory
 
@@ -180,16 +180,16 @@ class World:
         """Store a ResourceSlice; one that cannot be understood counts as missing, so its pool is incomplete."""
         self._inventory, name = None, raw["metadata"]["name"]
         try:
-            self._slices[name] = Slice.from_json(raw)
+            self.slices[name] = Slice.from_json(raw)
         except ApiError as error:
             LOG.error("slice-not-understood", extra={"slice": name, "error": str(error)})
-            self._slices.pop(name, None)
-        return self._slices.get(name)
+            self.slices.pop(name, None)
+        return self.slices.get(name)
 
     def drop_slice(self, raw: JsonObject) -> None:
         """Forget a ResourceSlice."""
         self._inventory = None
-        self._slices.pop(raw["metadata"]["name"], None)
+        self.slices.pop(raw["metadata"]["name"], None)
 
     def put_rule(self, raw: JsonObject) -> None:
         """Store a DeviceTaintRule."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from hami_dra.api import names
 from hami_dra.api.resources import AllocationResult, ConsumerReference, JsonObject
 from hami_dra.controller.errors import NotLeader
 from hami_dra.controller.pods import Pod
 from hami_dra.kube.errors import Conflict, DroppedFields, KubeError, NotFound, Unavailable, UnexpectedReply
+
+_R = TypeVar("_R")
 
 
 class ClaimAccess(Protocol):
@@ -59,6 +63,10 @@ class PodAccess(Protocol):
         ...
 
 
+WriteWatch = Callable[[str], AbstractContextManager[object]]
+"""Is entered around every request that changes something, with its kind."""
+
+
 class Outcome(Enum):
     """What became of a write."""
 
@@ -83,10 +91,11 @@ class Written:
 class Writer:
     """Every write checks the fence first: the lease must not have reached its renew deadline."""
 
-    def __init__(self, claims: ClaimAccess, pods: PodAccess, may_write: Callable[[], bool]) -> None:
+    def __init__(self, claims: ClaimAccess, pods: PodAccess, may_write: Callable[[], bool], watch: WriteWatch) -> None:
         self._claims = claims
         self._pods = pods
         self._may_write = may_write
+        self._watch = watch
 
     def read(self, namespace: str, name: str) -> Written:
         """The claim as it is stored now."""
@@ -97,50 +106,33 @@ class Writer:
         consumers = [consumer] if consumer else []
 
         def write() -> JsonObject:
-            self._check_fence()
-            protected = self._claims.add_finalizer(claim)
-            self._check_fence()
-            return self._claims.write_allocation(protected, allocation, consumers)
+            protected = claim
+            if names.DELETE_PROTECTION_FINALIZER not in (claim["metadata"].get("finalizers") or ()):
+                protected = self._send("finalizer", lambda: self._claims.add_finalizer(claim))
+            return self._send("allocation", lambda: self._claims.write_allocation(protected, allocation, consumers))
 
         return self._attempt(write)
 
     def clear(self, claim: JsonObject) -> Written:
         """Take the allocation back."""
-
-        def write() -> JsonObject:
-            self._check_fence()
-            return self._claims.clear_allocation(claim)
-
-        return self._attempt(write)
+        return self._attempt(lambda: self._send("clearing", lambda: self._claims.clear_allocation(claim)))
 
     def nudge(self, pod: Pod, message: str) -> Written:
         """Make those who watch the pod look at it again."""
-
-        def write() -> JsonObject:
-            self._check_fence()
-            return self._pods.nudge(pod, message)
-
-        return self._attempt(write)
+        return self._attempt(lambda: self._send("nudge", lambda: self._pods.nudge(pod, message)))
 
     def release(self, pod: Pod, node: str | None) -> Written:
         """Leave the pod to kube-scheduler, for any node that fits or for one."""
-
-        def write() -> JsonObject:
-            self._check_fence()
-            return self._pods.release(pod, node)
-
-        return self._attempt(write)
+        return self._attempt(lambda: self._send("release", lambda: self._pods.release(pod, node)))
 
     def replace(self, pod: Pod, message: str) -> Written:
         """Delete a pod that is not bound, for its owner to make another."""
 
         def write() -> JsonObject:
-            self._check_fence()
-            marked = self._pods.mark_disrupted(pod, message)
+            marked = self._send("disruption", lambda: self._pods.mark_disrupted(pod, message))
             if marked["spec"].get("nodeName"):
                 raise Conflict(f"Pod {pod.namespace}/{pod.name} was bound meanwhile")
-            self._check_fence()
-            self._pods.delete(marked)
+            self._send("replacement", lambda: self._pods.delete(marked))
             return marked
 
         return self._attempt(write)
@@ -149,9 +141,11 @@ class Writer:
         """The pod now, not from a cache. Raises KubeError."""
         return self._pods.read(namespace, name)
 
-    def _check_fence(self) -> None:
+    def _send(self, kind: str, write: Callable[[], _R]) -> _R:
         if not self._may_write():
             raise NotLeader("the lease is not held, or its renew deadline has passed")
+        with self._watch(kind):
+            return write()
 
     def _attempt(self, write: Callable[[], JsonObject]) -> Written:
         try:

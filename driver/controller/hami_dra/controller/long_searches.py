@@ -1,0 +1,40 @@
+"""Holds back claims whose search was cut off, and all that ask for the same, so that together they stall nobody.
+
+One search is bounded by its budget; a hundred replicas with a claim that is hard to place would still take turns
+without end. Of all such pods together one gets a turn, then none for a while.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hami_dra.api.resources import Claim
+
+PAUSE_SECONDS = 5.0
+"""How long after a search that was cut off no other of this sort is begun."""
+REMEMBERED_SECONDS = 600.0
+"""How long claims count as hard to place after their last search was cut off."""
+
+
+class LongSearches:
+    """What was asked for where a search was cut off, and until when that matters. Only the decision thread uses it."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+        self._not_before = 0.0
+
+    def note(self, claims: Iterable[Claim], now: float) -> None:
+        """The search for places for these claims was cut off."""
+        self._until[_asked(claims)] = now + REMEMBERED_SECONDS
+        self._not_before = now + PAUSE_SECONDS
+
+    def not_before(self, claims: Iterable[Claim], now: float) -> float:
+        """When the next search for such claims may begin; 0 where nothing speaks against it."""
+        if not self._until:
+            return 0.0
+        self._until = {asked: until for asked, until in self._until.items() if until > now}
+        return self._not_before if self._until and _asked(claims) in self._until else 0.0
+
+
+def _asked(claims: Iterable[Claim]) -> str:
+    return repr([(claim.requests, claim.constraints, claim.config) for claim in claims])
