@@ -142,37 +142,3 @@ def test_nobody_is_lost(one_numa: bool, links: list[list[int]], count: int) -> N
     if 1 < count < 6 and not one_numa:
         best = max(sum(pair_score(*pair) for pair in combinations(one, 2)) for one in combinations(every, count))
         assert sum(pair_score(*pair) for pair in combinations(order[:count], 2)) == best
-
-
-@pytest.mark.parametrize(
-    ("count", "memory", "share", "expected"),
-    [
-        pytest.param(1, 20_000, {"device": "binpack"}, ("node-a", [0]), id="binpack"),
-        pytest.param(1, 20_000, {"device": "spread"}, ("node-a", [3]), id="device spread"),
-        pytest.param(1, 20_000, {"node": "spread"}, ("node-b", [0]), id="node spread"),
-        pytest.param(1, 20_000, {"device": "topology"}, ("node-a", [2]), id="topology of one"),
-        pytest.param(2, 20_000, {"device": "topology"}, ("node-a", [0, 1]), id="topology of two"),
-        pytest.param(2, 45_000, {"device": "topology"}, ("node-a", [1, 3]), id="what is left"),
-    ],
-)
-def test_the_examples_of_the_documentation(
-    count: int, memory: int, share: dict[str, str], expected: tuple[str, list[int]]
-) -> None:
-    """Two nodes as docs/allocation.md has them."""
-    taken = {0: (2, 40_000, 60), 1: (1, 10_000, 0), 2: (1, 60_000, 0)}
-    totals = {
-        DeviceKey("node-a", gpu_uuid(number).lower()): Usage({"memory": mib << 20, "cores": cores, "shares": shares})
-        for number, (shares, mib, cores) in taken.items()
-    }
-    slices = [make_slice("node-a", describe(["4:1", "4:0", "", ""])), make_slice("node-b")]
-    where = Snapshot(
-        inventory=build_inventory(slices),
-        nodes={name: Node.from_json(node_json(name)) for name in ("node-a", "node-b")},
-        classes=classes(),
-        totals=totals,
-    )
-    asked = request(memory=f"{memory}Mi", cores=30, count=count)
-    claim = make_claim("c", asked, configs=[config(placement=share)])
-    outcome = plan(where, Pod.from_json(pod_json()), [claim], Policy(matches=MATCHES))
-    assert isinstance(outcome, Placement), outcome
-    assert (outcome.node, sorted(int(pick.fit.gpu.name[-12:]) for pick in outcome.picks)) == expected
