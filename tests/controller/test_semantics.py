@@ -70,6 +70,17 @@ def test_an_alternative_is_given_up_where_another_request_needs_its_gpu() -> Non
     assert requests_of(outcome) == ["gpu/half", "other"]
 
 
+def test_a_node_is_preferred_by_what_can_be_had_together() -> None:
+    """On the fullest node each first choice could be had alone, but not both; on node-b they can."""
+    where = snapshot((make_slice("node-a", [gpu(0)]), make_slice("node-b", A100[:2])), totals=used(0, mib=1000))
+    whole, part = request("whole", memory="40000Mi"), request("part", memory="1Gi")
+    claim = make_claim("c", first("x", whole, part), first("y", request("whole", memory="41000Mi"), part))
+    assert requests_of(decide(claim, where=where)) == ["x/whole", "y/part"]
+    both = make_claim("c", first("x", request("whole", memory="40960Mi"), part), request("y", memory="40960Mi"))
+    outcome = decide(both, where=where)
+    assert (placed(outcome)[0][0], requests_of(outcome)) == ("node-b", ["x/whole", "y"])
+
+
 def test_alternatives_may_need_different_numbers_of_gpus() -> None:
     """One large GPU, else two smaller ones."""
     claim = make_claim("c", first("gpu", request("one", memory="90000Mi"), request("two", memory="40000Mi", count=2)))
