@@ -55,6 +55,7 @@ class FakeClaims:
     def __init__(self) -> None:
         self.stored: dict[str, JsonObject] = {}
         self.faults: list[KubeError | tuple[KubeError, bool] | None] = []
+        self.templates: dict[str, JsonObject] = {}
         self.unread: list[KubeError] = []
         self.writes: list[tuple[str, str]] = []
         self.version = 100
@@ -73,6 +74,11 @@ class FakeClaims:
         if f"{namespace}/{name}" not in self.stored:
             raise NotFound(f"{namespace}/{name}")
         return copy.deepcopy(self.stored[f"{namespace}/{name}"])
+
+    def get_template(self, namespace: str, name: str) -> JsonObject:
+        if f"{namespace}/{name}" not in self.templates:
+            raise NotFound(f"{namespace}/{name}")
+        return copy.deepcopy(self.templates[f"{namespace}/{name}"])
 
     def add_finalizer(self, claim: JsonObject) -> JsonObject:
         if FINALIZER in claim["metadata"].get("finalizers", ()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller_fakes import Bench
+from controller_fakes import FINALIZER, Bench
 from controller_objects import (
     claim_json,
     node_json,
@@ -12,6 +12,7 @@ from controller_objects import (
 from loop_steps import bound, pending, small_bench, unschedulable
 
 from hami_dra.controller.world import Kind
+from hami_dra.kube.errors import Unavailable
 
 
 def test_a_refusal_by_kube_scheduler_moves_the_claim() -> None:
@@ -106,6 +107,38 @@ def test_a_pod_bound_while_its_allocation_was_taken_back_gets_the_same_place() -
     assert bench.claim()["status"]["allocation"]["devices"]["results"] == before
 
 
+def test_a_place_is_held_although_nobody_heard_that_it_was_taken_back() -> None:
+    """The reply to the taking back is lost, and the pod was bound: nobody else gets its place meanwhile."""
+    bench = small_bench()
+    pod = pending(bench, finalizers=[FINALIZER])
+    bench.run()
+    bench.add_claim(claim_json("two", request(), finalizers=[FINALIZER]))
+    bench.add_pod(pod_json("other", ["two"]))
+    bench.claims.faults = [(Unavailable("cut"), True)]
+    bench.run(33)
+    assert (bench.node_of(), bench.node_of("two")) == (None, None)
+    bench.add_pod(bound(pod, "node-a"))
+    bench.run(20)
+    assert (bench.node_of(), bench.node_of("two")) == ("node-a", None)
+
+
+def test_a_taking_back_that_failed_leaves_no_place_behind() -> None:
+    """The claim is still allocated, so that its place must not count twice."""
+    bench = small_bench()
+    bench.add_claim(claim_json("one", request(memory="40000Mi"), finalizers=[FINALIZER]))
+    pod = pod_json("late", ["one"])
+    bench.add_pod(pod)
+    bench.run()
+    bench.claims.faults = [Unavailable("cut")] * 10
+    bench.run(31)
+    bench.claims.faults = []
+    bench.add_pod(bound(pod, "node-a"))
+    bench.add_claim(claim_json("two", request(memory="40000Mi"), finalizers=[FINALIZER]))
+    bench.add_pod(pod_json("other", ["two"]))
+    bench.run()
+    assert (bench.node_of("one"), bench.node_of("two")) == ("node-a", "node-a")
+
+
 def test_a_pod_that_is_bound_but_not_yet_seen_keeps_its_allocation() -> None:
     """Before taking back, the pod is read afresh."""
     bench = Bench()
@@ -153,22 +186,6 @@ def test_a_deleted_claim_under_a_pending_pod_is_released() -> None:
     assert bench.node_of() is None
     bench.run(5)
     assert bench.verbs() == ["finalizer", "allocate", "clear"]
-
-
-def test_a_generated_claim_that_was_deleted_is_asked_for_again() -> None:
-    """kube-controller-manager makes it again only when the pod changes, so the pod is nudged once."""
-    bench = Bench()
-    pod = pod_json(claims=())
-    pod["spec"]["resourceClaims"] = [{"name": "gpu", "resourceClaimTemplateName": "template"}]
-    pod["status"]["resourceClaimStatuses"] = [{"name": "gpu", "resourceClaimName": "pod-gpu-x1"}]
-    owner = {"kind": "Pod", "name": "pod", "uid": "uid-pod", "controller": True, "apiVersion": "v1"}
-    annotations = {"resource.kubernetes.io/pod-claim-name": "gpu"}
-    bench.add_claim(claim_json("pod-gpu-x1", ownerReferences=[owner], annotations=annotations))
-    bench.add_pod(pod)
-    bench.run()
-    bench.see(Kind.CLAIM, bench.claims.stored.pop("default/pod-gpu-x1"), deleted=True)
-    bench.run(10)
-    assert bench.pods.nudged == ["pod: ResourceClaim pod-gpu-x1 was deleted"]
 
 
 def test_a_deleted_claim_of_a_running_pod_stays_allocated() -> None:

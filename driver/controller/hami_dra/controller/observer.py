@@ -15,6 +15,9 @@ from hami_dra.controller.state import LostClaim, State, holds_ours, is_our_alloc
 from hami_dra.controller.takeback import Holding
 from hami_dra.controller.world import Kind, KnownClaim
 
+_RECREATED_SECONDS = 1.0
+"""How long a claim that was deleted must stay away before anything is done about it."""
+
 
 @dataclass(frozen=True)
 class Observed:
@@ -132,8 +135,8 @@ class Observer:
         self._reporter.forget(uid)
         self._state.revisit_pending(now)
         for pod in self._state.users_of(known):
-            if pod.needs_claims and not pod.node_name:
-                self._state.lost[known.key] = LostClaim(known.claim, now)
+            if pod.needs_claims:
+                self._state.lost[known.key] = LostClaim(known.claim, now + _RECREATED_SECONDS)
                 self._state.revisit_pod(pod.uid, now)
 
     def _note_cleared(self, old: KnownClaim, new: KnownClaim, now: float) -> None:

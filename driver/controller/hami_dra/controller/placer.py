@@ -20,6 +20,7 @@ from hami_dra.controller.plan import Placement, Policy, Refusal, Snapshot, plan
 from hami_dra.controller.pod_policy import policy_for
 from hami_dra.controller.pods import EXTENDED_RESOURCE_PREFIX, Pod, PodUid
 from hami_dra.controller.reasons import NODE_SHORTAGES
+from hami_dra.controller.recreation import Recreation
 from hami_dra.controller.releaser import Releaser
 from hami_dra.controller.reporter import Reporter
 from hami_dra.controller.state import UNDECIDED, State, Turn, Work, held_key
@@ -38,7 +39,6 @@ BAD_ANNOTATION = "InvalidAnnotation"
 PINNED_NOTE = "; the pod is pinned to node {node} and cannot be moved: delete it and create it again"
 
 _CONFLICT_SECONDS = 0.1
-_NUDGE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ class Placer:
         self._state = state
         self._tools = tools
         self._long_searches = LongSearches()
+        self._recreation = Recreation(state, tools.writer, self._is_ours)
         self._keeper = Keeper(state, tools.clock, keep_after if tools.writes else 0)
         self._releaser = Releaser(state, tools.clock, tools.writer, tools.reporter, pins=tools.pins)
 
@@ -83,7 +84,9 @@ class Placer:
         known = list(self._state.world.claims_of(pod))
         complete = [claim for claim in known if claim is not None]
         if len(complete) != len(known):
-            self._ask_again(pod, now)  # kube-controller-manager has yet to make one; its arrival is the next turn.
+            # kube-controller-manager has yet to make one; its arrival is the next turn.
+            if self._tools.writes:
+                self._recreation.ask(pod, now)
             return
         open_claims = [claim for claim in complete if claim.claim.allocation is None and self._is_ours(claim.claim)]
         if not open_claims:
@@ -95,23 +98,6 @@ class Placer:
     def _release(self, pod: Pod, claims: Sequence[KnownClaim]) -> None:
         if pod.held:
             self._releaser.release(pod, [known.claim for known in claims])
-
-    def _ask_again(self, pod: Pod, now: float) -> None:
-        # kube-controller-manager makes a generated claim that was deleted again, but only when its pod changes.
-        for entry in pod.claims:
-            key = f"{pod.namespace}/{entry.claim_name}"
-            lost = self._state.lost.get(key)
-            if lost is None or not entry.from_template or not self._tools.writes or not self._is_ours(lost.claim):
-                continue
-            if now < lost.at + _NUDGE_SECONDS:
-                self._state.agenda.add(Work(Turn.POD, pod.uid), lost.at + _NUDGE_SECONDS)
-                continue
-            del self._state.lost[key]
-            if (
-                self._tools.writer.nudge(pod, f"ResourceClaim {entry.claim_name} was deleted").outcome
-                is Outcome.WRITTEN
-            ):
-                LOG.info("nudged", extra={"pod": f"{pod.namespace}/{pod.name}", "claim": key})
 
     def _is_ours(self, claim: Claim) -> bool:
         return is_ours(claim, self._state.world.classes, self._tools.policy.matches)

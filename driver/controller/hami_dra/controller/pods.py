@@ -30,6 +30,7 @@ class PodClaim:
     claim_name: str | None
     from_template: bool
     needed: bool = True
+    template: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,8 @@ def _pod_claims(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Iterator[
         recorded = statuses.get(name)
         claim_name = recorded.get("resourceClaimName") if recorded else None
         # A recorded entry without a name is the API's way to say that this pod needs no claim here.
-        yield PodClaim(name, claim_name, from_template=True, needed=recorded is None or claim_name is not None)
+        needed = recorded is None or claim_name is not None
+        yield PodClaim(name, claim_name, True, needed, template=entry.get("resourceClaimTemplateName") or "")
 
 
 def _unschedulable(status: Mapping[str, Any]) -> tuple[datetime | None, str]:

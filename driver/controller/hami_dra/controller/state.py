@@ -56,10 +56,13 @@ class HeldPlace:
 
 @dataclass(frozen=True)
 class LostClaim:
-    """A claim that was deleted under a pending pod, and when."""
+    """A claim that is gone although a pending pod needs it, and when to do something about it.
 
-    claim: Claim
-    at: float
+    ``claim`` is None while it is only known that the pod names it.
+    """
+
+    claim: Claim | None
+    due: float
 
 
 @dataclass

@@ -54,8 +54,19 @@ class Verdict:
     look_again: float | None = None
 
 
-def judge(claim: Claim, users: Sequence[Pod], holding: Holding, now: float, unbound_timeout: float) -> Verdict:
-    """What to do about an allocation of ours. ``users`` are the pods that refer to the claim."""
+def judge(
+    claim: Claim,
+    users: Sequence[Pod],
+    holding: Holding,
+    now: float,
+    unbound_timeout: float,
+    *,
+    superseded: bool = False,
+) -> Verdict:
+    """What to do about an allocation of ours. ``users`` are the pods that refer to the claim.
+
+    ``superseded``: it is reserved at most for a pod that has another claim in its place.
+    """
     if any(consumer.resource != "pods" for consumer in claim.reserved_for):
         return Verdict()
     bound = [pod for pod in users if pod.node_name and not pod.finished]
@@ -65,7 +76,7 @@ def judge(claim: Claim, users: Sequence[Pod], holding: Holding, now: float, unbo
         return Verdict(Cause.DELETED)
     waiting = [pod for pod in users if pod.needs_claims]
     if not waiting:
-        return _judge_unused(claim, holding, now)
+        return _judge_unused(holding, now) if superseded or not claim.reserved_for else Verdict()
     holding.idle_since = None
     return _judge_waiting(waiting, holding, now, unbound_timeout)
 
@@ -77,9 +88,8 @@ def _judge_bound(claim: Claim, bound: Sequence[Pod]) -> Verdict:
     return Verdict()
 
 
-def _judge_unused(claim: Claim, holding: Holding, now: float) -> Verdict:
-    if claim.reserved_for:
-        return Verdict()  # kube-controller-manager ends it, when it removes the last reservation.
+def _judge_unused(holding: Holding, now: float) -> Verdict:
+    # While it is reserved, kube-controller-manager ends it, when it removes the last reservation.
     if holding.idle_since is None:
         holding.idle_since = now
     if now - holding.idle_since >= IDLE_SECONDS:

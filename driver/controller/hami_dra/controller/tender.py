@@ -56,7 +56,8 @@ class Tender:
         if holding is None:
             return
         users = self._state.users_of(known)
-        verdict = judge(known.claim, users, holding, now, self._unbound_timeout)
+        superseded = self._state.world.is_superseded(known)
+        verdict = judge(known.claim, users, holding, now, self._unbound_timeout, superseded=superseded)
         if verdict.cause is not None:
             self._end(known, users, verdict.cause, now)
         elif verdict.look_again is not None:
@@ -66,9 +67,10 @@ class Tender:
         """The place of an allocation that was taken back is free for all."""
         now = self._tools.clock.monotonic()
         held = self._state.held.get(claim_uid)
-        if held is not None and held.until <= now:
-            del self._state.held[claim_uid]
-            self._state.ledger.drop(held_key(claim_uid))
+        if held is not None and held.until > now:  # It was taken back once more since.
+            self._state.agenda.add(Work(Turn.PLACE, claim_uid), held.until)
+        elif held is not None:
+            self._drop_place(claim_uid)
             self._state.revisit_pending(now)
 
     def _resolve_unwanted(self, known: KnownClaim, now: float) -> None:
@@ -117,6 +119,8 @@ class Tender:
         if cause in (Cause.UNBOUND, Cause.UNSCHEDULABLE, Cause.DELETED) and self._was_bound(users):
             self._state.revisit_claim(known.key, now + _RETRY_SECONDS)
             return
+        if cause in (Cause.UNBOUND, Cause.UNSCHEDULABLE):
+            self._hold_place(known, now)  # Before the write: its reply may be lost, and the pod bound.
         cleared = self._tools.writer.clear(known.raw)
         if cleared.outcome is not Outcome.WRITTEN or cleared.claim is None:
             self._not_ended(known, cleared.outcome, cleared.message, now)
@@ -144,16 +148,27 @@ class Tender:
         read = self._tools.writer.read(known.claim.namespace, known.claim.name)
         if read.claim is not None and read.claim["metadata"]["uid"] == known.claim.uid:
             self._tools.observer.take(Observed(Kind.CLAIM, read.claim))
+            if self._state.world.claims[known.key].claim.allocation is not None:
+                self._drop_place(known.claim.uid)
         self._state.revisit_claim(known.key, now + _RETRY_SECONDS)
+
+    def _hold_place(self, known: KnownClaim, now: float) -> None:
+        state, uid, allocation = self._state, known.claim.uid, known.claim.allocation
+        if allocation is None or allocation.node_name is None:
+            return
+        state.ledger.put(held_key(uid), allocation.results)
+        state.held[uid] = HeldPlace(allocation.node_name, allocation, now + PLACE_HELD_SECONDS)
+        state.agenda.add(Work(Turn.PLACE, uid), now + PLACE_HELD_SECONDS)
+
+    def _drop_place(self, uid: str) -> None:
+        if self._state.held.pop(uid, None) is not None:
+            self._state.ledger.drop(held_key(uid))
 
     def _refuse(self, known: KnownClaim, users: list[Pod], cause: Cause, now: float) -> None:
         state, claim, allocation = self._state, known.claim, known.claim.allocation
         node = allocation.node_name if allocation else None
-        if allocation is None or node is None:
+        if node is None:
             return
-        state.ledger.put(held_key(claim.uid), allocation.results)
-        state.held[claim.uid] = HeldPlace(node, allocation, now + PLACE_HELD_SECONDS)
-        state.agenda.add(Work(Turn.PLACE, claim.uid), now + PLACE_HELD_SECONDS)
         for pod in users:
             if pod.needs_claims:
                 if pod.pinned_to and pod.unschedulable_since is None:

@@ -217,6 +217,18 @@ class World:
             uids.add(owner)
         return sorted((self.pods[uid] for uid in uids), key=lambda pod: (pod.created, pod.name, pod.uid))
 
+    def is_superseded(self, known: KnownClaim) -> bool:
+        """Whether its pod has another claim in its place, and nobody else may use it.
+
+        kube-controller-manager makes a second one when its request for the first was left without an answer. The pod
+        names one of them for good; the other is kept as long as the pod lives.
+        """
+        pod = self.pods.get(_owner(known.claim))
+        if pod is None or any(consumer.uid != pod.uid for consumer in known.claim.reserved_for):
+            return False
+        entry = known.claim.metadata.annotations.get(CLAIM_NAME_ANNOTATION)
+        return any(item.name == entry and item.claim_name not in (None, known.claim.name) for item in pod.claims)
+
     def claim_name(self, pod: Pod, claim: Claim) -> str | None:
         """The name under which the pod knows the claim generated for one of its entries."""
         entry = claim.metadata.annotations.get(CLAIM_NAME_ANNOTATION)

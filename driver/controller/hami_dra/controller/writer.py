@@ -24,6 +24,10 @@ class ClaimAccess(Protocol):
         """The claim now."""
         ...
 
+    def get_template(self, namespace: str, name: str) -> JsonObject:
+        """The ResourceClaimTemplate now."""
+        ...
+
     def add_finalizer(self, claim: JsonObject) -> JsonObject:
         """The claim with delete protection."""
         ...
@@ -100,6 +104,10 @@ class Writer:
     def read(self, namespace: str, name: str) -> Written:
         """The claim as it is stored now."""
         return self._attempt(lambda: self._claims.get(namespace, name))
+
+    def read_template(self, namespace: str, name: str) -> Written:
+        """The ResourceClaimTemplate as it is stored now, in place of a claim."""
+        return self._attempt(lambda: self._claims.get_template(namespace, name))
 
     def allocate(self, claim: JsonObject, allocation: AllocationResult, consumer: ConsumerReference | None) -> Written:
         """Protect the claim from deletion where it is not yet, then write allocation and reservation at once."""

@@ -8,7 +8,7 @@ from hami_dra.api.names import DELETE_PROTECTION_FINALIZER
 from hami_dra.api.resources import API_VERSION, AllocationResult, ConsumerReference, JsonObject
 from hami_dra.kube import times
 from hami_dra.kube.errors import Conflict, DroppedFields, NotFound
-from hami_dra.kube.paths import CLAIMS, namespaced
+from hami_dra.kube.paths import CLAIM_TEMPLATES, CLAIMS, namespaced
 from hami_dra.kube.replies import dropped_fields
 from hami_dra.kube.transport import Client
 
@@ -28,6 +28,10 @@ class Claims:
     def get(self, namespace: str, name: str) -> JsonObject:
         """The claim now, not from a cache. Raises NotFound."""
         return self._client.get(namespaced(CLAIMS, namespace, name))
+
+    def get_template(self, namespace: str, name: str) -> JsonObject:
+        """A ResourceClaimTemplate. Raises NotFound."""
+        return self._client.get(namespaced(CLAIM_TEMPLATES, namespace, name))
 
     def add_finalizer(self, claim: JsonObject) -> JsonObject:
         """The claim with delete protection; no request where it has it. Raises Conflict."""
