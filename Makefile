@@ -94,15 +94,15 @@ lint: $(VENV)
 
 unit: packages $(NATIVE)
 	@echo "==> unit and integration tests"
-	@$(BIN)/pytest -q tests --ignore=tests/e2e --ignore=tests/bench --ignore=tests/cluster
+	@$(BIN)/pytest -q tests --ignore=tests/e2e --ignore=tests/bench --ignore=tests/cluster --ignore=tests/faults
 
 native-test: packages $(NATIVE)
 	@echo "==> native tests"
 	@cd build/native && $(abspath $(BIN))/ctest --output-on-failure -j2
 
 e2e: programs $(NATIVE) $(WHEELS)
-	@echo "==> the local cluster's own tests, then every story of deploy/examples on a cluster"
-	@if [ "$$($(PY) -m testbed chosen)" = local ]; then $(BIN)/pytest -v tests/cluster tests/e2e; else $(BIN)/pytest -v tests/e2e; fi
+	@echo "==> the local cluster's own tests, faults on hollow clusters, then every story of deploy/examples on a cluster"
+	@if [ "$$($(PY) -m testbed chosen)" = local ]; then $(BIN)/pytest -v tests/cluster tests/faults tests/e2e; else $(BIN)/pytest -v tests/e2e; fi
 
 e2e-1.36: export KUBE_VERSION = 1.36
 e2e-1.36: export HAMI_DRA_E2E_CLUSTER = e2e-136

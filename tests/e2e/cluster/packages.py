@@ -18,6 +18,7 @@ NEEDED = (
     "gcc",
     "iproute2",
     "libc6-dev",
+    "libfaketime",
     "mmdebstrap",
     "openssl",
     "procps",

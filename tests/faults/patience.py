@@ -1,0 +1,53 @@
+"""Writes to an API server that may be down just now: tried until they are done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from hami_dra.api.resources import JsonObject
+from hami_dra.kube.errors import AlreadyExists, Conflict, KubeError, NotFound, Unavailable
+from hami_dra.kube.transport import Client
+from testbed.waiting import until
+
+_SECONDS = 120.0
+
+
+def patiently(write: Callable[[], object]) -> None:
+    """Write until it is done or need not be done any more. Raises KubeError where it never will be."""
+
+    def done() -> bool:
+        try:
+            write()
+        except Unavailable:
+            return False
+        except NotFound:
+            return True
+        return True
+
+    until(done, "the API server takes a write", timeout=_SECONDS)
+
+
+def all_patiently(writes: Sequence[Callable[[], object]], workers: int = 4) -> None:
+    """Each of these, some at a time."""
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(patiently, writes))
+
+
+def create(client: Client, path: str, body: JsonObject) -> None:
+    """Create it where it is not there yet. Raises KubeError."""
+    try:
+        client.create(path, body)
+    except AlreadyExists:
+        return
+
+
+def settled(write: Callable[[], object]) -> bool:
+    """Whether a write that may well come too late, or amid another, was done."""
+    try:
+        write()
+    except (NotFound, Conflict):
+        return False
+    except KubeError as error:
+        raise AssertionError(error) from error
+    return True
