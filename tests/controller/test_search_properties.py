@@ -79,12 +79,11 @@ def devices(draw: st.DrawFn, node: str, *, plain: bool) -> list[Json]:
     """One to three GPUs of a node; plain ones differ in where they are only."""
     found = []
     for number in range(draw(st.integers(1, 3))):
-        device = gpu(number, node=node, model="Big One", memory_mib=10)
+        device = gpu(number, node=node, model="Big One", memory_mib=10, shares=draw(st.integers(1, 3)))
         if not plain:
             device["attributes"]["model"]["string"] = draw(st.sampled_from(["Big One", "small one"]))
             device["taints"] = draw(taints)
             device["capacity"]["memory"] = draw(memories)
-            device["capacity"]["shares"]["value"] = str(draw(st.integers(1, 3)))
             device["capacity"]["cores"] = draw(cores)
             device["capacity"] = {name: one for name, one in device["capacity"].items() if one is not None}
         device["attributes"].pop(NUMA)
@@ -271,7 +270,7 @@ def shares_of(outcome: Placement) -> list[Any]:
     ]
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(problems(), st.sampled_from([0, 16]))
 def test_the_placement_is_the_preferred_one_and_found_exactly_when_there_is_one(problem: Problem, easy: int) -> None:
     """Same node, same GPUs, same amounts as the first of all ways that break no rule.
