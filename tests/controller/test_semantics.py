@@ -81,6 +81,15 @@ def test_a_node_is_preferred_by_what_can_be_had_together() -> None:
     assert (placed(outcome)[0][0], requests_of(outcome)) == ("node-b", ["x/whole", "y"])
 
 
+def test_equally_good_alternatives_go_by_the_order_of_nodes() -> None:
+    """Though node-b looked better at first, in the end it has no more to offer than the fuller node-a."""
+    where = snapshot((make_slice("node-a", [gpu(0)]), make_slice("node-b", A100[:2])), totals=used(0, mib=1000))
+    pair, one = request("pair", count=2, **SMALL), request("one", **SMALL)
+    claim = make_claim("c", first("gpu", pair, one), constraints=[{"distinctAttribute": NUMA}])
+    outcome = decide(claim, where=where)
+    assert (placed(outcome)[0][0], requests_of(outcome)) == ("node-a", ["gpu/one"])
+
+
 def test_alternatives_may_need_different_numbers_of_gpus() -> None:
     """One large GPU, else two smaller ones."""
     claim = make_claim("c", first("gpu", request("one", memory="90000Mi"), request("two", memory="40000Mi", count=2)))

@@ -165,13 +165,13 @@ class _Planning:
 
     def _search(self, nodes: Iterable[Candidate], steps: int) -> tuple[Placement | None, list[Candidate]]:
         """The best placement on these nodes, and the nodes on which so many steps were too few to know."""
-        best: tuple[float, Placement | None] = (inf, None)
+        best: tuple[float, int, Placement | None] = (inf, 0, None)
         cut_off: list[Candidate] = []
         refuted = self._refuted()
         for candidate in nodes:
             standing = candidate.standing
-            if best[0] <= candidate.rank or (cut_off and not self.budget.total):
-                break  # No later node can have better alternatives, or there is no budget to know.
+            if best[:2] <= (candidate.rank, candidate.place) or (cut_off and not self.budget.total):
+                break  # No later node can be better, or there is no budget to know.
             if refuted.get(standing.node) is standing or self._excluded(standing.node):
                 continue
             self.budget.enter(steps)
@@ -183,12 +183,12 @@ class _Planning:
             if picks is None:
                 refuted[standing.node] = standing
                 continue
-            found = rank_of(picks, self.requests)
-            if found < best[0]:
-                best = found, Placement(standing.node, picks)
-                if found == candidate.rank:
+            found = (rank_of(picks, self.requests), candidate.place)
+            if found < best[:2]:
+                best = (*found, Placement(standing.node, picks))
+                if found[0] == candidate.rank:
                     break
-        return best[1], cut_off
+        return best[2], cut_off
 
     def _refuted(self) -> dict[str, Standing]:
         if self.snapshot.waiting:

@@ -12,9 +12,13 @@ from hami_dra.controller.standings import Standing
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A node that may have room. ``rank``: the best that can be hoped for there, in the sense of `rank_of`."""
+    """A node that may have room. ``rank``: the best that can be hoped for there, in the sense of `rank_of`.
+
+    ``place``: where it is in the policy's order.
+    """
 
     rank: int
+    place: int
     standing: Standing
 
 
@@ -31,9 +35,9 @@ def rank(
     """The nodes by rank, equals in the order given; those that are not able to serve some request are left out."""
     choices = [request for request in requests if len(request) > 1]
     if not choices:
-        return (Candidate(0, standing) for standing in standings)
-    least = ((_least(choices, standing, able), standing) for standing in standings)
-    candidates = [Candidate(number, standing) for number, standing in least if number is not None]
+        return (Candidate(0, place, standing) for place, standing in enumerate(standings))
+    least = ((_least(choices, standing, able), place, standing) for place, standing in enumerate(standings))
+    candidates = [Candidate(number, place, standing) for number, place, standing in least if number is not None]
     return sorted(candidates, key=lambda candidate: candidate.rank)
 
 
