@@ -64,6 +64,18 @@ def test_attempts_go_on_where_the_last_one_ended() -> None:
     assert "cut off" not in refused(outcomes[-1])
 
 
+def test_a_node_that_takes_too_many_steps_does_not_hide_the_others() -> None:
+    """The first node uses up the budget of one attempt; the next attempt begins with those that had none."""
+    where = uneven()
+    last = make_slice(NODES[-1], [gpu(n, node=NODES[-1]) for n in range(9)])
+    slices = [make_slice(node, [gpu(n, node=node) for n in range(8)]) for node in NODES[:-1]]
+    totals = Sums.of({key: usage for key, usage in where.totals.items() if key.pool != NODES[-1]})
+    moment = snapshot([*slices, last], totals=totals, nodes=where.nodes)
+    policy = Policy(matches=MATCHES, first_steps=60, total_steps=61)
+    outcomes = [plan(moment, POD, [make_claim("c", *hard())], policy) for _ in range(9)]
+    assert [isinstance(one, Placement) for one in outcomes] == [False] * 7 + [True] * 2
+
+
 def test_equal_nodes_and_gpus_are_searched_once() -> None:
     """Nine shares on eight equal GPUs, on equal nodes: the budget is far from used up."""
     where = snapshot([make_slice(node, [gpu(n, node=node) for n in range(8)]) for node in NODES])

@@ -27,11 +27,36 @@ Admissions = dict[str, tuple[Node | None, Load, Obstacle | None]]
 
 _MOST_SORTINGS = 64
 _MOST_ADMISSIONS = 32
-_MOST_REFUTED = 64
+_MOST_SEARCHES = 64
 _MOST_VERDICTS, _MOST_RULINGS = 50_000, 1_000
 
 _K = TypeVar("_K", bound=Hashable)
 _V = TypeVar("_V")
+
+
+class Searches:
+    """How searches ended on nodes, as far as these still stand as they did: so the next one goes on from there."""
+
+    def __init__(self) -> None:
+        self._refuted: dict[str, Standing] = {}
+        self._cut_off: dict[str, tuple[Standing, int]] = {}
+
+    def is_refuted(self, standing: Standing) -> bool:
+        """Whether it is known that there is no way on the node."""
+        return self._refuted.get(standing.node) is standing
+
+    def refute(self, standing: Standing) -> None:
+        """There is no way."""
+        self._refuted[standing.node] = standing
+
+    def times_cut_off(self, standing: Standing) -> int:
+        """How many searches were cut off there."""
+        last, times = self._cut_off.get(standing.node, (None, 0))
+        return times if last is standing else 0
+
+    def cut_off(self, standing: Standing) -> None:
+        """There may be a way, but the search for it was cut off."""
+        self._cut_off[standing.node] = (standing, self.times_cut_off(standing) + 1)
 
 
 class Memo:
@@ -44,7 +69,7 @@ class Memo:
         self._sortings: OrderedDict[Hashable, tuple[Kinds, OrderedDict[Hashable, Ruling]]] = OrderedDict()
         self._admissions: OrderedDict[str, Admissions] = OrderedDict()
         self._largest: int | None = None
-        self._refuted: OrderedDict[Hashable, tuple[tuple[Ruling, ...], dict[str, Standing]]] = OrderedDict()
+        self._searches: OrderedDict[Hashable, tuple[tuple[Ruling, ...], Searches]] = OrderedDict()
 
     def move_to(self, inventory: Inventory, totals: Totals) -> None:
         """Look at another moment."""
@@ -82,14 +107,11 @@ class Memo:
             found.clear()  # Most are nodes that are gone.
         return found
 
-    def refuted(self, key: Hashable, rulings: tuple[Ruling, ...]) -> dict[str, Standing]:
-        """Nodes on which a search for what ``key`` stands for ended without a way, as they stood then.
-
-        So a search that was cut off goes on where it ended, as far as nothing changed.
-        """
-        found = _recall(self._refuted, key, lambda: (rulings, {}), _MOST_REFUTED)
+    def searches(self, key: Hashable, rulings: tuple[Ruling, ...]) -> Searches:
+        """What is known of nodes from earlier searches for what ``key`` stands for."""
+        found = _recall(self._searches, key, lambda: (rulings, Searches()), _MOST_SEARCHES)
         if len(found[0]) != len(rulings) or not all(map(operator.is_, found[0], rulings)):
-            found = self._refuted[key] = (rulings, {})
+            found = self._searches[key] = (rulings, Searches())
         return found[1]
 
     def is_published(self, uuid: str) -> bool:

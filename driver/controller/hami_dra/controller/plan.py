@@ -26,7 +26,7 @@ from hami_dra.controller.fitting import Fit, room
 from hami_dra.controller.hosting import Obstacle, find_shortage, has_volumes
 from hami_dra.controller.inventory import EMPTY, Gpu, Inventory
 from hami_dra.controller.loads import NO_LOAD, Load
-from hami_dra.controller.memo import Admissions, Memo
+from hami_dra.controller.memo import Admissions, Memo, Searches
 from hami_dra.controller.nodes import Node, may_run, node_selected
 from hami_dra.controller.ordering import Totals, fullness, order_gpus
 from hami_dra.controller.pods import Pod
@@ -83,7 +83,7 @@ class Policy:
     device: DevicePlacement = DevicePlacement.BINPACK
     require_cores: bool = False
     first_steps: int = 500
-    total_steps: int = 10_000
+    total_steps: int = 5_000
     memo: Memo = field(default_factory=Memo, repr=False, compare=False)
 
 
@@ -143,6 +143,7 @@ class _Planning:
     admissions: Admissions = field(default_factory=dict)
     budget: Budget = field(init=False)
     dead_ends: DeadEnds = field(init=False)
+    searches: Searches = field(default_factory=Searches)
 
     def __post_init__(self) -> None:
         self.budget = Budget(self.policy.total_steps)
@@ -155,11 +156,16 @@ class _Planning:
         selectors = [claim.allocation.node_selector for claim in self.claims if claim.allocation is not None]
         served = sorted(self.snapshot.served_by_claims)
         self.admissions = memo.admissions(self.pod, selectors, self.snapshot.volumes, served)
+        if not self.snapshot.waiting:  # Which GPUs wait is not seen in a standing.
+            key = (self.policy.total_steps, *(claim.uid for claim in self.claims))
+            self.searches = memo.searches(key, tuple(self.rulings.values()))
         bad = self._judge()
         if bad is not None:
             return bad
         placement, cut_off = self._search(self._ranked(), self.policy.first_steps)
         if placement is None and cut_off:
+            # Those first that were searched least, so that each has its turn.
+            cut_off.sort(key=lambda candidate: self.searches.times_cut_off(candidate.standing))
             placement, cut_off = self._search(cut_off, self.policy.total_steps)
         return placement or self._refuse(cut_off=bool(cut_off))
 
@@ -167,21 +173,25 @@ class _Planning:
         """The best placement on these nodes, and the nodes on which so many steps were too few to know."""
         best: tuple[float, int, Placement | None] = (inf, 0, None)
         cut_off: list[Candidate] = []
-        refuted = self._refuted()
+        searches, first = self.searches, steps < self.policy.total_steps
         for candidate in nodes:
             standing = candidate.standing
             if best[:2] <= (candidate.rank, candidate.place) or (cut_off and not self.budget.total):
                 break  # No later node can be better, or there is no budget to know.
-            if refuted.get(standing.node) is standing or self._excluded(standing.node):
+            if searches.is_refuted(standing) or self._excluded(standing.node):
+                continue
+            if first and searches.times_cut_off(standing):
+                cut_off.append(candidate)
                 continue
             self.budget.enter(steps)
             try:
                 picks = search(self._board(standing), self.requests, self.budget, self.dead_ends)
             except BudgetExhausted:
+                searches.cut_off(standing)
                 cut_off.append(candidate)
                 continue
             if picks is None:
-                refuted[standing.node] = standing
+                searches.refute(standing)
                 continue
             found = (rank_of(picks, self.requests), candidate.place)
             if found < best[:2]:
@@ -189,12 +199,6 @@ class _Planning:
                 if found[0] == candidate.rank:
                     break
         return best[2], cut_off
-
-    def _refuted(self) -> dict[str, Standing]:
-        if self.snapshot.waiting:
-            return {}  # Which GPUs wait is not seen in a standing.
-        uids = [claim.uid for claim in self.claims]
-        return self.policy.memo.refuted((self.policy.total_steps, *uids), tuple(self.rulings.values()))
 
     def _excluded(self, node: str) -> Obstacle | None:
         snapshot = self.snapshot
