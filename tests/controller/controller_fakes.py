@@ -121,6 +121,7 @@ class FakePods:
 
     def __init__(self) -> None:
         self.stored: dict[str, JsonObject] = {}
+        self.reads = 0
         self.changes: list[tuple[JsonObject, bool]] = []
         """Objects as our own writes left them and whether they are gone, for the watch to report."""
         self.nudged: list[str] = []
@@ -128,6 +129,7 @@ class FakePods:
         self.faults: list[KubeError | None] = []
 
     def read(self, namespace: str, name: str) -> Pod | None:
+        self.reads += 1
         raw = self.stored.get(f"{namespace}/{name}")
         return Pod.from_json(raw) if raw else None
 

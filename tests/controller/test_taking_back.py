@@ -94,6 +94,33 @@ def test_a_pod_that_never_binds_does_not_hold_a_gpu() -> None:
     assert (bench.node_of("one"), bench.node_of("two")) == (None, "node-a")
 
 
+def test_pods_that_kube_scheduler_has_not_come_to_keep_their_gpus() -> None:
+    """It binds one pod after the other: whoever it has passed over for 30 s loses its GPU, the younger ones do not."""
+    bench = Bench()
+    pods = {}
+    for name in ("passed", "bound", "queued"):
+        bench.add_claim(claim_json(name, request(memory="1000Mi")))
+        pods[name] = pod_json(f"pod-{name}", [name])
+        bench.add_pod(pods[name])
+        bench.run(1)
+    bench.run(20)
+    bench.add_pod(bound(pods["bound"], str(bench.node_of("bound"))))
+    bench.run(15)
+    assert (bench.node_of("passed"), bench.node_of("queued")) == ("node-b", "node-a")
+    bench.run(20)
+    assert (bench.node_of("queued"), bench.metric("taken_back_total", cause="unbound")) == ("node-b", 2)
+
+
+def test_a_binding_that_was_not_seen_is_not_asked_for_again_and_again() -> None:
+    """The watch is late: the pod is read now and then until it tells, and its GPU stays."""
+    bench = Bench()
+    pod = pending(bench)
+    bench.run()
+    bench.pods.stored["default/pod"] = bound(pod, "node-a")
+    bench.run(39)
+    assert (bench.node_of(), bench.pods.reads) == ("node-a", 1)
+
+
 def test_a_pod_bound_while_its_allocation_was_taken_back_gets_the_same_place() -> None:
     """The held place is given back with the same share, so that what was prepared stays true."""
     bench = Bench()

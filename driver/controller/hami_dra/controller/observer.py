@@ -76,6 +76,7 @@ class Observer:
         if new.claims or new.extended_resources or new.held:
             self._state.revisit_pod(new.uid, now)
         self._note_released(old, new, now)
+        self._note_bound(old, new, now)
         if new.claims and new.needs_claims:
             self._state.seen.setdefault(new.uid, now)
         if new.node_name or new.finished:
@@ -94,6 +95,14 @@ class Observer:
             holding = self._state.holdings.get(known.claim.uid) if known else None
             if holding is not None:
                 holding.waits_since = now
+
+    def _note_bound(self, old: Pod | None, new: Pod, now: float) -> None:
+        if old is None or old.node_name or not new.node_name:
+            return
+        for known in self._state.world.claims_of(new):
+            holding = self._state.holdings.get(known.claim.uid) if known else None
+            if holding is not None:
+                self._state.bindings.note(holding, now)
 
     def _pod_gone(self, pod: Pod, now: float) -> None:
         state = self._state

@@ -6,6 +6,7 @@ one whose pods are gone without ever having been reserved for. So a pod that can
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -46,6 +47,30 @@ class Holding:
     idle_since: float | None = None
 
 
+@dataclass
+class Bindings:
+    """How far kube-scheduler has come, by the bindings that were seen. Times are of the monotonic clock."""
+
+    last: float = -math.inf
+    """When the last one was seen."""
+    reached: float = -math.inf
+    """Since when the youngest of the allocations waited whose pods were bound."""
+
+    def note(self, holding: Holding, now: float) -> None:
+        """A pod of this allocation was bound."""
+        self.last = now
+        self.reached = max(self.reached, holding.waits_since)
+
+    def overdue(self, holding: Holding, timeout: float) -> float:
+        """When the pods of this allocation will have had their time.
+
+        kube-scheduler takes pods one by one. While it binds only such as have waited longer, it has not come to these:
+        taking their GPUs away would make a long queue longer.
+        """
+        behind = holding.waits_since > self.reached
+        return max(holding.waits_since, self.last if behind else -math.inf) + timeout
+
+
 @dataclass(frozen=True)
 class Verdict:
     """End the allocation for a cause, or (without one) look again at some time, or when something changes."""
@@ -59,11 +84,13 @@ def judge(
     users: Sequence[Pod],
     holding: Holding,
     now: float,
-    unbound_timeout: float,
+    overdue: float,
     *,
     superseded: bool = False,
 ) -> Verdict:
     """What to do about an allocation of ours. ``users`` are the pods that refer to the claim.
+
+    ``overdue``: when one of them should have been bound.
 
     ``superseded``: it is reserved at most for a pod that has another claim in its place.
     """
@@ -78,7 +105,7 @@ def judge(
     if not waiting:
         return _judge_unused(holding, now) if superseded or not claim.reserved_for else Verdict()
     holding.idle_since = None
-    return _judge_waiting(waiting, holding, now, unbound_timeout)
+    return _judge_waiting(waiting, holding, now, overdue)
 
 
 def _judge_bound(claim: Claim, bound: Sequence[Pod]) -> Verdict:
@@ -97,12 +124,11 @@ def _judge_unused(holding: Holding, now: float) -> Verdict:
     return Verdict(look_again=holding.idle_since + IDLE_SECONDS)
 
 
-def _judge_waiting(waiting: Sequence[Pod], holding: Holding, now: float, unbound_timeout: float) -> Verdict:
+def _judge_waiting(waiting: Sequence[Pod], holding: Holding, now: float, overdue: float) -> Verdict:
     if not any(_fails(pod, holding) for pod in waiting):
         holding.failing_since = None
     elif holding.failing_since is None:
         holding.failing_since = now
-    overdue = holding.waits_since + unbound_timeout
     if holding.failing_since is not None:
         settled = holding.failing_since + UNSCHEDULABLE_SETTLES_SECONDS
         if now >= settled:

@@ -27,6 +27,8 @@ LOG = logging.getLogger(__name__)
 FOREIGN = "ForeignAllocation"
 TAKEN_BACK = "AllocationTakenBack"
 _RETRY_SECONDS = 1.0
+_UNSEEN_SECONDS = 10.0
+"""How long a binding may be on its way to us: the watch tells of it, and gives the claim its turn then."""
 
 
 class Tender:
@@ -57,7 +59,8 @@ class Tender:
             return
         users = self._state.users_of(known)
         superseded = self._state.world.is_superseded(known)
-        verdict = judge(known.claim, users, holding, now, self._unbound_timeout, superseded=superseded)
+        overdue = self._state.bindings.overdue(holding, self._unbound_timeout)
+        verdict = judge(known.claim, users, holding, now, overdue, superseded=superseded)
         if verdict.cause is not None:
             self._end(known, users, verdict.cause, now)
         elif verdict.look_again is not None:
@@ -116,9 +119,11 @@ class Tender:
         self._state.revisit_claim(known.key, due)
 
     def _end(self, known: KnownClaim, users: list[Pod], cause: Cause, now: float) -> None:
-        if cause in (Cause.UNBOUND, Cause.UNSCHEDULABLE, Cause.DELETED) and self._was_bound(users):
-            self._state.revisit_claim(known.key, now + _RETRY_SECONDS)
-            return
+        if cause in (Cause.UNBOUND, Cause.UNSCHEDULABLE, Cause.DELETED):
+            again = self._bound_unseen(users)
+            if again is not None:
+                self._state.revisit_claim(known.key, now + again)
+                return
         if cause in (Cause.UNBOUND, Cause.UNSCHEDULABLE):
             self._hold_place(known, now)  # Before the write: its reply may be lost, and the pod bound.
         cleared = self._tools.writer.clear(known.raw)
@@ -131,16 +136,20 @@ class Tender:
             self._refuse(known, users, cause, now)
         self._tools.observer.take_own_write(cleared.claim)
 
-    def _was_bound(self, users: list[Pod]) -> bool:
-        """Whether a pod was bound without our having seen it yet: then its allocation must stay."""
+    def _bound_unseen(self, users: list[Pod]) -> float | None:
+        """Seconds to leave the allocation alone, because a pod was bound without our having seen it, or may have been.
+
+        None: it was not.
+        """
         try:
             read = self._tools.writer.read_pod
             current = [read(pod.namespace, pod.name) for pod in users if pod.needs_claims]
         except KubeError as error:
             LOG.warning("pod-not-read", extra={"error": str(error)})
-            return True  # Not known: look again later.
+            return _RETRY_SECONDS
         known = {pod.uid for pod in users}
-        return any(pod is not None and pod.uid in known and pod.node_name for pod in current)
+        bound = any(pod is not None and pod.uid in known and pod.node_name for pod in current)
+        return _UNSEEN_SECONDS if bound else None
 
     def _not_ended(self, known: KnownClaim, outcome: Outcome, message: str, now: float) -> None:
         LOG.warning("write-failed", extra={"claim": known.key, "outcome": outcome.name, "error": message})
