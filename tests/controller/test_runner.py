@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import threading
 import urllib.error
 import urllib.request
 
@@ -103,6 +104,27 @@ def test_the_runner_stops_when_told() -> None:
     stage.runner.stop()
     stage.runner.run()
     assert not stage.bench.state.active
+
+
+def test_what_is_reported_waits_for_room_until_the_runner_stops() -> None:
+    """Whole lists would pile up else; and a watch must not hang when nobody takes its reports any more."""
+    stage, reported = Stage(), list[int]()
+
+    def report() -> None:
+        for number in range(2_000):
+            stage.runner.put(Observed(Kind.POD, pod_json()))
+            reported.append(number)
+
+    watch = threading.Thread(target=report)
+    watch.start()
+    watch.join(0.05)
+    while len(reported) < 1_000:
+        watch.join(0.05)
+    stage.runner.wake()  # Nor may whoever wakes it hang.
+    assert len(reported) == 1_000
+    stage.runner.stop()
+    watch.join(5)
+    assert not watch.is_alive()
 
 
 def test_probes_and_metrics_are_served() -> None:

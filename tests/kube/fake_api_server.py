@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
+import orjson
 from fake_cluster import Address, Cluster, Entry, Fault, JsonObject, Refused, Request, address_of, selected
 
 NAMED_METHODS = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "POST": "create"}
@@ -192,7 +193,7 @@ class _Handler(BaseHTTPRequestHandler):
             return copy.deepcopy(getattr(self.cluster, request.verb)(address, request.body))
 
     def _reply(self, code: int, body: JsonObject, retry_after: str = "") -> None:
-        data = json.dumps(body).encode()
+        data = orjson.dumps(body)
         self.send_response(code)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))

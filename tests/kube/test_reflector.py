@@ -5,6 +5,7 @@ import queue
 import random
 import ssl
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -129,7 +130,7 @@ def test_gone_lists_afresh_and_tells_deletions(server: FakeApiServer, start: Sta
             server.in_stream(error, PODS_COLLECTION)
         else:
             server.compact()
-    watched.expect("DELETED a", "MODIFIED b", "ADDED d")
+    watched.expect("MODIFIED b", "ADDED d", "DELETED a")
     assert watched.names() == ["b", "c", "d"]
 
 
@@ -255,3 +256,49 @@ def test_backoff_doubles_up_to_its_ceiling_and_starts_again() -> None:
         assert full / 2 <= delay <= full
     backoff.reset()
     assert backoff.next() <= 1.0
+
+
+def test_without_objects_the_store_still_tells_what_changed(server: FakeApiServer, start: Start) -> None:
+    """Outlines are enough for that; who keeps what it needs need not have it kept twice."""
+    for name in ("a", "b", "c"):
+        server.add(PODS, pod(name))
+    watched = start(keep_objects=False)
+    watched.expect("ADDED a", "ADDED b", "ADDED c")
+    assert watched.reflector.store.get("team/a") == {
+        "metadata": {
+            "namespace": "team",
+            "name": "a",
+            "uid": server.object(pod_path("a"))["metadata"]["uid"],
+            "resourceVersion": server.object(pod_path("a"))["metadata"]["resourceVersion"],
+        }
+    }
+    watching(server)
+    with server.cluster.changed:
+        server.remove(pod_path("a"))
+        server.remove(pod_path("b"))
+        server.add(PODS, pod("b"))
+        server.change(pod_path("c"), {"spec": {"nodeName": "n1"}})
+        server.cluster.history.clear()
+        watched.reflector.relist()
+    watched.expect("DELETED b", "ADDED b", "MODIFIED c", "DELETED a")
+    assert watched.names() == ["b", "c"]
+
+
+def test_a_list_is_given_up_when_another_is_asked_for(server: FakeApiServer, start: Start) -> None:
+    """What the rest of its pages say would be read twice."""
+    for index in range(6):
+        server.add(PODS, pod(f"p{index}"))
+    reading, go_on = threading.Event(), threading.Event()
+
+    def slowly(change: Change) -> None:
+        reading.set()
+        go_on.wait(5)
+
+    watched = start(page_limit=2, on_change=slowly)
+    assert reading.wait(5)
+    watched.reflector.relist()
+    go_on.set()
+    assert watched.reflector.wait_synced(5)
+    lists = [request.query.get("continue") for request in server.cluster.requests if request.verb == "list"]
+    assert lists in ([None, None, "2", "4"], [None, "2", None, "2", "4"])
+    assert watched.names() == [f"p{index}" for index in range(6)]

@@ -1,8 +1,9 @@
 """ResourceClaim: what is asked for and what was allocated."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import NamedTuple, Self
 
 from hami_dra.api.names import ClaimUid
 from hami_dra.api.resources.config import CapacityRequest, OpaqueConfig, Selector, Toleration
@@ -145,10 +146,10 @@ class DeviceResult:
     def from_json(cls, source: JsonObject) -> Self:
         """Read a DeviceRequestAllocationResult. Raises MalformedObject, QuantityError."""
         return cls(
-            request=text(source, "request"),
-            driver=text(source, "driver"),
-            pool=text(source, "pool"),
-            device=text(source, "device"),
+            request=sys.intern(text(source, "request")),
+            driver=sys.intern(text(source, "driver")),
+            pool=sys.intern(text(source, "pool")),
+            device=sys.intern(text(source, "device")),
             share_id=source.get("shareID"),
             consumed_capacity=quantities(source, "consumedCapacity"),
             admin_access=bool(source.get("adminAccess")),
@@ -196,7 +197,7 @@ class AllocationResult:
         return cls(
             results=tuple(DeviceResult.from_json(result) for result in items(devices, "results")),
             config=tuple(OpaqueConfig.from_json(config) for config in items(devices, "config")),
-            node_selector=source.get("nodeSelector"),
+            node_selector=_shared_selector(source.get("nodeSelector")),
             allocation_timestamp=source.get("allocationTimestamp"),
         )
 
@@ -242,6 +243,41 @@ class ConsumerReference:
         return compact(apiGroup=self.api_group or None, resource=self.resource, name=self.name, uid=self.uid)
 
 
+class _Spec(NamedTuple):
+    requests: tuple[DeviceRequest, ...]
+    constraints: tuple[Constraint, ...]
+    config: tuple[OpaqueConfig, ...]
+
+
+_KNOWN_SPECS: dict[str, _Spec] = {}
+_KNOWN_SELECTORS: dict[str, JsonObject] = {}
+_MOST_SPECS, _MOST_SELECTORS = 1_000, 10_000
+
+
+def _read_spec(devices: JsonObject) -> _Spec:
+    # All claims of a template say the same: read once and shared, which nothing may change therefore.
+    text_of_all = repr(devices)
+    known = _KNOWN_SPECS.get(text_of_all)
+    if known is None:
+        if len(_KNOWN_SPECS) >= _MOST_SPECS:
+            _KNOWN_SPECS.clear()
+        known = _KNOWN_SPECS[text_of_all] = _Spec(
+            requests=tuple(DeviceRequest.from_json(request) for request in items(devices, "requests")),
+            constraints=tuple(Constraint.from_json(constraint) for constraint in items(devices, "constraints")),
+            config=tuple(OpaqueConfig.from_json(config) for config in items(devices, "config")),
+        )
+    return known
+
+
+def _shared_selector(selector: JsonObject | None) -> JsonObject | None:
+    # One for each node, however many claims are allocated there.
+    if selector is None:
+        return None
+    if len(_KNOWN_SELECTORS) >= _MOST_SELECTORS:
+        _KNOWN_SELECTORS.clear()
+    return _KNOWN_SELECTORS.setdefault(repr(selector), selector)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """A ResourceClaim. `devices` are the raw entries of `status.devices`."""
@@ -277,14 +313,14 @@ class Claim:
     @classmethod
     def from_json(cls, source: JsonObject) -> Self:
         """Read a ResourceClaim. Raises MalformedObject, QuantityError."""
-        devices = section(section(source, "spec"), "devices")
+        spec = _read_spec(section(section(source, "spec"), "devices"))
         status = section(source, "status")
         allocation = status.get("allocation")
         return cls(
             metadata=ObjectMeta.from_json(section(source, "metadata")),
-            requests=tuple(DeviceRequest.from_json(request) for request in items(devices, "requests")),
-            constraints=tuple(Constraint.from_json(constraint) for constraint in items(devices, "constraints")),
-            config=tuple(OpaqueConfig.from_json(config) for config in items(devices, "config")),
+            requests=spec.requests,
+            constraints=spec.constraints,
+            config=spec.config,
             allocation=None if allocation is None else AllocationResult.from_json(allocation),
             reserved_for=tuple(ConsumerReference.from_json(consumer) for consumer in items(status, "reservedFor")),
             devices=tuple(items(status, "devices")),

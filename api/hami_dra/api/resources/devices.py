@@ -1,8 +1,10 @@
 """ResourceSlice, its devices, DeviceClass and DeviceTaintRule."""
 
 import enum
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Self
 
 from hami_dra.api.quantity import Rounding, format_quantity, parse_quantity
@@ -37,16 +39,22 @@ class DeviceAttribute:
     value: str | int | bool
 
     @classmethod
-    def from_json(cls, source: JsonObject) -> Self | None:
+    def from_json(cls, source: JsonObject) -> "DeviceAttribute | None":
         """Read a DeviceAttribute; None for a kind of value that we do not know (lists, in 1.37 still alpha)."""
         for kind in AttributeType:
             if source.get(kind) is not None:
-                return cls(kind, source[kind])
+                return _shared_attribute(kind, source[kind])
         return None
 
     def to_json(self) -> JsonObject:
         """Write a DeviceAttribute."""
         return {self.type.value: self.value}
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _shared_attribute(kind: AttributeType, value: str | int | bool) -> DeviceAttribute:
+    # Thousands of devices say the same.
+    return DeviceAttribute(kind, value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,8 +189,8 @@ class Device:
         """Read a Device. Raises MalformedObject, QuantityError."""
         attributes = {name: DeviceAttribute.from_json(value) for name, value in section(source, "attributes").items()}
         return cls(
-            name=text(source, "name"),
-            attributes={name: value for name, value in attributes.items() if value is not None},
+            name=sys.intern(text(source, "name")),
+            attributes={sys.intern(name): value for name, value in attributes.items() if value is not None},
             capacity=_capacity(section(source, "capacity")),
             taints=tuple(Taint.from_json(taint) for taint in items(source, "taints")),
             allow_multiple_allocations=bool(source.get("allowMultipleAllocations")),

@@ -16,7 +16,7 @@ _UNSCHEDULABLE = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedu
 _BLOCKING = frozenset({"NoSchedule", "NoExecute"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Node:
     """The parts of a Node that decide whether a pod may run there."""
 

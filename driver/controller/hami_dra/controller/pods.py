@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -101,11 +102,11 @@ class Pod:
         since, message = _unschedulable(status)
         gates = {gate["name"] for gate in spec.get("schedulingGates") or ()}
         return cls(
-            namespace=meta["namespace"],
+            namespace=sys.intern(meta["namespace"]),
             name=meta["name"],
             uid=PodUid(meta["uid"]),
-            node_name=spec.get("nodeName", ""),
-            phase=status.get("phase", ""),
+            node_name=sys.intern(spec.get("nodeName", "")),
+            phase=sys.intern(status.get("phase", "")),
             deleting="deletionTimestamp" in meta,
             gated=bool(gates - {names.ALLOCATION_GATE}),
             held=names.ALLOCATION_GATE in gates,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -16,6 +17,7 @@ LOG = logging.getLogger(__name__)
 
 _LONGEST_SLEEP_SECONDS = 1.0
 _BATCH = 500
+_MOST_WAITING = 1_000
 
 
 class Watched(Protocol):
@@ -39,7 +41,7 @@ class Runner:
         self._watched = tuple(watched)
         self._is_leader = is_leader
         self._clock = clock
-        self._queue: queue.SimpleQueue[Observed | None] = queue.SimpleQueue()
+        self._queue: queue.Queue[Observed | None] = queue.Queue(_MOST_WAITING)
         self._stopping = threading.Event()
         self._listing = False
         self._active = False
@@ -47,12 +49,18 @@ class Runner:
         """When the thread last went round, for /healthz."""
 
     def put(self, observed: Observed) -> None:
-        """Report a change, from any thread."""
-        self._queue.put(observed)
+        """Report a change, from any thread. Waits while many wait already: whole lists would pile up here."""
+        while not self._stopping.is_set():
+            try:
+                self._queue.put(observed, timeout=_LONGEST_SLEEP_SECONDS)
+            except queue.Full:
+                continue
+            return
 
     def wake(self) -> None:
         """Go round now rather than at the next change, from any thread."""
-        self._queue.put(None)
+        with contextlib.suppress(queue.Full):  # Then it is going round.
+            self._queue.put_nowait(None)
 
     def stop(self) -> None:
         """End the thread after the turn it is in."""

@@ -33,7 +33,7 @@ class Cause(StrEnum):
     UNUSED = "unused"
 
 
-@dataclass
+@dataclass(slots=True)
 class Holding:
     """What is known of one allocation since it was first seen. Times are of the monotonic clock.
 

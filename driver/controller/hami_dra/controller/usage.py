@@ -17,7 +17,7 @@ class DeviceKey(NamedTuple):
     device: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What is taken of one device. ``blocked``: somebody allocated all of it, without a share."""
 

@@ -11,7 +11,7 @@ from hami_dra.controller.shrinking import shrink_node, shrink_pod, shrink_volume
 from hami_dra.controller.world import Kind
 from hami_dra.kube import paths
 from hami_dra.kube.reflector import Change, ChangeType, Reflector, ReflectorOptions
-from hami_dra.kube.transport import Client
+from hami_dra.kube.transport import PAGE_LIMIT, Client
 
 _PATHS = {
     Kind.POD: paths.PODS,
@@ -30,6 +30,8 @@ _TRANSFORMS: dict[Kind, Callable[[JsonObject], JsonObject]] = {
     Kind.VOLUME_CLAIM: shrink_volume_claim,
     Kind.VOLUME: shrink_volume,
 }
+# Pages of about as many bytes each: a slice with eight GPUs is as large as ten pods.
+_PAGE_LIMITS = {Kind.POD: 250, Kind.CLAIM: 250, Kind.NODE: 100, Kind.SLICE: 50}
 _PARAMS = {Kind.SLICE: {"fieldSelector": f"spec.driver={names.DRIVER}"}}
 
 
@@ -52,6 +54,8 @@ def make_reflectors(
                 on_synced=on_synced,
                 on_fatal=on_fatal,
                 missing_is_empty=kind is Kind.RULE,
+                keep_objects=False,  # Decisions have their own.
+                page_limit=_PAGE_LIMITS.get(kind, PAGE_LIMIT),
             ),
         )
         for kind, path in _PATHS.items()

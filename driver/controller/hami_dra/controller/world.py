@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+import orjson
+
 from hami_dra.api.errors import ApiError
 from hami_dra.api.resources import Claim, DeviceClass, DeviceTaintRule, JsonObject, Slice
 from hami_dra.controller.inventory import EMPTY, Inventory, Piece, build_inventory
@@ -32,12 +34,26 @@ class Kind(StrEnum):
     VOLUME = "persistentvolumes"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class KnownClaim:
-    """A claim as parsed and as read; writes need the latter."""
+    """A claim as parsed and, packed, as read; writes need the latter."""
 
     claim: Claim
-    raw: JsonObject
+    packed: bytes
+
+    @classmethod
+    def from_json(cls, raw: JsonObject) -> KnownClaim:
+        """Read the raw object as the API server sends it. Raises ApiError."""
+        metadata = {key: value for key, value in raw["metadata"].items() if key != "managedFields"}
+        status = {key: value for key, value in (raw.get("status") or {}).items() if key != "devices"}
+        # What the nodes say of devices is nothing to decisions; a write must send it all the same.
+        return cls(Claim.from_json({**raw, "status": status}), orjson.dumps({**raw, "metadata": metadata}))
+
+    @property
+    def raw(self) -> JsonObject:
+        """As the API server sent it, without managedFields."""
+        found: JsonObject = orjson.loads(self.packed)
+        return found
 
     @property
     def key(self) -> str:
@@ -80,12 +96,14 @@ class World:
         return self._inventory
 
     def put_pod(self, raw: JsonObject) -> tuple[Pod | None, Pod]:
-        """Store a pod; the one before and the one now."""
+        """Store a pod; the one before, if it has claims, and the one now."""
         pod = Pod.from_json(raw)
         old = self.pods.get(pod.uid)
         if old is not None:
             self._unlink(old)
-        self.pods[pod.uid] = pod
+        # Of others it only matters what they take of their node.
+        if pod.claims or pod.extended_resources:
+            self.pods[pod.uid] = pod
         for entry in pod.claims:
             if entry.claim_name:
                 self._users[f"{pod.namespace}/{entry.claim_name}"].add(pod.uid)
@@ -94,10 +112,11 @@ class World:
 
     def drop_pod(self, raw: JsonObject) -> Pod | None:
         """Forget a pod."""
-        pod = self.pods.pop(PodUid(raw["metadata"]["uid"]), None)
+        uid = PodUid(raw["metadata"]["uid"])
+        self.loads.drop(uid)
+        pod = self.pods.pop(uid, None)
         if pod is not None:
             self._unlink(pod)
-            self.loads.drop(pod.uid)
         return pod
 
     def _unlink(self, pod: Pod) -> None:
@@ -117,7 +136,7 @@ class World:
         key = f"{raw['metadata']['namespace']}/{raw['metadata']['name']}"
         old = self.claims.get(key)
         try:
-            new = KnownClaim(Claim.from_json(raw), raw)
+            new = KnownClaim.from_json(raw)
         except ApiError as error:
             LOG.error("claim-not-understood", extra={"claim": key, "error": str(error)})
             return old, None

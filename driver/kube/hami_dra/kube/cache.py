@@ -2,8 +2,10 @@
 
 import enum
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import Any
 
 from hami_dra.api.resources import JsonObject
 
@@ -33,64 +35,88 @@ def object_key(source: JsonObject) -> str:
 
 
 class Store:
-    """Objects by key. What comes out is shared: never change it."""
+    """The last known objects by key. What comes out is shared: never change it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._objects: dict[str, JsonObject] = {}
+        self._objects: dict[str, Any] = {}
 
     def get(self, key: str) -> JsonObject | None:
         """The object with `object_key` equal to `key`."""
         with self._lock:
-            return self._objects.get(key)
+            return self._read(key, self._objects.get(key))
 
     def snapshot(self) -> tuple[JsonObject, ...]:
         """All objects at one moment, in no particular order."""
         with self._lock:
-            return tuple(self._objects.values())
+            found = (self._read(key, kept) for key, kept in self._objects.items())
+            return tuple(item for item in found if item is not None)
 
     def __len__(self) -> int:
         with self._lock:
             return len(self._objects)
 
-    def put(self, item: JsonObject) -> Change | None:
-        """Store a new state; None where it is the state that is stored already."""
-        with self._lock:
-            old = self._objects.get(object_key(item))
-            self._objects[object_key(item)] = item
-        return _change(old, item)
-
-    def remove(self, item: JsonObject) -> Change | None:
-        """Forget an object, given its last state; None where it is unknown."""
-        with self._lock:
-            old = self._objects.pop(object_key(item), None)
-        return None if old is None else Change(ChangeType.DELETED, item, old)
-
-    def replace(self, items: Iterable[JsonObject]) -> tuple[Change, ...]:
-        """Store exactly `items`; what changed, deletions first.
+    def put(self, item: JsonObject) -> Sequence[Change]:
+        """Store a new state; what changed.
 
         An object that was re-created under its name counts as deleted and added: handlers must see both.
         """
-        new = {object_key(item): item for item in items}
+        key = object_key(item)
         with self._lock:
-            old, self._objects = self._objects, new
-        deleted = [
-            Change(ChangeType.DELETED, before, before)
-            for key, before in old.items()
-            if key not in new or _uid(new[key]) != _uid(before)
-        ]
-        gone = {object_key(change.object) for change in deleted}
-        changes = (_change(None if key in gone else old.get(key), item) for key, item in new.items())
-        return (*deleted, *(change for change in changes if change))
+            old = self._read(key, self._objects.get(key))
+            self._objects[key] = self._kept(item)
+        if old is None:
+            return (Change(ChangeType.ADDED, item),)
+        if _uid(old) != _uid(item):
+            return (Change(ChangeType.DELETED, old, old), Change(ChangeType.ADDED, item))
+        if old["metadata"].get("resourceVersion") == item["metadata"].get("resourceVersion"):
+            return ()
+        return (Change(ChangeType.MODIFIED, item, old),)
+
+    def remove(self, item: JsonObject) -> Sequence[Change]:
+        """Forget an object, given its last state; nothing changes where it is unknown."""
+        key = object_key(item)
+        with self._lock:
+            old = self._read(key, self._objects.pop(key, None))
+        return () if old is None else (Change(ChangeType.DELETED, item, old),)
+
+    def keep_only(self, keys: AbstractSet[str]) -> Iterator[Change]:
+        """Forget all others."""
+        with self._lock:
+            gone = [key for key in self._objects if key not in keys]
+        for key in gone:
+            with self._lock:
+                old = self._read(key, self._objects.pop(key, None))
+            if old is not None:
+                yield Change(ChangeType.DELETED, old, old)
+
+    def _kept(self, item: JsonObject) -> Any:
+        return item
+
+    def _read(self, key: str, kept: Any) -> JsonObject | None:  # noqa: ARG002
+        found: JsonObject | None = kept
+        return found
+
+
+class Outlines(Store):
+    """Remembers of every object only what identifies it and its version: enough to tell what changed.
+
+    Where the handler keeps what it needs, the objects themselves would be kept twice. The old state in a change, and
+    the last state of an object whose deletion was missed, are no more than that.
+    """
+
+    def _kept(self, item: JsonObject) -> Any:
+        # One text is the least that two of them can take.
+        return f"{_uid(item)} {item['metadata'].get('resourceVersion') or ''}"
+
+    def _read(self, key: str, kept: Any) -> JsonObject | None:
+        if kept is None:
+            return None
+        namespace, _, name = key.rpartition("/")
+        uid, _, version = kept.partition(" ")
+        metadata = {"name": name, "uid": uid, "resourceVersion": version}
+        return {"metadata": {"namespace": namespace, **metadata} if namespace else metadata}
 
 
 def _uid(item: JsonObject) -> str:
     return item["metadata"].get("uid") or ""
-
-
-def _change(old: JsonObject | None, new: JsonObject) -> Change | None:
-    if old is None:
-        return Change(ChangeType.ADDED, new)
-    if old["metadata"].get("resourceVersion") == new["metadata"].get("resourceVersion"):
-        return None
-    return Change(ChangeType.MODIFIED, new, old)

@@ -16,9 +16,9 @@ from typing import Final
 
 from hami_dra.api.resources import JsonObject
 from hami_dra.kube.backoff import Backoff
-from hami_dra.kube.cache import Change, ChangeType, Store
+from hami_dra.kube.cache import Change, ChangeType, Outlines, Store, object_key
 from hami_dra.kube.errors import Gone, KubeError, NotFound, Unavailable
-from hami_dra.kube.transport import PAGE_LIMIT, Client, ObjectList, Params, Transform, WatchEvent, WatchStream
+from hami_dra.kube.transport import PAGE_LIMIT, Client, Params, Transform, WatchEvent, WatchStream
 
 __all__ = ["Change", "ChangeType", "Reflector", "ReflectorOptions", "Store"]
 
@@ -32,9 +32,10 @@ class ReflectorOptions:
     """`missing_is_empty`: a collection that the server does not know counts as empty, and is asked for again.
 
     `transform` shrinks an object before it is stored and must keep its metadata's name, namespace, uid and
-    resourceVersion. `on_change` runs on the reflector's thread after the store changed, `on_synced` after every
-    complete list; both must not block. When one of them raises, the reflector ends and `on_fatal` gets the error.
-    A server ends each watch after a random time within `watch_seconds`.
+    resourceVersion. `on_change` runs on the reflector's thread after the store changed, and may block, so that no
+    more is read than is handled; `on_synced` runs after every complete list and must not block. When one of them
+    raises, the reflector ends and `on_fatal` gets the error. A server ends each watch after a random time within
+    `watch_seconds`. Lists are read in pages of `page_limit`. Without `keep_objects` the store holds outlines only.
     """
 
     params: Params | None = None
@@ -43,6 +44,8 @@ class ReflectorOptions:
     on_synced: Callable[[], None] | None = None
     on_fatal: Callable[[Exception], None] | None = None
     missing_is_empty: bool = False
+    keep_objects: bool = True
+    page_limit: int = PAGE_LIMIT
     watch_seconds: tuple[int, int] = (300, 600)
     backoff: Backoff = field(default_factory=Backoff)
 
@@ -51,10 +54,10 @@ class Reflector:
     """Keeps `store` equal to the collection at `path` from `start()` to `stop()`."""
 
     def __init__(self, client: Client, path: str, options: ReflectorOptions | None = None) -> None:
-        self.store = Store()
+        self._options = options or ReflectorOptions()
+        self.store = Store() if self._options.keep_objects else Outlines()
         self._client = client
         self._path = path
-        self._options = options or ReflectorOptions()
         self._thread = threading.Thread(target=self._run, name=f"watch {path}", daemon=True)
         self._lock = threading.Lock()
         self._stream: WatchStream | None = None
@@ -63,7 +66,7 @@ class Reflector:
         self._wake = threading.Event()
         # "" means: list before the next watch.
         self._version = ""
-        self._page_limit = PAGE_LIMIT
+        self._page_limit = self._options.page_limit
         self._generation = 0
 
     @property
@@ -123,7 +126,7 @@ class Reflector:
         with self._lock:
             version, generation = self._version, self._generation
         if not version:
-            self._apply_list(self._list(), generation)
+            self._list(generation)
             return
         span = random.randint(*self._options.watch_seconds)  # noqa: S311
         query = {**(self._options.params or {}), "resourceVersion": version, "timeoutSeconds": str(span)}
@@ -143,10 +146,18 @@ class Reflector:
         elif not self._wake.is_set():
             self._back_off(None)
 
-    def _list(self) -> ObjectList:
-        options = self._options
+    def _list(self, generation: int) -> None:
+        """Take in a list page by page, and at last what is not in it; given up when another one was asked for."""
+        options, seen, version = self._options, set[str](), ""
+        pages = self._client.pages(self._path, options.params, limit=self._page_limit, transform=options.transform)
         try:
-            found = self._client.list(self._path, options.params, limit=self._page_limit, transform=options.transform)
+            for page in pages:
+                if self._generation != generation or self._stopping.is_set():
+                    return
+                version = page.resource_version
+                for item in page.items:
+                    self._notify(self.store.put(item))
+                    seen.add(object_key(item))
         except Gone:
             # The pages expire faster than we read them: ask for everything in one piece.
             self._page_limit = 0
@@ -154,21 +165,21 @@ class Reflector:
         except NotFound:
             if not options.missing_is_empty:
                 raise
-            return ObjectList((), "")
-        self._page_limit = PAGE_LIMIT
-        return found
+        else:
+            self._page_limit = options.page_limit
+        self._notify(self.store.keep_only(seen))
+        self._finish_list(version, generation)
 
-    def _apply_list(self, found: ObjectList, generation: int) -> None:
-        self._notify(self.store.replace(found.items))
+    def _finish_list(self, version: str, generation: int) -> None:
         with self._lock:
             if self._generation != generation:
                 return
-            self._version = found.resource_version
+            self._version = version
             self._wake.clear()
             self._synced.set()
         if self._options.on_synced:
             self._options.on_synced()
-        if found.resource_version:
+        if version:
             self._options.backoff.reset()
         else:
             self._back_off(None)
@@ -187,8 +198,7 @@ class Reflector:
             return
         transform = self._options.transform
         item: JsonObject = transform(event.object) if transform else event.object
-        change = self.store.remove(item) if event.type == ChangeType.DELETED else self.store.put(item)
-        self._notify([change] if change else [])
+        self._notify(self.store.remove(item) if event.type == ChangeType.DELETED else self.store.put(item))
 
     def _notify(self, changes: Iterable[Change]) -> None:
         if self._options.on_change:

@@ -29,6 +29,7 @@ _CHUNK_BYTES: Final = 1 << 16
 # What the network did not take within this time never arrives. Otherwise the kernel goes on sending after we gave up
 # and closed the connection: a write could come minutes later, when another process leads.
 _SENT_SECONDS: Final = 4.0
+_DECODING: Final = threading.Lock()
 
 Params: TypeAlias = Mapping[str, str]
 Transform: TypeAlias = Callable[[JsonObject], JsonObject]
@@ -131,16 +132,36 @@ class Client:
 
         Read in pages of `limit`, in one piece for 0. Raises Gone when the pages expired meanwhile.
         """
-        found: list[JsonObject] = []
+        found, version = list[JsonObject](), ""
+        for page in self.pages(path, params, limit=limit, transform=transform):
+            found.extend(page.items)
+            version = page.resource_version
+        return ObjectList(tuple(found), version)
+
+    def pages(
+        self,
+        path: str,
+        params: Params | None = None,
+        *,
+        limit: int = PAGE_LIMIT,
+        transform: Transform | None = None,
+    ) -> Iterator[ObjectList]:
+        """As `list`, page by page; the resourceVersion is that of the whole list. Raises Gone also on the way."""
         query = dict(params or {})
         if limit:
             query["limit"] = str(limit)
         while True:
-            page = self._call("GET", path, query)
-            found.extend(_stored(item, transform) for item in page.get("items") or ())
-            metadata = page.get("metadata") or {}
+            response = self._request("GET", path, query)
+            # One at a time: a page takes ten times as much memory decoded, and other threads read other lists.
+            with _DECODING:
+                page = _decoded(f"GET {path}", response)
+                del response
+                items = tuple(_stored(item, transform) for item in page.get("items") or ())
+                metadata = page.get("metadata") or {}
+                del page
+            yield ObjectList(items, metadata.get("resourceVersion") or "")
             if not metadata.get("continue"):
-                return ObjectList(tuple(found), metadata.get("resourceVersion") or "")
+                return
             query["continue"] = metadata["continue"]
 
     def create(self, path: str, body: JsonObject) -> JsonObject:
@@ -184,18 +205,21 @@ class Client:
         body: JsonObject | None = None,
         content_type: str = JSON,
     ) -> JsonObject:
+        return _decoded(f"{method} {path}", self._request(method, path, params, body, content_type))
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        params: Params | None = None,
+        body: JsonObject | None = None,
+        content_type: str = JSON,
+    ) -> urllib3.BaseHTTPResponse:
         timeouts = (self._timeouts.connect, self._timeouts.read)
         response = self._send(method, path, params, body, content_type, timeouts)
-        what = f"{method} {path}"
         if not 200 <= response.status < 300:
-            raise _refusal(what, response)
-        try:
-            reply = orjson.loads(response.data)
-        except FOREIGN as error:
-            raise error_from_exception(what, error) from error
-        if not isinstance(reply, dict):
-            raise UnexpectedReply(f"{what}: found {type(reply).__name__}, wanted an object", code=response.status)
-        return reply
+            raise _refusal(f"{method} {path}", response)
+        return response
 
     def _send(
         self,
@@ -254,6 +278,16 @@ def _load_found(loader: Any, configuration: Configuration) -> None:
         loader.load_incluster_config(client_configuration=configuration)
     except ConfigException:
         loader.load_kube_config(client_configuration=configuration)
+
+
+def _decoded(what: str, response: urllib3.BaseHTTPResponse) -> JsonObject:
+    try:
+        reply = orjson.loads(response.data)
+    except FOREIGN as error:
+        raise error_from_exception(what, error) from error
+    if not isinstance(reply, dict):
+        raise UnexpectedReply(f"{what}: found {type(reply).__name__}, wanted an object", code=response.status)
+    return reply
 
 
 def _stored(item: JsonObject, transform: Transform | None) -> JsonObject:

@@ -1,0 +1,95 @@
+"""How much memory the controller takes on a large cluster, also while it lists everything again, and how soon it acts.
+
+The real program runs as a process against a small API server, which holds objects as large as real ones and answers
+faster than a real one. Start to first allocation is from the start of the process to the stored claim.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from crowd import Crowd
+from crowded_api_server import CrowdedApi
+from figures import machine, print_table
+
+SMALL = Crowd(nodes=100, claims=800, pods=1_000)
+FULL = Crowd(nodes=1_000, claims=10_000, pods=30_000)
+_SETTLED_SECONDS = 2.0
+
+
+def main() -> None:
+    """Print the table."""
+    print(f"controller: {machine()}")
+    rows = [row for crowd in (SMALL, FULL) for row in _measure(crowd)]
+    print_table("The controller as a process", ["", ""], rows)
+
+
+def _measure(crowd: Crowd) -> list[list[str]]:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        with CrowdedApi.serve(root, crowd) as api:
+            start = time.perf_counter()
+            with _controller(root, api.kubeconfig) as process:
+                api.wait_for("first")
+                first, first_cpu = time.perf_counter() - start, cpu_seconds(process.pid)
+                api.wait_for("all")
+                every = time.perf_counter() - start
+                listed, peak = _memory(process, "VmRSS"), _memory(process, "VmHWM")
+                api.wait_for("relist")
+                time.sleep(_SETTLED_SECONDS)
+                return [
+                    [f"{crowd.text()}: start to first allocation, s", f"{first:.2f}"],
+                    ["  CPU until then, s", f"{first_cpu:.2f}"],
+                    ["  to the last of 20, s", f"{every:.2f}"],
+                    ["  RSS with everything listed, MiB", f"{listed:.0f}"],
+                    ["  peak until then, MiB", f"{peak:.0f}"],
+                    ["  RSS after a forced relist, MiB", f"{_memory(process, 'VmRSS'):.0f}"],
+                    ["  peak through it, MiB", f"{_memory(process, 'VmHWM'):.0f}"],
+                    ["  CPU of all this, s", f"{cpu_seconds(process.pid):.1f}"],
+                ]
+
+
+@contextlib.contextmanager
+def _controller(root: Path, kubeconfig: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [
+        *(sys.executable, "-m", "hami_dra.controller.main", f"--kubeconfig={kubeconfig}"),
+        *("--lease-namespace=default", f"--http-address=127.0.0.1:{_free_port()}"),
+    ]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("HAMI_DRA_")}
+    with (root / "controller.log").open("a") as log:
+        process = subprocess.Popen(command, stderr=log, text=True, env=environment)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _memory(process: subprocess.Popen[str], field: str) -> float:
+    """MiB."""
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) / 1024
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system CPU of a process until now."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(int(ticks) for ticks in fields[11:13]) / os.sysconf("SC_CLK_TCK")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    main()

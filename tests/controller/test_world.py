@@ -1,0 +1,32 @@
+"""What the controller keeps of the objects it has seen."""
+
+from __future__ import annotations
+
+from controller_objects import claim_json, pod_json
+
+from hami_dra.controller.pods import PodUid
+from hami_dra.controller.world import KnownClaim, World
+
+MANAGED = {"managedFields": [{"manager": "somebody"}]}
+
+
+def test_a_claim_is_written_back_as_it_was_read() -> None:
+    """What nodes said of its devices included; only who manages which field is nobody's to write."""
+    raw = claim_json(status={"devices": [{"driver": "gpu.hami.io", "device": "gpu-1"}]}, labels={"a": "b"})
+    known = KnownClaim.from_json({**raw, "metadata": {**raw["metadata"], **MANAGED}})
+    assert known.raw == raw
+    assert known.claim.metadata.labels == {"a": "b"}
+    assert known.raw is not known.raw  # Nobody's changes reach another.
+
+
+def test_of_a_pod_without_claims_only_what_it_takes_is_kept() -> None:
+    """Most pods of a cluster are such."""
+    world, needs = World(need_lock=True), [{"name": "c", "resources": {"requests": {"cpu": "2"}}}]
+    plain = pod_json("plain", claims=[], nodeName="node-a", containers=needs)
+    asking = [{"name": "c", "resources": {"requests": {"example.com/gpu": "1"}}}]
+    for raw in (plain, plain, pod_json("claiming"), pod_json("asking", claims=[], containers=asking)):
+        world.put_pod(raw)
+    assert set(world.pods) == {PodUid("uid-claiming"), PodUid("uid-asking")}
+    assert world.loads.by_node["node-a"].requests == {"cpu": 2000}
+    world.drop_pod(plain)
+    assert "node-a" not in world.loads.by_node
