@@ -43,6 +43,7 @@ LIMIT_SECONDS = 240.0
 MEMORIES = ("4000Mi", "6000Mi", "9000Mi", "12000Mi")
 CORES = 5
 _SETTLE_SECONDS = 5.0
+_REST_SECONDS = 60.0
 _LEASE = named(namespaced(LEASES, NAMESPACE), CONTROLLER)
 
 
@@ -148,7 +149,7 @@ class Ordeal:
         bar = f"{BAR_SHARE:.0%} of {len(self.alive)} pods ran {took:.0f} s after the last fault"
         print(f"\n{title}: {bar} ({at_bar:.1%} within {BAR_SECONDS:.0f} s)")
         try:
-            until(lambda: self.running() == len(self.alive), "the rest runs", timeout=60)
+            until(lambda: self.running() == len(self.alive), "the rest runs", timeout=_REST_SECONDS)
         except NotReachedError:
             print(f"{title}: {self._idle()}")
         struck = sum((proxy.struck() for proxy in self.proxies.values()), start=Counter[str]())

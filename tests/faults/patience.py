@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from hami_dra.api.resources import JsonObject
-from hami_dra.kube.errors import AlreadyExists, Conflict, KubeError, NotFound, Unavailable
+from hami_dra.kube.errors import AlreadyExists, NotFound, Unavailable
 from hami_dra.kube.transport import Client
 from testbed.waiting import until
 
@@ -40,14 +40,3 @@ def create(client: Client, path: str, body: JsonObject) -> None:
         client.create(path, body)
     except AlreadyExists:
         return
-
-
-def settled(write: Callable[[], object]) -> bool:
-    """Whether a write that may well come too late, or amid another, was done."""
-    try:
-        write()
-    except (NotFound, Conflict):
-        return False
-    except KubeError as error:
-        raise AssertionError(error) from error
-    return True
