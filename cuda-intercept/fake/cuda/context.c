@@ -1,4 +1,5 @@
 #include "driver.h"
+#include "fault.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -43,7 +44,7 @@ static CUresult begin(CUcontext context, CUdevice ordinal, unsigned flags)
     const struct fg_gpu *gpu = fg_device(ordinal);
     unsigned number = fg_machine_number(gpu);
     uint64_t cost = fg_machine()->profile.context_bytes;
-    if (cost && !fg_state_charge(number, cost, fg_capacity_bytes(gpu)))
+    if (!fg_occupy(gpu, cost))
         return CUDA_ERROR_OUT_OF_MEMORY;
     memset((void *)context, 0, sizeof *context);
     context->gpu = gpu;
@@ -63,7 +64,9 @@ static void end(CUcontext context)
 {
     fg_clock_wait(context->tail_ns);
     fg_memory_release(context);
-    fg_state_credit(context->number, context->charged_bytes);
+    fg_arrays_release(context);
+    fg_modules_release(context);
+    fg_vacate(context->gpu, context->charged_bytes);
     fg_state_add_context(context->number, -1);
     context->retained = 0;
 }
@@ -93,7 +96,7 @@ CUresult cuDevicePrimaryCtxRetain(CUcontext *out, CUdevice device)
     if (context->retained) {
         context->retained++;
     } else {
-        result = begin(context, device, primary_flags[device]);
+        result = FG_FAULTY("cuCtxCreate", begin(context, device, primary_flags[device]));
         context->primary = result == CUDA_SUCCESS;
     }
     pthread_mutex_unlock(&changing);
@@ -191,7 +194,7 @@ static CUresult create(CUcontext *out, unsigned flags, CUdevice device)
     CUcontext context = out ? calloc(1, sizeof *context) : NULL;
     if (!context)
         return CUDA_ERROR_INVALID_VALUE;
-    result = begin(context, device, flags);
+    result = FG_FAULTY("cuCtxCreate", begin(context, device, flags));
     if (result == CUDA_SUCCESS)
         result = push(context);
     if (result == CUDA_SUCCESS)

@@ -129,6 +129,8 @@ CUresult cuCtxSynchronize(void)
     CUcontext context = fg_current(&result);
     if (context)
         fg_clock_wait(context->tail_ns);
+    if (context)
+        fg_pools_settle();
     return result;
 }
 
@@ -137,6 +139,7 @@ CUresult cuCtxSynchronize_v2(CUcontext context)
     if (!context)
         return cuCtxSynchronize();
     fg_clock_wait(context->tail_ns);
+    fg_pools_settle();
     return fg_ready();
 }
 

@@ -63,7 +63,20 @@ CUstream fg_per_thread(CUstream handle);
 uint64_t fg_stream_start(CUstream stream);
 void fg_stream_extend(CUstream stream, uint64_t end_ns);
 
+/* Takes memory of a GPU for this process; what its pools hold and do not use
+ * is given up before the call fails. */
+bool fg_occupy(const struct fg_gpu *gpu, uint64_t bytes);
+void fg_vacate(const struct fg_gpu *gpu, uint64_t bytes);
+uint64_t fg_round_up(uint64_t bytes, uint64_t unit);
+
 /* Frees whatever a context holds. */
 void fg_memory_release(CUcontext context);
+void fg_arrays_release(CUcontext context);
+void fg_modules_release(CUcontext context);
+
+/* Pools give back what they hold beyond their threshold, as at every
+ * synchronization, or all that nobody uses. */
+void fg_pools_settle(void);
+void fg_pools_shrink(const struct fg_gpu *gpu);
 
 #endif

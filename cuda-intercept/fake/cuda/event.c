@@ -82,6 +82,7 @@ CUresult cuEventSynchronize(CUevent event)
     if (!event)
         return CUDA_ERROR_INVALID_HANDLE;
     fg_clock_wait(event->at_ns);
+    fg_pools_settle();
     return CUDA_SUCCESS;
 }
 

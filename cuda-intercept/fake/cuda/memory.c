@@ -11,9 +11,25 @@ static size_t count, capacity;
 static uint64_t next_id = 1;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-static uint64_t round_up(uint64_t bytes, uint64_t unit)
+uint64_t fg_round_up(uint64_t bytes, uint64_t unit)
 {
     return (bytes + unit - 1) / unit * unit;
+}
+
+bool fg_occupy(const struct fg_gpu *gpu, uint64_t bytes)
+{
+    unsigned number = fg_machine_number(gpu);
+    uint64_t capacity_bytes = fg_capacity_bytes(gpu);
+    if (!bytes || fg_state_charge(number, bytes, capacity_bytes))
+        return true;
+    fg_pools_shrink(gpu);
+    return fg_state_charge(number, bytes, capacity_bytes);
+}
+
+void fg_vacate(const struct fg_gpu *gpu, uint64_t bytes)
+{
+    if (bytes)
+        fg_state_credit(fg_machine_number(gpu), bytes);
 }
 
 /* The index of the last allocation that begins at or before the address. */
@@ -79,20 +95,9 @@ bool fg_memory_find(CUdeviceptr address, struct fg_allocation *out)
     return found;
 }
 
-uint64_t fg_memory_held_bytes(unsigned gpu, enum fg_kind kind)
-{
-    uint64_t held = 0;
-    pthread_mutex_lock(&lock);
-    for (size_t i = 0; i < count; i++)
-        if (table[i].kind == kind && table[i].context->number == gpu)
-            held += table[i].charged_bytes;
-    pthread_mutex_unlock(&lock);
-    return held;
-}
-
 static bool occupies_device(enum fg_kind kind)
 {
-    return kind == FG_DEVICE || kind == FG_ASYNC || kind == FG_MANAGED;
+    return kind == FG_DEVICE || kind == FG_MANAGED; /* a pool is charged as a whole */
 }
 
 /* Managed memory that does not fit stays on the host, where it costs nothing. */
@@ -101,8 +106,8 @@ static CUresult charge(struct fg_allocation *allocation)
     if (!occupies_device(allocation->kind))
         return CUDA_SUCCESS;
     CUcontext context = allocation->context;
-    uint64_t cost = round_up(allocation->bytes, FG_GRANULARITY);
-    if (fg_state_charge(context->number, cost, fg_capacity_bytes(context->gpu)))
+    uint64_t cost = fg_round_up(allocation->bytes, FG_GRANULARITY);
+    if (fg_occupy(context->gpu, cost))
         allocation->charged_bytes = cost;
     else if (allocation->kind != FG_MANAGED)
         return CUDA_ERROR_OUT_OF_MEMORY;
@@ -113,13 +118,14 @@ static void give_back(const struct fg_allocation *allocation)
 {
     if (allocation->mapped_bytes)
         munmap((void *)allocation->address, allocation->mapped_bytes);
-    if (allocation->charged_bytes)
-        fg_state_credit(allocation->context->number, allocation->charged_bytes);
+    fg_vacate(allocation->context->gpu, allocation->charged_bytes);
+    if (allocation->pool)
+        fg_pool_credit(allocation->pool, allocation->bytes);
 }
 
 static CUresult back(struct fg_allocation *allocation)
 {
-    size_t bytes = round_up(allocation->bytes, 4096);
+    size_t bytes = fg_round_up(allocation->bytes, 4096);
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
     if (memory == MAP_FAILED)
@@ -129,18 +135,16 @@ static CUresult back(struct fg_allocation *allocation)
     return CUDA_SUCCESS;
 }
 
-CUresult fg_memory_allocate(enum fg_kind kind, size_t bytes, unsigned flags, CUdeviceptr *out)
+static CUresult allocate(struct fg_allocation allocation, CUdeviceptr *out)
 {
     CUresult result;
-    CUcontext context = fg_current(&result);
-    if (!context)
+    allocation.context = fg_current(&result);
+    if (!allocation.context)
         return result;
-    if (!out || !bytes)
+    if (!out || !allocation.bytes)
         return CUDA_ERROR_INVALID_VALUE;
-    if (bytes > (size_t)1 << 47)
+    if (allocation.bytes > (size_t)1 << 47)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    struct fg_allocation allocation = {
-        .bytes = bytes, .context = context, .kind = kind, .flags = flags};
     result = charge(&allocation);
     if (result == CUDA_SUCCESS)
         result = back(&allocation);
@@ -151,6 +155,16 @@ CUresult fg_memory_allocate(enum fg_kind kind, size_t bytes, unsigned flags, CUd
     else
         give_back(&allocation);
     return result;
+}
+
+CUresult fg_memory_allocate(enum fg_kind kind, size_t bytes, unsigned flags, CUdeviceptr *out)
+{
+    return allocate((struct fg_allocation){.bytes = bytes, .kind = kind, .flags = flags}, out);
+}
+
+CUresult fg_memory_allocate_pooled(CUmemoryPool pool, size_t bytes, CUdeviceptr *out)
+{
+    return allocate((struct fg_allocation){.bytes = bytes, .kind = FG_ASYNC, .pool = pool}, out);
 }
 
 CUresult fg_memory_register(void *address, size_t bytes, unsigned flags)
@@ -178,12 +192,13 @@ CUresult fg_memory_free(CUdeviceptr address)
     return CUDA_SUCCESS;
 }
 
+/* What came from a pool belongs to the device, not to a context. */
 void fg_memory_release(CUcontext context)
 {
     pthread_mutex_lock(&lock);
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
-        if (table[i].context == context)
+        if (table[i].context == context && !table[i].pool)
             give_back(&table[i]);
         else
             table[kept++] = table[i];

@@ -1,10 +1,11 @@
+#include "fault.h"
 #include "memory.h"
 
 #define PITCH_BYTES 512
 
 CUresult cuMemAlloc_v2(CUdeviceptr *out, size_t bytes)
 {
-    return fg_memory_allocate(FG_DEVICE, bytes, 0, out);
+    return FG_FAULTY("cuMemAlloc", fg_memory_allocate(FG_DEVICE, bytes, 0, out));
 }
 
 CUresult cuMemAllocPitch_v2(CUdeviceptr *out, size_t *pitch, size_t width, size_t height,
@@ -17,7 +18,8 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr *out, size_t *pitch, size_t width, size_
     size_t row = (width + PITCH_BYTES - 1) / PITCH_BYTES * PITCH_BYTES;
     if (row < width || row > SIZE_MAX / height)
         return CUDA_ERROR_INVALID_VALUE;
-    CUresult result = fg_memory_allocate(FG_DEVICE, row * height, 0, out);
+    CUresult result =
+        FG_FAULTY("cuMemAllocPitch", fg_memory_allocate(FG_DEVICE, row * height, 0, out));
     if (result == CUDA_SUCCESS)
         *pitch = row;
     return result;
@@ -27,7 +29,7 @@ CUresult cuMemAllocManaged(CUdeviceptr *out, size_t bytes, unsigned int flags)
 {
     if (flags != CU_MEM_ATTACH_GLOBAL && flags != CU_MEM_ATTACH_HOST)
         return CUDA_ERROR_INVALID_VALUE;
-    return fg_memory_allocate(FG_MANAGED, bytes, flags, out);
+    return FG_FAULTY("cuMemAllocManaged", fg_memory_allocate(FG_MANAGED, bytes, flags, out));
 }
 
 CUresult cuMemFree_v2(CUdeviceptr address)
@@ -39,7 +41,7 @@ CUresult cuMemFree_v2(CUdeviceptr address)
     if (!fg_memory_find(address, &allocation) || allocation.kind == FG_HOST)
         return CUDA_ERROR_INVALID_VALUE;
     fg_clock_wait(allocation.context->tail_ns);
-    return fg_memory_free(address);
+    return FG_FAULTY("cuMemFree", fg_memory_free(address));
 }
 
 CUresult cuMemGetInfo_v2(size_t *free, size_t *total)

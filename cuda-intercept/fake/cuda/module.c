@@ -1,5 +1,7 @@
 #include "module.h"
 
+#include "fault.h"
+
 #include <ctype.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -7,26 +9,66 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Guards the lists of functions. */
+/* Guards the lists of functions and of images. */
 static pthread_mutex_t naming = PTHREAD_MUTEX_INITIALIZER;
+static struct fg_image *images; /* those that cost memory of a context */
 
 static bool is_text(const char *image)
 {
     return isspace((unsigned char)*image) || *image == '/' || *image == '.';
 }
 
-static struct fg_image *create(CUcontext context, const void *image)
+/* Code lies in the memory of the context that was current when it was loaded. */
+static CUresult create(CUcontext context, const void *image, struct fg_image **out)
 {
+    uint64_t cost = context ? fg_machine()->profile.module_bytes : 0;
     struct fg_image *created = calloc(1, sizeof *created);
-    if (!created)
-        return NULL;
+    if (!created || (cost && !fg_occupy(context->gpu, cost))) {
+        free(created);
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    }
     created->context = context;
+    created->charged_bytes = cost;
     created->text = is_text(image) ? strdup(image) : NULL;
-    return created;
+    pthread_mutex_lock(&naming);
+    created->next = images;
+    images = created;
+    pthread_mutex_unlock(&naming);
+    *out = created;
+    return CUDA_SUCCESS;
+}
+
+static void vacate(struct fg_image *image)
+{
+    if (image->charged_bytes)
+        fg_vacate(image->context->gpu, image->charged_bytes);
+    image->charged_bytes = 0;
+}
+
+static void unlist(struct fg_image *image)
+{
+    pthread_mutex_lock(&naming);
+    struct fg_image **link = &images;
+    while (*link && *link != image)
+        link = &(*link)->next;
+    if (*link)
+        *link = image->next;
+    vacate(image);
+    pthread_mutex_unlock(&naming);
+}
+
+void fg_modules_release(CUcontext context)
+{
+    pthread_mutex_lock(&naming);
+    for (struct fg_image *image = images; image; image = image->next)
+        if (image->context == context)
+            vacate(image);
+    pthread_mutex_unlock(&naming);
 }
 
 static void destroy(struct fg_image *image)
 {
+    unlist(image);
     for (struct CUfunc_st *function = image->functions, *next; function; function = next) {
         next = function->next;
         free(function);
@@ -79,8 +121,7 @@ CUresult cuModuleLoadData(CUmodule *out, const void *image)
         return result;
     if (!out || !image)
         return CUDA_ERROR_INVALID_VALUE;
-    *out = (CUmodule)create(context, image);
-    return *out ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+    return FG_FAULTY("cuModuleLoad", create(context, image, (struct fg_image **)out));
 }
 
 CUresult cuModuleLoadDataEx(CUmodule *out, const void *image, unsigned int count,
@@ -134,8 +175,8 @@ CUresult cuLibraryLoadData(CUlibrary *out, const void *code, CUjit_option *jit, 
         return result;
     if (!out || !code)
         return CUDA_ERROR_INVALID_VALUE;
-    *out = (CUlibrary)create(NULL, code);
-    return *out ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+    CUcontext context = fg_current(&result);
+    return FG_FAULTY("cuLibraryLoad", create(context, code, (struct fg_image **)out));
 }
 
 CUresult cuLibraryUnload(CUlibrary library)

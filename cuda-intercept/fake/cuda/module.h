@@ -6,7 +6,9 @@
 #include "driver.h"
 
 struct fg_image {
-    CUcontext context; /* NULL for a library */
+    CUcontext context; /* may be NULL for a library */
+    uint64_t charged_bytes;
+    struct fg_image *next; /* in the list of all */
     char *text;        /* a copy of the image where it is PTX, else NULL */
     struct CUfunc_st *functions;
 };

@@ -1,23 +1,111 @@
 /* Stream-ordered allocation. Work on memory is done when it is queued, so an
- * allocation is there at once; a free gives its bytes back at once, which is
- * what a pool with the default release threshold of 0 does when it is next
- * synchronized. Pools of a program's own are not there yet. */
+ * allocation is there at once. A pool reserves whole chunks of the device and
+ * keeps what is freed: until the next synchronization, and beyond it as much
+ * as its threshold says. Fragmentation is not simulated. */
+#include "pool.h"
+
+#include "fault.h"
 #include "memory.h"
 
-struct CUmemPoolHandle_st {
-    CUdevice ordinal;
-    cuuint64_t release_threshold;
-};
+#include <pthread.h>
+#include <stdlib.h>
+
+#define BLOCK_BYTES 512
 
 static struct CUmemPoolHandle_st default_pools[FG_MAX_GPUS];
+static CUmemoryPool chosen_pools[FG_MAX_GPUS]; /* NULL: the default */
+static struct CUmemPoolHandle_st *pools;       /* all that were used or made */
+
+/* Guards pools and their figures. Who finds no memory for a pool shrinks all. */
+static pthread_mutex_t lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
+static uint64_t chunk_bytes(void)
+{
+    uint64_t bytes = fg_machine()->profile.pool_chunk_bytes;
+    return bytes ? bytes : FG_GRANULARITY;
+}
+
+static void enlist(CUmemoryPool pool, const struct fg_gpu *gpu)
+{
+    pool->gpu = gpu;
+    pool->next = pools;
+    pools = pool;
+}
 
 static CUmemoryPool default_pool(CUdevice device)
 {
-    default_pools[device].ordinal = device;
-    return &default_pools[device];
+    CUmemoryPool pool = &default_pools[device];
+    pthread_mutex_lock(&lock);
+    if (!pool->gpu)
+        enlist(pool, fg_device(device));
+    pthread_mutex_unlock(&lock);
+    return pool;
 }
 
-static CUresult get_pool(CUmemoryPool *out, CUdevice device)
+CUresult fg_pool_take(CUmemoryPool pool, uint64_t bytes)
+{
+    uint64_t used = pool->used + fg_round_up(bytes, BLOCK_BYTES);
+    uint64_t wanted = fg_round_up(used, chunk_bytes());
+    if (pool->imported)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (pool->max_bytes && used > pool->max_bytes)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    if (wanted > pool->reserved) {
+        if (!pool->on_host && !fg_occupy(pool->gpu, wanted - pool->reserved))
+            return CUDA_ERROR_OUT_OF_MEMORY;
+        pool->reserved = wanted;
+    }
+    pool->used = used;
+    pool->used_high = used > pool->used_high ? used : pool->used_high;
+    if (pool->reserved > pool->reserved_high)
+        pool->reserved_high = pool->reserved;
+    return CUDA_SUCCESS;
+}
+
+void fg_pool_put(CUmemoryPool pool, uint64_t bytes)
+{
+    pool->used -= fg_round_up(bytes, BLOCK_BYTES);
+}
+
+void fg_pool_trim(CUmemoryPool pool, uint64_t keep_bytes)
+{
+    if (keep_bytes >= pool->reserved)
+        return;
+    uint64_t kept = fg_round_up(pool->used > keep_bytes ? pool->used : keep_bytes, chunk_bytes());
+    if (kept >= pool->reserved)
+        return;
+    if (!pool->on_host)
+        fg_vacate(pool->gpu, pool->reserved - kept);
+    pool->reserved = kept;
+}
+
+void fg_pool_credit(CUmemoryPool pool, size_t bytes)
+{
+    pthread_mutex_lock(&lock);
+    fg_pool_put(pool, bytes);
+    if (pool->destroyed)
+        fg_pool_trim(pool, 0);
+    pthread_mutex_unlock(&lock);
+}
+
+void fg_pools_settle(void)
+{
+    pthread_mutex_lock(&lock);
+    for (CUmemoryPool pool = pools; pool; pool = pool->next)
+        fg_pool_trim(pool, pool->release_threshold);
+    pthread_mutex_unlock(&lock);
+}
+
+void fg_pools_shrink(const struct fg_gpu *gpu)
+{
+    pthread_mutex_lock(&lock);
+    for (CUmemoryPool pool = pools; pool; pool = pool->next)
+        if (pool->gpu == gpu)
+            fg_pool_trim(pool, 0);
+    pthread_mutex_unlock(&lock);
+}
+
+static CUresult get_pool(CUmemoryPool *out, CUdevice device, bool chosen)
 {
     CUresult result = fg_ready();
     if (result != CUDA_SUCCESS)
@@ -26,31 +114,80 @@ static CUresult get_pool(CUmemoryPool *out, CUdevice device)
         return CUDA_ERROR_INVALID_DEVICE;
     if (!out)
         return CUDA_ERROR_INVALID_VALUE;
-    *out = default_pool(device);
+    *out = chosen && chosen_pools[device] ? chosen_pools[device] : default_pool(device);
     return CUDA_SUCCESS;
 }
 
 CUresult cuDeviceGetDefaultMemPool(CUmemoryPool *out, CUdevice device)
 {
-    return get_pool(out, device);
+    return get_pool(out, device, false);
 }
 
 CUresult cuDeviceGetMemPool(CUmemoryPool *out, CUdevice device)
 {
-    return get_pool(out, device);
+    return get_pool(out, device, true);
 }
 
 CUresult cuDeviceSetMemPool(CUdevice device, CUmemoryPool pool)
 {
     CUmemoryPool known;
-    CUresult result = get_pool(&known, device);
-    return result != CUDA_SUCCESS || pool == known ? result : CUDA_ERROR_NOT_SUPPORTED;
+    CUresult result = get_pool(&known, device, false);
+    if (result != CUDA_SUCCESS)
+        return result;
+    if (!pool || pool->gpu != fg_device(device))
+        return CUDA_ERROR_INVALID_VALUE;
+    chosen_pools[device] = pool;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuMemPoolCreate(CUmemoryPool *out, const CUmemPoolProps *properties)
+{
+    CUresult result = fg_ready();
+    if (result != CUDA_SUCCESS)
+        return result;
+    if (!out || !properties || properties->allocType != CU_MEM_ALLOCATION_TYPE_PINNED)
+        return CUDA_ERROR_INVALID_VALUE;
+    bool on_host = properties->location.type != CU_MEM_LOCATION_TYPE_DEVICE;
+    const struct fg_gpu *gpu = fg_device(on_host ? 0 : properties->location.id);
+    if (!gpu)
+        return CUDA_ERROR_INVALID_DEVICE;
+    CUmemoryPool pool = calloc(1, sizeof *pool);
+    if (!pool)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    pool->on_host = on_host;
+    pool->max_bytes = properties->maxSize;
+    pthread_mutex_lock(&lock);
+    enlist(pool, gpu);
+    pthread_mutex_unlock(&lock);
+    *out = pool;
+    return CUDA_SUCCESS;
+}
+
+/* The memory of a destroyed pool stays until its last allocation is freed; the
+ * handle stays too, for those. */
+CUresult cuMemPoolDestroy(CUmemoryPool pool)
+{
+    if (!pool || (pool >= default_pools && pool < default_pools + FG_MAX_GPUS) || pool->destroyed)
+        return CUDA_ERROR_INVALID_VALUE;
+    pthread_mutex_lock(&lock);
+    for (int i = 0; i < FG_MAX_GPUS; i++)
+        if (chosen_pools[i] == pool)
+            chosen_pools[i] = NULL;
+    pool->destroyed = true;
+    pool->release_threshold = 0;
+    fg_pool_trim(pool, 0);
+    pthread_mutex_unlock(&lock);
+    return CUDA_SUCCESS;
 }
 
 CUresult cuMemPoolTrimTo(CUmemoryPool pool, size_t bytes)
 {
-    (void)bytes;
-    return pool ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    if (!pool)
+        return CUDA_ERROR_INVALID_VALUE;
+    pthread_mutex_lock(&lock);
+    fg_pool_trim(pool, bytes);
+    pthread_mutex_unlock(&lock);
+    return CUDA_SUCCESS;
 }
 
 CUresult cuMemPoolSetAttribute(CUmemoryPool pool, CUmemPool_attribute name, void *value)
@@ -59,13 +196,11 @@ CUresult cuMemPoolSetAttribute(CUmemoryPool pool, CUmemPool_attribute name, void
         return CUDA_ERROR_INVALID_VALUE;
     if (name == CU_MEMPOOL_ATTR_RELEASE_THRESHOLD)
         pool->release_threshold = *(cuuint64_t *)value;
+    else if (name == CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH)
+        pool->reserved_high = pool->reserved;
+    else if (name == CU_MEMPOOL_ATTR_USED_MEM_HIGH)
+        pool->used_high = pool->used;
     return CUDA_SUCCESS;
-}
-
-static uint64_t held_bytes(CUmemoryPool pool)
-{
-    const struct fg_gpu *gpu = fg_device(pool->ordinal);
-    return fg_memory_held_bytes(fg_machine_number(gpu), FG_ASYNC);
 }
 
 CUresult cuMemPoolGetAttribute(CUmemoryPool pool, CUmemPool_attribute name, void *value)
@@ -82,30 +217,47 @@ CUresult cuMemPoolGetAttribute(CUmemoryPool pool, CUmemPool_attribute name, void
         *(cuuint64_t *)value = pool->release_threshold;
         return CUDA_SUCCESS;
     case CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT:
+        *(cuuint64_t *)value = pool->reserved;
+        return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH:
+        *(cuuint64_t *)value = pool->reserved_high;
+        return CUDA_SUCCESS;
     case CU_MEMPOOL_ATTR_USED_MEM_CURRENT:
-        *(cuuint64_t *)value = held_bytes(pool);
+        *(cuuint64_t *)value = pool->used;
+        return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_USED_MEM_HIGH:
+        *(cuuint64_t *)value = pool->used_high;
         return CUDA_SUCCESS;
     default:
         return CUDA_ERROR_NOT_SUPPORTED;
     }
 }
 
-CUresult cuMemAllocAsync(CUdeviceptr *out, size_t bytes, CUstream handle)
+static CUresult allocate(CUdeviceptr *out, size_t bytes, CUmemoryPool pool)
 {
-    CUresult result;
-    if (!fg_stream(handle, &result))
+    if (!out || !bytes || pool->destroyed)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (bytes > (size_t)1 << 47)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    pthread_mutex_lock(&lock);
+    CUresult result = fg_pool_take(pool, bytes);
+    pthread_mutex_unlock(&lock);
+    if (result != CUDA_SUCCESS)
         return result;
-    return fg_memory_allocate(FG_ASYNC, bytes, 0, out);
-}
-
-CUresult cuMemAllocAsync_ptsz(CUdeviceptr *out, size_t bytes, CUstream handle)
-{
-    return cuMemAllocAsync(out, bytes, fg_per_thread(handle));
+    result = fg_memory_allocate_pooled(pool, bytes, out);
+    if (result != CUDA_SUCCESS)
+        fg_pool_credit(pool, bytes);
+    return result;
 }
 
 CUresult cuMemAllocFromPoolAsync(CUdeviceptr *out, size_t bytes, CUmemoryPool pool, CUstream handle)
 {
-    return pool ? cuMemAllocAsync(out, bytes, handle) : CUDA_ERROR_INVALID_VALUE;
+    CUresult result;
+    if (!fg_stream(handle, &result))
+        return result;
+    if (!pool)
+        return CUDA_ERROR_INVALID_VALUE;
+    return FG_FAULTY("cuMemAllocAsync", allocate(out, bytes, pool));
 }
 
 CUresult cuMemAllocFromPoolAsync_ptsz(CUdeviceptr *out, size_t bytes, CUmemoryPool pool,
@@ -114,12 +266,29 @@ CUresult cuMemAllocFromPoolAsync_ptsz(CUdeviceptr *out, size_t bytes, CUmemoryPo
     return cuMemAllocFromPoolAsync(out, bytes, pool, fg_per_thread(handle));
 }
 
+CUresult cuMemAllocAsync(CUdeviceptr *out, size_t bytes, CUstream handle)
+{
+    CUresult result;
+    CUmemoryPool pool = NULL;
+    CUstream stream = fg_stream(handle, &result);
+    if (stream)
+        result = get_pool(&pool, stream->context->ordinal, true);
+    return pool ? cuMemAllocFromPoolAsync(out, bytes, pool, handle) : result;
+}
+
+CUresult cuMemAllocAsync_ptsz(CUdeviceptr *out, size_t bytes, CUstream handle)
+{
+    return cuMemAllocAsync(out, bytes, fg_per_thread(handle));
+}
+
 CUresult cuMemFreeAsync(CUdeviceptr address, CUstream handle)
 {
     CUresult result;
     if (!fg_stream(handle, &result))
         return result;
-    return address ? fg_memory_free(address) : CUDA_ERROR_INVALID_VALUE;
+    if (!address)
+        return CUDA_ERROR_INVALID_VALUE;
+    return FG_FAULTY("cuMemFreeAsync", fg_memory_free(address));
 }
 
 CUresult cuMemFreeAsync_ptsz(CUdeviceptr address, CUstream handle)

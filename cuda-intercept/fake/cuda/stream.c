@@ -93,6 +93,8 @@ CUresult cuStreamSynchronize(CUstream handle)
     CUstream stream = fg_stream(handle, &result);
     if (stream)
         fg_clock_wait(fg_stream_start(stream));
+    if (stream)
+        fg_pools_settle();
     return result;
 }
 

@@ -22,6 +22,9 @@ static const struct key machine_keys[] = {
     {"nvml", TEXT, FIELD(struct fg_profile, nvml_version)},
     {"cuda", NUMBER, FIELD(struct fg_profile, cuda_version)},
     {"context_bytes", NUMBER, FIELD(struct fg_profile, context_bytes)},
+    {"module_bytes", NUMBER, FIELD(struct fg_profile, module_bytes)},
+    {"green_context_bytes", NUMBER, FIELD(struct fg_profile, green_context_bytes)},
+    {"pool_chunk_bytes", NUMBER, FIELD(struct fg_profile, pool_chunk_bytes)},
     {"kernel_ns", NUMBER, FIELD(struct fg_profile, kernel_ns)},
     {0},
 };

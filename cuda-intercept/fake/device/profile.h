@@ -44,6 +44,9 @@ struct fg_profile {
     char nvml_version[80];
     uint64_t cuda_version;  /* 1000 * major + 10 * minor */
     uint64_t context_bytes; /* what a context costs on its GPU */
+    uint64_t module_bytes;  /* ... a module or library */
+    uint64_t green_context_bytes;
+    uint64_t pool_chunk_bytes; /* what pools grow by; 0: 2 MiB */
     uint64_t kernel_ns;     /* how long a kernel runs that says nothing */
     unsigned gpu_count;
     struct fg_gpu gpus[FG_MAX_GPUS];

@@ -20,6 +20,7 @@ from pathlib import Path
 DECLARATION = re.compile(r"CUresult\s+(cu\w+)\s*\(")
 TYPEDEF = re.compile(r"\*\s*PFN_(cu\w+?)_v(\d+)(_ptds|_ptsz)?\)")
 ERROR = re.compile(r"(CUDA_SUCCESS|CUDA_ERROR_\w+)\s*=\s*(\d+)")
+OLD_CUDA = 11000
 NVML_DECLARATION = re.compile(r"nvmlReturn_t\s+DECLDIR\s+(nvml\w+)\s*\(")
 
 
@@ -101,6 +102,12 @@ def render_cuda(entries: Sequence[Entry]) -> str:
     return "\n".join([*head, *stubs, *table, *count])
 
 
+def render_old_map(entries: Sequence[Entry]) -> str:
+    """Return a version script with what a driver of OLD_CUDA exported, and no more."""
+    names = sorted({entry.symbol for entry in entries if entry.version <= OLD_CUDA})
+    return "{\nglobal:\n" + "".join(f"    {name};\n" for name in names) + "local:\n    *;\n};\n"
+
+
 def render_errors(source: str) -> str:
     """Return C with a table of the CUresult values and their names."""
     names = {int(value): name for name, value in ERROR.findall(source)}
@@ -122,7 +129,7 @@ def render_nvml(header: str) -> str:
 
 
 def main() -> None:
-    """Write cuda_symbols.c, cuda_errors.c and nvml_symbols.c into a folder."""
+    """Write cuda_symbols.c, cuda_errors.c, nvml_symbols.c and cuda_old.map into a folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cuda-include", type=Path, action="append", required=True)
     parser.add_argument("--compiler", required=True, help="C compiler, words split at ';'")
@@ -132,7 +139,9 @@ def main() -> None:
     sources = [preprocess(compiler, include) for include in arguments.cuda_include]
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
-    (out / "cuda_symbols.c").write_text(render_cuda(merge(map(pair_versions, sources))))
+    entries = merge(map(pair_versions, sources))
+    (out / "cuda_symbols.c").write_text(render_cuda(entries))
+    (out / "cuda_old.map").write_text(render_old_map(entries))
     (out / "cuda_errors.c").write_text(render_errors(sources[0]))
     nvml = (arguments.cuda_include[0] / "nvml.h").read_text()
     (out / "nvml_symbols.c").write_text(render_nvml(nvml))

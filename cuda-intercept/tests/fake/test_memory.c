@@ -155,6 +155,7 @@ static void every_kind_of_device_memory_is_counted(void)
     CHECK_EQUAL(cuMemAllocAsync(&address, 100 * MIB, NULL), CUDA_SUCCESS);
     CHECK_EQUAL(free_mebibytes(), 908);
     CHECK_EQUAL(cuMemFreeAsync_ptsz(address, NULL), CUDA_SUCCESS);
+    CHECK_EQUAL(cuStreamSynchronize(NULL), CUDA_SUCCESS);
     CHECK_EQUAL(cuMemAllocManaged(&address, 8 * MIB, CU_MEM_ATTACH_GLOBAL), CUDA_SUCCESS);
     CHECK_EQUAL(cuMemAllocHost_v2(&host, 64 * MIB), CUDA_SUCCESS);
     CHECK_EQUAL(free_mebibytes(), 1000);

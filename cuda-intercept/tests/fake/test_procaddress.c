@@ -70,8 +70,8 @@ static void the_first_version_has_no_status(void)
 
 static void unwritten_functions_say_so(void)
 {
-    CUgraph graph;
-    CHECK_EQUAL(cuGraphCreate(&graph, 0), CUDA_ERROR_NOT_SUPPORTED);
+    CUgraph graph = NULL, clone;
+    CHECK_EQUAL(cuGraphClone(&clone, graph), CUDA_ERROR_NOT_SUPPORTED);
     CHECK(dlsym(RTLD_DEFAULT, "cuMulticastBindAddr_v2"));
 }
 

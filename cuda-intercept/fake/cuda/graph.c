@@ -1,0 +1,274 @@
+/* Graphs, of memory nodes and empty ones. All graphs of a GPU share one pool of
+ * their own: a launch reserves what its allocations need, what no free node
+ * frees stays in use, and only a trim gives anything back. */
+#include "fault.h"
+#include "memory.h"
+#include "pool.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_NODES 64
+
+struct CUgraphNode_st {
+    CUgraphNodeType type;
+    CUDA_MEM_ALLOC_NODE_PARAMS allocation;
+    CUdeviceptr freed;
+};
+
+struct CUgraph_st {
+    unsigned count;
+    struct CUgraphNode_st *nodes[MAX_NODES]; /* kept for ever: addresses are their names */
+};
+
+struct CUgraphExec_st {
+    CUdevice device;
+    uint64_t bytes; /* all that its nodes allocate */
+    uint64_t left;  /* of it, what no node of its own frees */
+    bool running;   /* launched, and what was left is not freed yet */
+};
+
+static struct CUmemPoolHandle_st pools[FG_MAX_GPUS];
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards pools */
+
+static CUmemoryPool pool_of(CUdevice device)
+{
+    if (!fg_device(device))
+        return NULL;
+    pools[device].gpu = fg_device(device);
+    return &pools[device];
+}
+
+CUresult cuGraphCreate(CUgraph *out, unsigned int flags)
+{
+    CUresult result = fg_ready();
+    if (result != CUDA_SUCCESS)
+        return result;
+    if (!out || flags)
+        return CUDA_ERROR_INVALID_VALUE;
+    *out = calloc(1, sizeof **out);
+    return *out ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+CUresult cuGraphDestroy(CUgraph graph)
+{
+    free(graph);
+    return graph ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+static CUresult add(CUgraphNode *out, CUgraph graph, struct CUgraphNode_st node)
+{
+    if (!out || !graph || graph->count == MAX_NODES)
+        return CUDA_ERROR_INVALID_VALUE;
+    CUgraphNode made = malloc(sizeof *made);
+    if (!made)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    *made = node;
+    graph->nodes[graph->count++] = made;
+    *out = made;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuGraphAddEmptyNode(CUgraphNode *out, CUgraph graph, const CUgraphNode *after, size_t count)
+{
+    (void)after, (void)count;
+    return add(out, graph, (struct CUgraphNode_st){.type = CU_GRAPH_NODE_TYPE_EMPTY});
+}
+
+/* The address is fixed with the node; its memory comes with the launch. */
+CUresult cuGraphAddMemAllocNode(CUgraphNode *out, CUgraph graph, const CUgraphNode *after,
+                                size_t count, CUDA_MEM_ALLOC_NODE_PARAMS *parameters)
+{
+    (void)after, (void)count;
+    if (!parameters || !parameters->bytesize || !fg_device(parameters->poolProps.location.id))
+        return CUDA_ERROR_INVALID_VALUE;
+    CUdeviceptr address;
+    CUresult result = fg_memory_allocate(FG_IMPORTED, parameters->bytesize, 0, &address);
+    if (result != CUDA_SUCCESS)
+        return result;
+    parameters->dptr = address;
+    return add(out, graph,
+               (struct CUgraphNode_st){.type = CU_GRAPH_NODE_TYPE_MEM_ALLOC, .allocation = *parameters});
+}
+
+CUresult cuGraphAddMemFreeNode(CUgraphNode *out, CUgraph graph, const CUgraphNode *after, size_t count,
+                               CUdeviceptr address)
+{
+    (void)after, (void)count;
+    return add(out, graph, (struct CUgraphNode_st){.type = CU_GRAPH_NODE_TYPE_MEM_FREE, .freed = address});
+}
+
+CUresult cuGraphGetNodes(CUgraph graph, CUgraphNode *out, size_t *count)
+{
+    if (!graph || !count)
+        return CUDA_ERROR_INVALID_VALUE;
+    for (size_t i = 0; out && i < *count; i++)
+        out[i] = i < graph->count ? graph->nodes[i] : NULL;
+    *count = out && *count < graph->count ? *count : graph->count;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuGraphNodeGetType(CUgraphNode node, CUgraphNodeType *out)
+{
+    if (!node || !out)
+        return CUDA_ERROR_INVALID_VALUE;
+    *out = node->type;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuGraphMemAllocNodeGetParams(CUgraphNode node, CUDA_MEM_ALLOC_NODE_PARAMS *out)
+{
+    if (!node || !out || node->type != CU_GRAPH_NODE_TYPE_MEM_ALLOC)
+        return CUDA_ERROR_INVALID_VALUE;
+    *out = node->allocation;
+    return CUDA_SUCCESS;
+}
+
+static bool frees(CUgraph graph, CUdeviceptr address)
+{
+    for (unsigned i = 0; i < graph->count; i++)
+        if (graph->nodes[i]->type == CU_GRAPH_NODE_TYPE_MEM_FREE && graph->nodes[i]->freed == address)
+            return true;
+    return false;
+}
+
+static CUresult instantiate(CUgraphExec *out, CUgraph graph)
+{
+    CUgraphExec made = out && graph ? calloc(1, sizeof *made) : NULL;
+    if (!made)
+        return CUDA_ERROR_INVALID_VALUE;
+    for (unsigned i = 0; i < graph->count; i++) {
+        const struct CUgraphNode_st *node = graph->nodes[i];
+        if (node->type != CU_GRAPH_NODE_TYPE_MEM_ALLOC)
+            continue;
+        made->device = node->allocation.poolProps.location.id;
+        made->bytes += node->allocation.bytesize;
+        made->left += frees(graph, node->allocation.dptr) ? 0 : node->allocation.bytesize;
+    }
+    *out = made;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuGraphInstantiateWithFlags(CUgraphExec *out, CUgraph graph, unsigned long long flags)
+{
+    (void)flags;
+    return FG_FAULTY("cuGraphInstantiate", instantiate(out, graph));
+}
+
+CUresult cuGraphInstantiateWithParams(CUgraphExec *out, CUgraph graph, CUDA_GRAPH_INSTANTIATE_PARAMS *params)
+{
+    return cuGraphInstantiateWithFlags(out, graph, params ? params->flags : 0);
+}
+
+CUresult cuGraphInstantiateWithParams_ptsz(CUgraphExec *out, CUgraph graph,
+                                           CUDA_GRAPH_INSTANTIATE_PARAMS *params)
+{
+    return cuGraphInstantiateWithParams(out, graph, params);
+}
+
+CUresult cuGraphInstantiate(CUgraphExec *out, CUgraph graph, CUgraphNode *node, char *log, size_t size)
+{
+    (void)node, (void)log, (void)size;
+    return cuGraphInstantiateWithFlags(out, graph, 0);
+}
+
+CUresult cuGraphInstantiate_v2(CUgraphExec *out, CUgraph graph, CUgraphNode *node, char *log, size_t size)
+{
+    return cuGraphInstantiate(out, graph, node, log, size);
+}
+
+CUresult cuGraphExecDestroy(CUgraphExec graph)
+{
+    if (!graph)
+        return CUDA_ERROR_INVALID_VALUE;
+    free(graph);
+    return CUDA_SUCCESS;
+}
+
+static CUresult launch(CUgraphExec graph)
+{
+    if (!graph->bytes)
+        return CUDA_SUCCESS;
+    if (graph->running)
+        return CUDA_ERROR_INVALID_VALUE; /* what it left is still in use */
+    CUmemoryPool pool = pool_of(graph->device);
+    pthread_mutex_lock(&lock);
+    CUresult result = fg_pool_take(pool, graph->bytes);
+    if (result == CUDA_SUCCESS) {
+        fg_pool_put(pool, graph->bytes - graph->left);
+        graph->running = graph->left > 0;
+    }
+    pthread_mutex_unlock(&lock);
+    return result;
+}
+
+CUresult cuGraphLaunch(CUgraphExec graph, CUstream handle)
+{
+    CUresult result;
+    if (!fg_stream(handle, &result))
+        return result;
+    return graph ? FG_FAULTY("cuGraphLaunch", launch(graph)) : CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult cuGraphLaunch_ptsz(CUgraphExec graph, CUstream handle)
+{
+    return cuGraphLaunch(graph, fg_per_thread(handle));
+}
+
+/* Reserves as a launch would, without running. */
+CUresult cuGraphUpload(CUgraphExec graph, CUstream handle)
+{
+    CUresult result;
+    if (!fg_stream(handle, &result))
+        return result;
+    if (!graph || !graph->bytes || graph->running)
+        return graph ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    CUmemoryPool pool = pool_of(graph->device);
+    pthread_mutex_lock(&lock);
+    result = fg_pool_take(pool, graph->bytes);
+    if (result == CUDA_SUCCESS)
+        fg_pool_put(pool, graph->bytes);
+    pthread_mutex_unlock(&lock);
+    return result;
+}
+
+CUresult cuGraphUpload_ptsz(CUgraphExec graph, CUstream handle)
+{
+    return cuGraphUpload(graph, fg_per_thread(handle));
+}
+
+CUresult cuDeviceGraphMemTrim(CUdevice device)
+{
+    CUmemoryPool pool = pool_of(device);
+    if (!pool)
+        return CUDA_ERROR_INVALID_DEVICE;
+    pthread_mutex_lock(&lock);
+    fg_pool_trim(pool, 0);
+    pthread_mutex_unlock(&lock);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuDeviceGetGraphMemAttribute(CUdevice device, CUgraphMem_attribute name, void *out)
+{
+    CUmemoryPool pool = pool_of(device);
+    if (!pool || !out)
+        return pool ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_INVALID_DEVICE;
+    const uint64_t values[] = {pool->used, pool->used_high, pool->reserved, pool->reserved_high};
+    if ((unsigned)name >= sizeof values / sizeof *values)
+        return CUDA_ERROR_INVALID_VALUE;
+    memcpy(out, &values[name], sizeof *values);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuDeviceSetGraphMemAttribute(CUdevice device, CUgraphMem_attribute name, void *value)
+{
+    CUmemoryPool pool = pool_of(device);
+    if (!pool || !value)
+        return pool ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_INVALID_DEVICE;
+    if (name == CU_GRAPH_MEM_ATTR_USED_MEM_HIGH)
+        pool->used_high = pool->used;
+    else if (name == CU_GRAPH_MEM_ATTR_RESERVED_MEM_HIGH)
+        pool->reserved_high = pool->reserved;
+    return CUDA_SUCCESS;
+}
