@@ -6,9 +6,12 @@
 #define _GNU_SOURCE
 #include "process.h"
 
+#include <limits.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,13 +19,29 @@
 #include "pointers.h"
 
 #define HOLDER_STACK_BYTES (256 * 1024)
-#define PAUSE_NS 20000
+#define WAIT_NS 2000000
 
 enum stage { STAGE_OUTSIDE, STAGE_JOINING, STAGE_JOINED };
 
 /* The pid times four, plus its stage: a forked child finds another's pid and
  * joins for itself, however it was made (pthread_atfork misses a bare clone). */
 static _Atomic int64_t session;
+
+/* Rises with each stage; who waits for another thread's joining sleeps on it. */
+static _Atomic uint32_t steps;
+
+static void enter(int64_t stage)
+{
+    atomic_store(&session, stage);
+    atomic_fetch_add(&steps, 1);
+    syscall(SYS_futex, &steps, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+/* Woken too early or too late is no harm: the caller looks again. */
+static void wait_for_step(uint32_t seen)
+{
+    syscall(SYS_futex, &steps, FUTEX_WAIT_PRIVATE, seen, &(struct timespec){0, WAIT_NS}, NULL, 0);
+}
 
 static int64_t mark(enum stage stage)
 {
@@ -48,7 +67,7 @@ static void *hold(void *argument)
     struct ci_config *config = argument;
     for (int i = 0; i < config->count; i++)
         join_share(config, &config->shares[i]);
-    atomic_store(&session, mark(STAGE_JOINED));
+    enter(mark(STAGE_JOINED));
     for (;;)
         pause();
     return NULL;
@@ -80,19 +99,20 @@ static void join(struct ci_config *config)
     for (int i = 0; i < config->count; i++)
         config->shares[i].region.slot = CI_NO_SLOT;
     if (config->count == 0 || !start_holder(config))
-        atomic_store(&session, mark(STAGE_JOINED));
+        enter(mark(STAGE_JOINED));
 }
 
 struct ci_config *ci_process_join(void)
 {
     struct ci_config *config = ci_config_get();
     while (config != NULL && atomic_load(&session) != mark(STAGE_JOINED)) {
+        uint32_t step = atomic_load(&steps);
         int64_t seen = atomic_load(&session);
         if (seen != mark(STAGE_JOINING) && seen != mark(STAGE_JOINED) &&
             atomic_compare_exchange_strong(&session, &seen, mark(STAGE_JOINING)))
             join(config);
-        else
-            nanosleep(&(struct timespec){0, PAUSE_NS}, NULL);
+        else if (seen != mark(STAGE_JOINED))
+            wait_for_step(step);
     }
     return config;
 }

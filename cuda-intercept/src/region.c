@@ -79,9 +79,8 @@ bool ci_region_reserve(struct ci_region *region, int kind, uint64_t bytes, uint6
         return false;
     struct ci_slot *slot = ci_slot(region, region->slot);
     _Atomic uint64_t *charged = ci_total(region, HAMI_TOTAL_CHARGED);
-    /* The total is raised before the slot and lowered after it: whoever is
-     * killed in between leaves the share too full, never too empty. */
-    atomic_fetch_add(&slot->intent, bytes);
+    if (!ci_move_begin(region, slot))
+        return false;
     uint64_t old = atomic_load(charged);
     bool fits;
     do {
@@ -91,17 +90,24 @@ bool ci_region_reserve(struct ci_region *region, int kind, uint64_t bytes, uint6
         atomic_fetch_add(ci_total(region, kind), bytes);
         atomic_fetch_add(&slot->bytes[kind - HAMI_TOTAL_DEVICE], bytes);
     }
-    ci_subtract(&slot->intent, bytes);
+    ci_move_end(slot);
     return fits;
 }
 
 void ci_region_credit(struct ci_region *region, int kind, uint64_t bytes)
 {
-    if (!ci_region_is_intact(region))
+    if (!ci_region_is_intact(region) || bytes == 0)
         return;
-    ci_subtract(&ci_slot(region, region->slot)->bytes[kind - HAMI_TOTAL_DEVICE], bytes);
+    struct ci_slot *slot = ci_slot(region, region->slot);
+    bool orderly = ci_move_begin(region, slot);
+    ci_subtract(&slot->bytes[kind - HAMI_TOTAL_DEVICE], bytes);
+    if (!orderly) { /* the totals are another's right now: too high until the next repair */
+        atomic_store(&ci_notes(region)->dirty, 1);
+        return;
+    }
     ci_subtract(ci_total(region, kind), bytes);
     ci_subtract(ci_total(region, HAMI_TOTAL_CHARGED), bytes);
+    ci_move_end(slot);
 }
 
 uint64_t ci_region_total(const struct ci_region *region, int total)

@@ -19,21 +19,8 @@
 #include "region_layout.h"
 
 #define LOCK_TRIES 8000
-#define LOCK_PAUSE_NS 500000
-
-/* Joining processes are few and quick: who waits four seconds has met a process
- * that holds the lock on purpose, and is better off closed. */
-static bool lock_file(int fd)
-{
-    for (int i = 0; fd >= 0 && i < LOCK_TRIES; i++) {
-        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-            return true;
-        if (errno != EWOULDBLOCK && errno != EINTR)
-            return false;
-        nanosleep(&(struct timespec){0, LOCK_PAUSE_NS}, NULL);
-    }
-    return fd < 0;
-}
+#define LOCK_PAUSE_MIN_NS 20000
+#define LOCK_PAUSE_MAX_NS 500000
 
 static bool init_mutex(pthread_mutex_t *mutex)
 {
@@ -91,50 +78,18 @@ bool ci_region_set_up(struct ci_region *region)
     return untouched == CI_STATE_READY && header_matches(region);
 }
 
-/* Gives back what a dead process held. The slot is emptied first: killed in
- * between, we leave bytes charged that the next lone process puts right. */
-static bool take_back(struct ci_region *region, struct ci_slot *slot)
-{
-    bool any = false;
-    for (int kind = 0; kind < CI_KIND_COUNT; kind++) {
-        uint64_t bytes = atomic_exchange(&slot->bytes[kind], 0);
-        ci_subtract(ci_total(region, HAMI_TOTAL_DEVICE + kind), bytes);
-        ci_subtract(ci_total(region, HAMI_TOTAL_CHARGED), bytes);
-        any = any || bytes > 0;
-    }
-    atomic_store(&slot->intent, 0);
-    atomic_store(&slot->launches, 0);
-    atomic_store(&slot->gpu_ns, 0);
-    atomic_store(&slot->state, HAMI_SLOT_FREE);
-    return any;
-}
-
-enum hold { HOLD_ALIVE, HOLD_OURS, HOLD_BROKEN };
-
-/* Tries to become the holder; what a dead holder left is taken back. */
-static enum hold try_hold(struct ci_region *region, struct ci_slot *slot, bool *came_back)
-{
-    int error = pthread_mutex_trylock(&slot->mutex);
-    if (error == EBUSY)
-        return HOLD_ALIVE;
-    if (error != 0 && error != EOWNERDEAD)
-        return HOLD_BROKEN;
-    *came_back = take_back(region, slot) || *came_back;
-    if (error == EOWNERDEAD)
-        pthread_mutex_consistent(&slot->mutex);
-    return HOLD_OURS;
-}
-
 bool ci_region_sweep(struct ci_region *region)
 {
     bool came_back = false;
-    for (int i = 0; i < HAMI_USAGE_SLOT_COUNT; i++) {
+    for (int i = 0; i < ci_slots_in_use(region); i++) {
         struct ci_slot *slot = ci_slot(region, i);
         if (i == region->slot || atomic_load(&slot->state) == HAMI_SLOT_FREE)
             continue;
-        if (try_hold(region, slot, &came_back) == HOLD_OURS)
+        if (ci_slot_try_hold(region, slot, &came_back) == CI_HOLD_OURS)
             pthread_mutex_unlock(&slot->mutex);
     }
+    if (atomic_load(&ci_notes(region)->dirty) != 0)
+        ci_region_repair(region);
     return came_back;
 }
 
@@ -155,54 +110,93 @@ static uint64_t read_start_time(void)
     return field != NULL && sscanf(field, " %llu", &ticks) == 1 ? ticks : 0;
 }
 
-static void sign(struct ci_slot *slot)
+/* Who a process is, found out before others wait for it. */
+struct signature {
+    uint64_t pid_namespace;
+    uint64_t start_time;
+};
+
+static struct signature make_signature(void)
 {
     struct stat status;
-    atomic_store(&slot->pid, ci_pid());
-    atomic_store(&slot->pid_namespace, stat("/proc/self/ns/pid", &status) == 0 ? status.st_ino : 0);
-    atomic_store(&slot->start_time, read_start_time());
-    atomic_store(&slot->state, HAMI_SLOT_TAKEN);
+    uint64_t pid_namespace = stat("/proc/self/ns/pid", &status) == 0 ? status.st_ino : 0;
+    return (struct signature){pid_namespace, read_start_time()};
 }
 
-/* With nobody else alive the truth is known: nothing is allocated. */
-static void settle_totals(struct ci_region *region)
+static void sign(struct ci_region *region, int index, const struct signature *signature)
 {
-    for (int total = HAMI_TOTAL_CHARGED; total <= HAMI_TOTAL_VIRTUAL; total++)
-        atomic_store(ci_total(region, total), 0);
+    struct ci_slot *slot = ci_slot(region, index);
+    _Atomic uint32_t *high_water = &ci_notes(region)->high_water;
+    uint32_t seen = atomic_load(high_water);
+    while (seen < (uint32_t)index + 1 && !atomic_compare_exchange_weak(high_water, &seen, (uint32_t)index + 1))
+        continue;
+    atomic_store(&slot->pid, ci_pid());
+    atomic_store(&slot->pid_namespace, signature->pid_namespace);
+    atomic_store(&slot->start_time, signature->start_time);
+    atomic_store(&slot->state, HAMI_SLOT_TAKEN);
+    region->slot = index;
 }
 
-static bool claim(struct ci_region *region, bool locked)
+/* Takes the first slot that is free, or whose owner died; others may do so at
+ * the same time. Sweeps on the way. */
+static bool claim(struct ci_region *region, const struct signature *signature)
 {
     bool came_back = false;
-    bool alone = locked; /* without the lock somebody may be joining right now */
+    bool alone = true;
     int mine = CI_NO_SLOT;
-    for (int i = 0; i < HAMI_USAGE_SLOT_COUNT; i++) {
+    int used = ci_slots_in_use(region);
+    for (int i = 0; i < HAMI_USAGE_SLOT_COUNT && (mine == CI_NO_SLOT || i < used); i++) {
         struct ci_slot *slot = ci_slot(region, i);
         if (mine != CI_NO_SLOT && atomic_load(&slot->state) == HAMI_SLOT_FREE)
             continue;
-        enum hold hold = try_hold(region, slot, &came_back);
-        if (hold == HOLD_ALIVE)
+        enum ci_hold hold = ci_slot_try_hold(region, slot, &came_back);
+        if (hold == CI_HOLD_ALIVE)
             alone = false;
-        else if (hold == HOLD_OURS && mine == CI_NO_SLOT)
+        else if (hold == CI_HOLD_OURS && mine == CI_NO_SLOT)
             mine = i;
-        else if (hold == HOLD_OURS)
+        else if (hold == CI_HOLD_OURS)
             pthread_mutex_unlock(&slot->mutex);
     }
     if (mine == CI_NO_SLOT)
         return false;
-    if (alone)
-        settle_totals(region);
-    sign(ci_slot(region, mine));
-    region->slot = mine;
+    /* What is charged while nobody else lives is damage. */
+    bool damaged = alone && atomic_load(ci_total(region, HAMI_TOTAL_CHARGED)) != 0;
+    sign(region, mine, signature);
+    /* a repair that the former owner of the slot died at would be taken for ours */
+    uint32_t left_to_us = (uint32_t)mine + 1;
+    atomic_compare_exchange_strong(&ci_notes(region)->repairing, &left_to_us, 0);
+    if (damaged || left_to_us == (uint32_t)mine + 1 || atomic_load(&ci_notes(region)->dirty) != 0)
+        ci_region_repair(region);
     return true;
+}
+
+/* Only one process may set the file up, and the lock of one that died is free.
+ * Who waits for seconds has met a process that holds the lock on purpose, and is
+ * better off closed. */
+static bool set_up_once(struct ci_region *region, int fd)
+{
+    long pause_ns = LOCK_PAUSE_MIN_NS;
+    for (int i = 0; i < LOCK_TRIES; i++) {
+        if (ci_region_is_ready(region))
+            return header_matches(region);
+        if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0) {
+            bool good = ci_region_set_up(region);
+            if (fd >= 0)
+                flock(fd, LOCK_UN);
+            return good;
+        }
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return false;
+        nanosleep(&(struct timespec){0, pause_ns}, NULL);
+        pause_ns = pause_ns * 2 < LOCK_PAUSE_MAX_NS ? pause_ns * 2 : LOCK_PAUSE_MAX_NS;
+    }
+    return false;
 }
 
 bool ci_region_join(struct ci_region *region, int fd)
 {
-    if (region->base == NULL || !lock_file(fd))
+    if (region->base == NULL)
         return false;
-    bool joined = ci_region_set_up(region) && claim(region, fd >= 0);
-    if (fd >= 0)
-        flock(fd, LOCK_UN);
-    return joined;
+    struct signature signature = make_signature();
+    return set_up_once(region, fd) && claim(region, &signature);
 }

@@ -209,6 +209,115 @@ static void lone_process_settles_totals(void)
     CHECK(ci_region_total(&self.region, HAMI_TOTAL_CHARGED) == 0);
 }
 
+/* A process that takes and gives back without end, until it is killed. */
+static pid_t start_mover(int usage)
+{
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    struct ci_region region;
+    if (!ci_region_map(&region, usage) || !ci_region_join(&region, reopen(usage)))
+        _exit(1);
+    for (uint64_t bytes = 1;; bytes = bytes % 1000 + 1)
+        if (ci_region_reserve(&region, HAMI_TOTAL_DEVICE, bytes, LIMIT) && bytes % 3 != 0)
+            ci_region_credit(&region, HAMI_TOTAL_DEVICE, bytes);
+}
+
+static uint64_t sum_of_slots(const struct ci_region *region)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < HAMI_USAGE_SLOT_COUNT; i++)
+        for (int kind = 0; kind < CI_KIND_COUNT; kind++)
+            sum += atomic_load(&ci_slot(region, i)->bytes[kind]);
+    return sum;
+}
+
+/* Killed at any instruction, a process leaves nothing charged while others live on. */
+static void killed_within_a_move_loses_nothing(void)
+{
+    int usage = new_usage(HAMI_USAGE_FILE_BYTES);
+    struct joined self;
+    join_here(&self, usage);
+    CHECK(ci_region_reserve(&self.region, HAMI_TOTAL_DEVICE, 12345, LIMIT));
+    pid_t stays = start_mover(usage);
+    int repairs = 0;
+    srand(4711);
+    for (int i = 0; i < 300; i++) {
+        pid_t dies = start_mover(usage);
+        usleep((useconds_t)(rand() % 3000));
+        kill_hard(dies);
+        ci_region_sweep(&self.region);
+        repairs += atomic_load(&ci_notes(&self.region)->dirty) != 0;
+    }
+    kill_hard(stays);
+    ci_region_sweep(&self.region);
+    ci_region_sweep(&self.region);
+    CHECK(atomic_load(&ci_notes(&self.region)->dirty) == 0);
+    CHECK(ci_region_total(&self.region, HAMI_TOTAL_CHARGED) == 12345);
+    CHECK(ci_region_total(&self.region, HAMI_TOTAL_DEVICE) == 12345);
+    CHECK(sum_of_slots(&self.region) == 12345);
+    CHECK(repairs < 300);
+}
+
+/* Every point at which a process can die within a move: before, between and after its stores. */
+static void every_broken_move_is_repaired(void)
+{
+    static const struct {
+        uint64_t charged, kind, slot;
+    } left[] = {{0, 0, 0}, {100, 0, 0}, {100, 100, 0}, {100, 100, 100}};
+    for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++) {
+        int usage = new_usage(HAMI_USAGE_FILE_BYTES);
+        struct joined self;
+        join_here(&self, usage);
+        CHECK(ci_region_reserve(&self.region, HAMI_TOTAL_POOL, 7, LIMIT));
+        pid_t other = start_holder(usage, 50);
+        struct ci_slot *slot = ci_slot(&self.region, 1);
+        atomic_fetch_add(&slot->moves, 1);
+        atomic_fetch_add(ci_total(&self.region, HAMI_TOTAL_CHARGED), left[i].charged);
+        atomic_fetch_add(ci_total(&self.region, HAMI_TOTAL_DEVICE), left[i].kind);
+        atomic_fetch_add(&slot->bytes[0], left[i].slot);
+        kill_hard(other);
+        CHECK(ci_region_sweep(&self.region));
+        CHECK(ci_region_total(&self.region, HAMI_TOTAL_CHARGED) == 7);
+        CHECK(ci_region_total(&self.region, HAMI_TOTAL_DEVICE) == 0);
+        CHECK(ci_region_total(&self.region, HAMI_TOTAL_POOL) == 7);
+    }
+}
+
+/* Who dies while it puts the totals right leaves that to the next one that reserves. */
+static void broken_repair_is_taken_over(void)
+{
+    int usage = new_usage(HAMI_USAGE_FILE_BYTES);
+    struct joined self;
+    join_here(&self, usage);
+    pid_t other = start_holder(usage, 50);
+    atomic_store(&ci_notes(&self.region)->repairing, 2);
+    atomic_store(ci_total(&self.region, HAMI_TOTAL_CHARGED), 999);
+    CHECK(!ci_region_reserve(&self.region, HAMI_TOTAL_DEVICE, 1, LIMIT));
+    kill_hard(other);
+    CHECK(ci_region_reserve(&self.region, HAMI_TOTAL_DEVICE, LIMIT, LIMIT));
+    CHECK(ci_region_total(&self.region, HAMI_TOTAL_CHARGED) == LIMIT);
+}
+
+/* A process that is stopped within a move holds nobody up for long; the totals stay too high until it ends. */
+static void stopped_process_is_not_waited_for(void)
+{
+    int usage = new_usage(HAMI_USAGE_FILE_BYTES);
+    struct joined self;
+    join_here(&self, usage);
+    pid_t other = start_holder(usage, 50);
+    struct ci_slot *slot = ci_slot(&self.region, 1);
+    atomic_fetch_add(&slot->moves, 1);
+    atomic_store(&ci_notes(&self.region)->dirty, 1);
+    atomic_fetch_add(ci_total(&self.region, HAMI_TOTAL_CHARGED), 10);
+    ci_region_sweep(&self.region);
+    CHECK(ci_region_total(&self.region, HAMI_TOTAL_CHARGED) == 60);
+    CHECK(ci_region_reserve(&self.region, HAMI_TOTAL_DEVICE, 5, LIMIT));
+    kill_hard(other);
+    ci_region_sweep(&self.region);
+    CHECK(ci_region_total(&self.region, HAMI_TOTAL_CHARGED) == 5);
+}
+
 /* Giving back more than there is ends at zero, never at a huge number. */
 static void credit_stops_at_zero(void)
 {
@@ -245,6 +354,10 @@ int main(void)
     zeroed_file_closes();
     half_set_up_file_is_finished();
     lone_process_settles_totals();
+    killed_within_a_move_loses_nothing();
+    every_broken_move_is_repaired();
+    broken_repair_is_taken_over();
+    stopped_process_is_not_waited_for();
     credit_stops_at_zero();
     budget_fills_and_is_spent();
     return failures != 0;

@@ -65,7 +65,7 @@ static void reservations_never_pass_the_limit(void)
     run(reserve_and_credit);
     CHECK(overshoots == 0);
     CHECK(ci_region_total(&region, HAMI_TOTAL_CHARGED) == 0);
-    CHECK(atomic_load(&ci_slot(&region, region.slot)->intent) == 0);
+    CHECK(atomic_load(&ci_slot(&region, region.slot)->moves) == 0);
 }
 
 /* Every entry is found once, by its own key only, or by its context. */
