@@ -8,6 +8,8 @@
 
 #include <stddef.h>
 
+#define CI_POOL_PROPS_BYTES 88
+
 struct ci_launch_config {
     unsigned int grid[3];
     unsigned int block[3];
@@ -26,6 +28,15 @@ struct ci_allocation_prop {
     int type;
     int handle_types;
     struct ci_location location;
+};
+
+struct ci_memory_node {
+    struct ci_allocation_prop pool;
+    unsigned char rest[CI_POOL_PROPS_BYTES - sizeof(struct ci_allocation_prop)];
+    const void *access;
+    size_t access_count;
+    size_t bytes;
+    unsigned long long address;
 };
 
 struct ci_array_descriptor {
@@ -72,6 +83,52 @@ struct ci_nvml_memory_v2 {
     unsigned long long reserved;
     unsigned long long free;
     unsigned long long used;
+};
+
+struct ci_nvml_process_v1 {
+    unsigned int pid;
+    unsigned long long used;
+};
+
+struct ci_nvml_process {
+    unsigned int pid;
+    unsigned long long used;
+    unsigned int gpu_instance;
+    unsigned int compute_instance;
+};
+
+struct ci_nvml_sample {
+    unsigned int pid;
+    unsigned long long time;
+    unsigned int percents[4];
+};
+
+struct ci_nvml_utilization_entry {
+    unsigned long long time;
+    unsigned int pid;
+    unsigned int percents[6];
+};
+
+struct ci_nvml_utilization {
+    unsigned int version;
+    unsigned int count;
+    unsigned long long last_seen;
+    struct ci_nvml_utilization_entry *entries;
+};
+
+struct ci_nvml_detail {
+    unsigned int pid;
+    unsigned long long used;
+    unsigned int gpu_instance;
+    unsigned int compute_instance;
+    unsigned long long protected_bytes;
+};
+
+struct ci_nvml_details {
+    unsigned int version;
+    unsigned int mode;
+    unsigned int count;
+    struct ci_nvml_detail *entries;
 };
 
 #endif

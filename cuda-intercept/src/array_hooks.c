@@ -4,6 +4,10 @@
 #include "process.h"
 #include "resolve.h"
 
+#define ROW_BYTES 64                   /* rows are padded to it */
+#define LEVELS_MAX 32
+#define PAGE_BYTES ((uint64_t)2 << 20) /* the driver takes no less from the device */
+
 /* Memory of these is mapped in later, through cuMemCreate. */
 #define UNBACKED_FLAGS (CUDA_ARRAY3D_SPARSE | CUDA_ARRAY3D_DEFERRED_MAPPING)
 
@@ -20,11 +24,22 @@ static unsigned int channel_bytes(int format)
 static uint64_t array_bytes(uint64_t width, uint64_t height, uint64_t depth, int format, unsigned int channels)
 {
     uint64_t bytes = (uint64_t)channel_bytes(format) * (channels == 0 ? 1 : channels);
-    if (__builtin_mul_overflow(bytes, width, &bytes) ||
-        __builtin_mul_overflow(bytes, height == 0 ? 1 : height, &bytes) ||
+    if (__builtin_mul_overflow(bytes, width == 0 ? 1 : width, &bytes) ||
+        __builtin_add_overflow(bytes, ROW_BYTES - 1, &bytes))
+        return UINT64_MAX;
+    bytes = bytes / ROW_BYTES * ROW_BYTES;
+    if (__builtin_mul_overflow(bytes, height == 0 ? 1 : height, &bytes) ||
         __builtin_mul_overflow(bytes, depth == 0 ? 1 : depth, &bytes))
         return UINT64_MAX;
     return bytes;
+}
+
+static uint64_t free_bytes(void)
+{
+    ci_pfn_cuMemGetInfo_v2 read = CI_CALL(cuMemGetInfo_v2);
+    size_t free = 0;
+    size_t total = 0;
+    return read != NULL && read(&free, &total) == CUDA_SUCCESS ? free : 0;
 }
 
 static uint64_t array3d_bytes(const CUDA_ARRAY3D_DESCRIPTOR *d)
@@ -34,8 +49,24 @@ static uint64_t array3d_bytes(const CUDA_ARRAY3D_DESCRIPTOR *d)
     return array_bytes(d->width, d->height, d->depth, d->format, d->channels);
 }
 
-static CUresult settle(struct ci_pending *pending, CUresult result, enum ci_space space, void *const *handle)
+/* How the driver lays an array out is its own affair: what it shows to be gone is
+ * believed as far as the padding to pages explains it. More is somebody else's. */
+static void reconcile(struct ci_pending *pending, uint64_t free_before)
 {
+    uint64_t free_after = free_bytes();
+    uint64_t computed = pending->entry == NULL ? 0 : ci_charge_bytes(&pending->entry->charge);
+    if (computed == 0 || free_after >= free_before)
+        return;
+    uint64_t gone = free_before - free_after;
+    if (gone > computed && gone - computed < PAGE_BYTES)
+        ci_charge_resize(pending, gone);
+}
+
+static CUresult settle(struct ci_pending *pending, CUresult result, enum ci_space space, void *const *handle,
+                       uint64_t free_before)
+{
+    if (result == CUDA_SUCCESS)
+        reconcile(pending, free_before);
     if (result == CUDA_SUCCESS)
         ci_charge_keep(pending, space, (uintptr_t)*handle, true);
     else
@@ -53,7 +84,8 @@ CUresult cuArrayCreate_v2(CUarray *pHandle, const CUDA_ARRAY_DESCRIPTOR *pAlloca
         return CUDA_ERROR_NO_DEVICE;
     if (ci_charge_begin(&pending, HAMI_TOTAL_ARRAY, bytes) != CUDA_SUCCESS)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    return settle(&pending, real(pHandle, d), CI_SPACE_ARRAY, pHandle);
+    uint64_t free_before = free_bytes();
+    return settle(&pending, real(pHandle, d), CI_SPACE_ARRAY, pHandle, free_before);
 }
 
 CUresult cuArrayCreate(CUarray *pHandle, const CUDA_ARRAY_DESCRIPTOR_v1 *pAllocateArray)
@@ -66,7 +98,8 @@ CUresult cuArrayCreate(CUarray *pHandle, const CUDA_ARRAY_DESCRIPTOR_v1 *pAlloca
         return CUDA_ERROR_NO_DEVICE;
     if (ci_charge_begin(&pending, HAMI_TOTAL_ARRAY, bytes) != CUDA_SUCCESS)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    return settle(&pending, real(pHandle, d), CI_SPACE_ARRAY, pHandle);
+    uint64_t free_before = free_bytes();
+    return settle(&pending, real(pHandle, d), CI_SPACE_ARRAY, pHandle, free_before);
 }
 
 CUresult cuArray3DCreate_v2(CUarray *pHandle, const CUDA_ARRAY3D_DESCRIPTOR *pAllocateArray)
@@ -77,7 +110,8 @@ CUresult cuArray3DCreate_v2(CUarray *pHandle, const CUDA_ARRAY3D_DESCRIPTOR *pAl
         return CUDA_ERROR_NO_DEVICE;
     if (ci_charge_begin(&pending, HAMI_TOTAL_ARRAY, array3d_bytes(pAllocateArray)) != CUDA_SUCCESS)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    return settle(&pending, real(pHandle, pAllocateArray), CI_SPACE_ARRAY, pHandle);
+    uint64_t free_before = free_bytes();
+    return settle(&pending, real(pHandle, pAllocateArray), CI_SPACE_ARRAY, pHandle, free_before);
 }
 
 CUresult cuArray3DCreate(CUarray *pHandle, const CUDA_ARRAY3D_DESCRIPTOR_v1 *pAllocateArray)
@@ -92,18 +126,26 @@ CUresult cuArray3DCreate(CUarray *pHandle, const CUDA_ARRAY3D_DESCRIPTOR_v1 *pAl
         return CUDA_ERROR_NO_DEVICE;
     if (ci_charge_begin(&pending, HAMI_TOTAL_ARRAY, d == NULL ? 0 : array3d_bytes(&wide)) != CUDA_SUCCESS)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    return settle(&pending, real(pHandle, d), CI_SPACE_ARRAY, pHandle);
+    uint64_t free_before = free_bytes();
+    return settle(&pending, real(pHandle, d), CI_SPACE_ARRAY, pHandle, free_before);
 }
 
-/* All levels together stay below 4/3 of the first for two dimensions; for one
- * dimension it is below twice. The larger bound holds for every shape. */
-static uint64_t mipmap_bytes(const CUDA_ARRAY3D_DESCRIPTOR *descriptor, unsigned int levels)
+static uint64_t level_bytes(const CUDA_ARRAY3D_DESCRIPTOR *d, unsigned int level)
 {
-    uint64_t first = array3d_bytes(descriptor);
-    if (levels < 2 || first == 0)
-        return first;
-    uint64_t rest = descriptor->height > 1 ? first / 3 : first;
-    return first > UINT64_MAX - rest ? UINT64_MAX : first + rest;
+    bool is_layered = (d->flags & (CUDA_ARRAY3D_LAYERED | CUDA_ARRAY3D_CUBEMAP)) != 0;
+    return array_bytes(d->width >> level, d->height >> level, is_layered ? d->depth : d->depth >> level, d->format,
+                       d->channels);
+}
+
+static uint64_t mipmap_bytes(const CUDA_ARRAY3D_DESCRIPTOR *d, unsigned int levels)
+{
+    uint64_t sum = 0;
+    if (d == NULL || (d->flags & UNBACKED_FLAGS) != 0)
+        return 0;
+    for (unsigned int level = 0; level < levels && level < LEVELS_MAX; level++)
+        if (__builtin_add_overflow(sum, level_bytes(d, level), &sum))
+            return UINT64_MAX;
+    return sum;
 }
 
 CUresult cuMipmappedArrayCreate(CUmipmappedArray *pHandle, const CUDA_ARRAY3D_DESCRIPTOR *pMipmappedArrayDesc,
@@ -115,7 +157,8 @@ CUresult cuMipmappedArrayCreate(CUmipmappedArray *pHandle, const CUDA_ARRAY3D_DE
         return CUDA_ERROR_NO_DEVICE;
     if (ci_charge_begin(&pending, HAMI_TOTAL_ARRAY, mipmap_bytes(pMipmappedArrayDesc, numMipmapLevels)) != CUDA_SUCCESS)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    return settle(&pending, real(pHandle, pMipmappedArrayDesc, numMipmapLevels), CI_SPACE_MIPMAP, pHandle);
+    uint64_t free_before = free_bytes();
+    return settle(&pending, real(pHandle, pMipmappedArrayDesc, numMipmapLevels), CI_SPACE_MIPMAP, pHandle, free_before);
 }
 
 static CUresult settle_free(struct ci_allocation *entry, CUresult result)

@@ -4,6 +4,7 @@
 
 #include "../include/share_env.h"
 #include "cuda_device.h"
+#include "pools.h"
 #include "process.h"
 #include "resolve.h"
 
@@ -15,7 +16,10 @@ static CUresult reserve(struct ci_pending *pending, int kind, uint64_t bytes)
     struct ci_allocation *entry = pending->device.access == CI_ACCESS_CLOSED ? NULL : calloc(1, sizeof(*entry));
     if (entry == NULL)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    if (!ci_ledger_reserve(pending->config, &pending->device, kind, bytes, &entry->charge)) {
+    bool fits = ci_ledger_reserve(pending->config, &pending->device, kind, bytes, &entry->charge);
+    if (!fits && ci_pools_shrink(&pending->device)) /* as the driver does before it gives up */
+        fits = ci_ledger_reserve(pending->config, &pending->device, kind, bytes, &entry->charge);
+    if (!fits) {
         free(entry);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
@@ -37,14 +41,6 @@ CUresult ci_charge_begin(struct ci_pending *pending, int kind, uint64_t bytes)
     return reserve(pending, kind, bytes);
 }
 
-CUresult ci_charge_begin_stream(struct ci_pending *pending, uint64_t bytes, CUstream stream)
-{
-    if (!join(pending))
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    pending->device = ci_device_of_stream(pending->config, stream);
-    return reserve(pending, HAMI_TOTAL_POOL, bytes);
-}
-
 CUresult ci_charge_begin_ordinal(struct ci_pending *pending, int kind, uint64_t bytes, CUdevice ordinal)
 {
     if (!join(pending))
@@ -53,7 +49,15 @@ CUresult ci_charge_begin_ordinal(struct ci_pending *pending, int kind, uint64_t 
     return reserve(pending, kind, bytes);
 }
 
-static uint64_t charged_bytes(const struct ci_charge *charge)
+CUresult ci_charge_begin_device(struct ci_pending *pending, int kind, uint64_t bytes, const struct ci_device *device)
+{
+    if (!join(pending))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    pending->device = *device;
+    return reserve(pending, kind, bytes);
+}
+
+uint64_t ci_charge_bytes(const struct ci_charge *charge)
 {
     uint64_t sum = 0;
     for (int i = 0; i < charge->count; i++)
@@ -61,9 +65,8 @@ static uint64_t charged_bytes(const struct ci_charge *charge)
     return sum;
 }
 
-static void shrink(struct ci_pending *pending, uint64_t surplus)
+static void shrink(struct ci_config *config, struct ci_charge *charge, uint64_t surplus)
 {
-    struct ci_charge *charge = &pending->entry->charge;
     struct ci_charge back = {.kind = charge->kind};
     while (surplus > 0 && charge->count > 0) {
         struct ci_part *last = &charge->parts[charge->count - 1];
@@ -74,7 +77,45 @@ static void shrink(struct ci_pending *pending, uint64_t surplus)
         if (last->bytes == 0)
             charge->count--;
     }
-    ci_ledger_credit(pending->config, &back);
+    ci_ledger_credit(config, &back);
+}
+
+static void add(struct ci_charge *charge, const struct ci_charge *more)
+{
+    for (int i = 0; i < more->count; i++) {
+        int at = 0;
+        while (at < charge->count && charge->parts[at].share != more->parts[i].share)
+            at++;
+        if (at == charge->count)
+            charge->parts[charge->count++] = (struct ci_part){more->parts[i].share, 0};
+        charge->parts[at].bytes += more->parts[i].bytes;
+    }
+}
+
+bool ci_charge_set(struct ci_config *config, const struct ci_device *device, struct ci_charge *charge, uint64_t bytes)
+{
+    struct ci_charge more;
+    uint64_t held = ci_charge_bytes(charge);
+    /* All of it anew and then the old part back would ask for too much at once. */
+    if (bytes > held && !ci_ledger_reserve(config, device, charge->kind, bytes - held, &more))
+        return false;
+    if (bytes > held)
+        add(charge, &more);
+    else
+        shrink(config, charge, held - bytes);
+    return true;
+}
+
+void ci_charge_force(struct ci_config *config, const struct ci_device *device, struct ci_charge *charge, uint64_t bytes)
+{
+    struct ci_charge more;
+    uint64_t held = ci_charge_bytes(charge);
+    if (bytes <= held) {
+        shrink(config, charge, held - bytes);
+        return;
+    }
+    ci_ledger_force(config, device, charge->kind, bytes - held, &more);
+    add(charge, &more);
 }
 
 bool ci_charge_resize(struct ci_pending *pending, uint64_t bytes)
@@ -82,24 +123,8 @@ bool ci_charge_resize(struct ci_pending *pending, uint64_t bytes)
     if (pending->entry == NULL)
         return true;
     struct ci_charge *charge = &pending->entry->charge;
-    uint64_t held = charged_bytes(charge);
-    if (bytes <= held) {
-        shrink(pending, held - bytes);
-        return true;
-    }
-    /* All of it anew and then the old part back would ask for too much at once. */
-    struct ci_charge more;
-    if (!ci_ledger_reserve(pending->config, &pending->device, charge->kind, bytes - held, &more))
-        return false;
-    for (int i = 0; i < more.count; i++) {
-        int at = 0;
-        while (at < charge->count && charge->parts[at].share != more.parts[i].share)
-            at++;
-        if (at == charge->count)
-            charge->parts[charge->count++] = (struct ci_part){more.parts[i].share, 0};
-        charge->parts[at].bytes += more.parts[i].bytes;
-    }
-    return true;
+    return ci_charge_set(pending->config, &pending->device, charge, bytes) ||
+           (ci_pools_shrink(&pending->device) && ci_charge_set(pending->config, &pending->device, charge, bytes));
 }
 
 void ci_charge_cancel(struct ci_pending *pending)

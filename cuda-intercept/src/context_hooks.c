@@ -1,7 +1,16 @@
-/* Destroying a context frees what was allocated in it. */
-#include "charging.h"
+/* A context takes memory itself, and destroying it frees what was allocated in it. */
+#include <stdatomic.h>
+
+#include "../include/share_env.h"
+#include "cuda_device.h"
+#include "implicit.h"
 #include "process.h"
 #include "resolve.h"
+
+#define PRIMARIES_MAX 64
+
+/* The last known primary context of each device. */
+static _Atomic(void *) primaries[PRIMARIES_MAX];
 
 static void drop_all(const void *context)
 {
@@ -10,6 +19,77 @@ static void drop_all(const void *context)
         ci_charge_drop(entry);
         entry = ci_pointers_take_of_context(context);
     }
+}
+
+static CUresult begin(struct ci_implicit *implicit, CUdevice ordinal)
+{
+    struct ci_config *config = ci_process_join();
+    struct ci_device device = {.access = CI_ACCESS_UNKNOWN};
+    if (config != NULL)
+        device = ci_device_of_ordinal(config, ordinal);
+    return ci_implicit_begin(implicit, HAMI_TOTAL_CONTEXT, &device, ci_context_estimate(config, &device));
+}
+
+static CUresult finish_context(struct ci_implicit *implicit, CUresult result, const CUcontext *context)
+{
+    ci_pfn_cuCtxDestroy_v2 undo = CI_CALL(cuCtxDestroy_v2);
+    if (result == CUDA_SUCCESS && !ci_implicit_fits(implicit)) {
+        if (undo != NULL)
+            undo(*context);
+        result = CUDA_ERROR_OUT_OF_MEMORY;
+    }
+    if (result != CUDA_SUCCESS) {
+        ci_implicit_cancel(implicit);
+        return result;
+    }
+    ci_context_learn(implicit);
+    ci_implicit_keep(implicit, CI_SPACE_CONTEXT, *context, *context);
+    return result;
+}
+
+CUresult cuCtxCreate(CUcontext *pctx, unsigned int flags, CUdevice dev)
+{
+    ci_pfn_cuCtxCreate real = CI_CALL(cuCtxCreate);
+    struct ci_implicit implicit;
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    if (begin(&implicit, dev) != CUDA_SUCCESS)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    return finish_context(&implicit, real(pctx, flags, dev), pctx);
+}
+
+CUresult cuCtxCreate_v2(CUcontext *pctx, unsigned int flags, CUdevice dev)
+{
+    ci_pfn_cuCtxCreate_v2 real = CI_CALL(cuCtxCreate_v2);
+    struct ci_implicit implicit;
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    if (begin(&implicit, dev) != CUDA_SUCCESS)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    return finish_context(&implicit, real(pctx, flags, dev), pctx);
+}
+
+CUresult cuCtxCreate_v3(CUcontext *pctx, CUexecAffinityParam *paramsArray, int numParams, unsigned int flags,
+                        CUdevice dev)
+{
+    ci_pfn_cuCtxCreate_v3 real = CI_CALL(cuCtxCreate_v3);
+    struct ci_implicit implicit;
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    if (begin(&implicit, dev) != CUDA_SUCCESS)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    return finish_context(&implicit, real(pctx, paramsArray, numParams, flags, dev), pctx);
+}
+
+CUresult cuCtxCreate_v4(CUcontext *pctx, CUctxCreateParams *ctxCreateParams, unsigned int flags, CUdevice dev)
+{
+    ci_pfn_cuCtxCreate_v4 real = CI_CALL(cuCtxCreate_v4);
+    struct ci_implicit implicit;
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    if (begin(&implicit, dev) != CUDA_SUCCESS)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    return finish_context(&implicit, real(pctx, ctxCreateParams, flags, dev), pctx);
 }
 
 static CUresult destroy(ci_pfn_cuCtxDestroy_v2 real, CUcontext context)
@@ -41,6 +121,73 @@ static bool is_active(CUdevice device)
     return state != NULL && state(device, &flags, &active) == CUDA_SUCCESS && active != 0;
 }
 
+/* Only the first retain makes the context. A thread that loses the race for it
+ * finds nothing gone. */
+CUresult cuDevicePrimaryCtxRetain(CUcontext *pctx, CUdevice dev)
+{
+    ci_pfn_cuDevicePrimaryCtxRetain real = CI_CALL(cuDevicePrimaryCtxRetain);
+    ci_pfn_cuDevicePrimaryCtxRelease_v2 undo = CI_CALL(cuDevicePrimaryCtxRelease_v2);
+    struct ci_implicit implicit;
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    if (is_active(dev))
+        return real(pctx, dev);
+    if (begin(&implicit, dev) != CUDA_SUCCESS)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    CUresult result = real(pctx, dev);
+    if (result == CUDA_SUCCESS && !ci_implicit_fits(&implicit)) {
+        if (undo != NULL)
+            undo(dev);
+        result = CUDA_ERROR_OUT_OF_MEMORY;
+    }
+    if (result != CUDA_SUCCESS) {
+        ci_implicit_cancel(&implicit);
+        return result;
+    }
+    ci_context_learn(&implicit);
+    ci_implicit_keep(&implicit, CI_SPACE_CONTEXT, *pctx, *pctx);
+    if (dev >= 0 && dev < PRIMARIES_MAX)
+        atomic_store(&primaries[dev], *pctx);
+    return result;
+}
+
+static CUresult finish_green(struct ci_implicit *implicit, CUresult result, const CUgreenCtx *green)
+{
+    ci_pfn_cuGreenCtxDestroy undo = CI_CALL(cuGreenCtxDestroy);
+    if (result == CUDA_SUCCESS && !ci_implicit_fits(implicit)) {
+        if (undo != NULL)
+            undo(*green);
+        result = CUDA_ERROR_OUT_OF_MEMORY;
+    }
+    if (result == CUDA_SUCCESS)
+        ci_implicit_keep(implicit, CI_SPACE_GREEN_CONTEXT, *green, NULL);
+    else
+        ci_implicit_cancel(implicit);
+    return result;
+}
+
+/* A green context keeps the primary one alive: that is made, and charged, first. */
+CUresult cuGreenCtxCreate(CUgreenCtx *phCtx, CUdevResourceDesc desc, CUdevice dev, unsigned int flags)
+{
+    ci_pfn_cuGreenCtxCreate real = CI_CALL(cuGreenCtxCreate);
+    struct ci_config *config = ci_process_join();
+    struct ci_implicit implicit;
+    CUcontext primary;
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    if (config == NULL)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    struct ci_device device = ci_device_of_ordinal(config, dev);
+    CUresult result = cuDevicePrimaryCtxRetain(&primary, dev);
+    if (result != CUDA_SUCCESS)
+        return result;
+    result = ci_implicit_begin(&implicit, HAMI_TOTAL_CONTEXT, &device, 0);
+    if (result == CUDA_SUCCESS)
+        result = finish_green(&implicit, real(phCtx, desc, dev, flags), phCtx);
+    cuDevicePrimaryCtxRelease_v2(dev);
+    return result;
+}
+
 /* The handle of a primary context that is alive; never makes one. */
 static CUcontext primary_of(CUdevice device, ci_pfn_cuDevicePrimaryCtxRelease_v2 release)
 {
@@ -52,35 +199,84 @@ static CUcontext primary_of(CUdevice device, ci_pfn_cuDevicePrimaryCtxRelease_v2
     return context;
 }
 
-static CUresult end_primary(ci_pfn_cuDevicePrimaryCtxReset_v2 real, ci_pfn_cuDevicePrimaryCtxRelease_v2 release,
-                            CUdevice device)
+static CUresult release(ci_pfn_cuDevicePrimaryCtxRelease_v2 real, CUdevice device)
 {
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
     ci_process_join();
-    CUcontext context = primary_of(device, release);
+    CUcontext context = primary_of(device, real);
     CUresult result = real(device);
     if (result == CUDA_SUCCESS && context != NULL && !is_active(device))
         drop_all(context);
     return result;
 }
 
+/* A reset frees all; where the context is alive afterwards it began anew. */
+static CUresult reset(ci_pfn_cuDevicePrimaryCtxReset_v2 real, CUdevice device)
+{
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    struct ci_config *config = ci_process_join();
+    CUcontext context = primary_of(device, CI_CALL(cuDevicePrimaryCtxRelease_v2));
+    CUresult result = real(device);
+    if (result != CUDA_SUCCESS || context == NULL || config == NULL)
+        return result;
+    struct ci_allocation *own = ci_pointers_take(CI_SPACE_CONTEXT, (uintptr_t)context);
+    drop_all(context);
+    if (own != NULL && is_active(device))
+        ci_pointers_insert(own);
+    else if (own != NULL)
+        ci_charge_drop(own);
+    return result;
+}
+
+/* Whether a primary context went with it is seen by asking all of them. */
+static void drop_inactive(void)
+{
+    ci_pfn_cuDeviceGetCount count_of = CI_CALL(cuDeviceGetCount);
+    int count = 0;
+    if (count_of == NULL || count_of(&count) != CUDA_SUCCESS)
+        return;
+    for (int i = 0; i < count && i < PRIMARIES_MAX; i++) {
+        void *context = atomic_load(&primaries[i]);
+        if (context != NULL && !is_active(i))
+            drop_all(context);
+    }
+}
+
+CUresult cuGreenCtxDestroy(CUgreenCtx hCtx)
+{
+    ci_pfn_cuGreenCtxDestroy real = CI_CALL(cuGreenCtxDestroy);
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    ci_process_join();
+    struct ci_allocation *entry = ci_pointers_take(CI_SPACE_GREEN_CONTEXT, (uintptr_t)hCtx);
+    CUresult result = real(hCtx);
+    if (entry != NULL && result != CUDA_SUCCESS)
+        ci_pointers_insert(entry);
+    else if (entry != NULL)
+        ci_charge_drop(entry);
+    if (result == CUDA_SUCCESS)
+        drop_inactive();
+    return result;
+}
+
 CUresult cuDevicePrimaryCtxReset_v2(CUdevice dev)
 {
-    return end_primary(CI_CALL(cuDevicePrimaryCtxReset_v2), CI_CALL(cuDevicePrimaryCtxRelease_v2), dev);
+    return reset(CI_CALL(cuDevicePrimaryCtxReset_v2), dev);
 }
 
 CUresult cuDevicePrimaryCtxReset(CUdevice dev)
 {
-    return end_primary(CI_CALL(cuDevicePrimaryCtxReset), CI_CALL(cuDevicePrimaryCtxRelease), dev);
+    return reset(CI_CALL(cuDevicePrimaryCtxReset), dev);
 }
 
 CUresult cuDevicePrimaryCtxRelease_v2(CUdevice dev)
 {
-    return end_primary(CI_CALL(cuDevicePrimaryCtxRelease_v2), CI_CALL(cuDevicePrimaryCtxRelease_v2), dev);
+    return release(CI_CALL(cuDevicePrimaryCtxRelease_v2), dev);
 }
 
 CUresult cuDevicePrimaryCtxRelease(CUdevice dev)
 {
-    return end_primary(CI_CALL(cuDevicePrimaryCtxRelease), CI_CALL(cuDevicePrimaryCtxRelease), dev);
+    return release(CI_CALL(cuDevicePrimaryCtxRelease), dev);
 }

@@ -1,6 +1,7 @@
 #include "cuda_device.h"
 
 #include <stdatomic.h>
+#include <string.h>
 
 #include "resolve.h"
 
@@ -42,6 +43,15 @@ static bool find_uuid(CUdevice ordinal, union uuid *uuid)
     }
     for (int i = 0; i < 2; i++)
         uuid->words[i] = atomic_load(&uuids[ordinal].words[i]);
+    return true;
+}
+
+bool ci_uuid_of_ordinal(CUdevice ordinal, unsigned char uuid[CI_UUID_BYTES])
+{
+    union uuid found;
+    if (!find_uuid(ordinal, &found))
+        return false;
+    memcpy(uuid, found.bytes, CI_UUID_BYTES);
     return true;
 }
 

@@ -7,6 +7,9 @@
 struct ci_device ci_device_of_ordinal(const struct ci_config *config, CUdevice ordinal);
 struct ci_device ci_device_of_context(const struct ci_config *config);
 
+/* False where the driver does not say. */
+bool ci_uuid_of_ordinal(CUdevice ordinal, unsigned char uuid[CI_UUID_BYTES]);
+
 /* The GPU of a stream's context; of the current one for the default streams. */
 struct ci_device ci_device_of_stream(const struct ci_config *config, CUstream stream);
 

@@ -26,7 +26,7 @@ static bool concerns(const struct ci_limits *limits, const unsigned char *uuid, 
 
 struct ci_device ci_device_find(const struct ci_config *config, const unsigned char uuid[CI_UUID_BYTES], int ordinal)
 {
-    struct ci_device device = {.access = CI_ACCESS_SHARED};
+    struct ci_device device = {.access = CI_ACCESS_SHARED, .ordinal = ordinal};
     for (int i = 0; i < config->count && device.count < CI_MAX_PARTS; i++)
         if (concerns(&config->shares[i].limits, uuid, ordinal))
             device.shares[device.count++] = i;
@@ -68,6 +68,7 @@ static bool reserve_once(struct ci_config *config, const struct ci_device *devic
     if (left == 0)
         return true;
     ci_ledger_credit(config, charge);
+    charge->count = 0;
     return false;
 }
 
@@ -123,6 +124,37 @@ bool ci_ledger_reserve(struct ci_config *config, const struct ci_device *device,
     for (int i = 0; i < device->count; i++)
         ci_region_count(&config->shares[device->shares[i]].region, HAMI_TOTAL_DENIED, 1);
     return false;
+}
+
+void ci_ledger_force(struct ci_config *config, const struct ci_device *device, int kind, uint64_t bytes,
+                     struct ci_charge *charge)
+{
+    *charge = (struct ci_charge){.kind = kind};
+    if (bytes == 0 || reserve_once(config, device, bytes, charge))
+        return;
+    for (int i = 0; i < device->count; i++) {
+        int share = device->shares[i];
+        if (!ci_region_reserve(&config->shares[share].region, kind, bytes, CI_NO_LIMIT))
+            continue;
+        charge->parts[charge->count++] = (struct ci_part){share, bytes};
+        return;
+    }
+}
+
+bool ci_ledger_is_usable(const struct ci_config *config, const struct ci_device *device)
+{
+    for (int i = 0; i < device->count; i++)
+        if (ci_region_is_intact(&config->shares[device->shares[i]].region))
+            return true;
+    return false;
+}
+
+uint64_t ci_ledger_own(const struct ci_config *config, const struct ci_device *device)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < device->count; i++)
+        sum += ci_region_own(&config->shares[device->shares[i]].region);
+    return sum;
 }
 
 void ci_ledger_credit(struct ci_config *config, const struct ci_charge *charge)

@@ -16,6 +16,7 @@ enum ci_access {
 /* A GPU as this process may use it. */
 struct ci_device {
     enum ci_access access;
+    int ordinal;
     int count;
     int shares[CI_MAX_PARTS]; /* indices in the configuration, in charging order */
 };
@@ -32,6 +33,16 @@ struct ci_device ci_device_find(const struct ci_config *config, const unsigned c
 /* Charges all of `bytes`, split over the shares where need be, or nothing. */
 bool ci_ledger_reserve(struct ci_config *config, const struct ci_device *device, int kind, uint64_t bytes,
                        struct ci_charge *charge);
+/* Charges what is on the device already, limit or not. */
+void ci_ledger_force(struct ci_config *config, const struct ci_device *device, int kind, uint64_t bytes,
+                     struct ci_charge *charge);
+
+/* Whether any of the GPU's ledgers is in order: where none is, memory is closed. */
+bool ci_ledger_is_usable(const struct ci_config *config, const struct ci_device *device);
+
+/* The bytes that this process holds on the GPU. */
+uint64_t ci_ledger_own(const struct ci_config *config, const struct ci_device *device);
+
 void ci_ledger_credit(struct ci_config *config, const struct ci_charge *charge);
 
 /* What to show for the GPU, given what its driver shows. */

@@ -1,10 +1,21 @@
 /* Linear memory: cuMemAlloc and its kin, and what frees them. */
+#include <stdlib.h>
+
 #include "../include/share_env.h"
 #include "charging.h"
+#include "pools.h"
 #include "process.h"
 #include "resolve.h"
 
 #define PITCH_BYTES 512 /* what current GPUs align rows to; the driver's own figure is charged in the end */
+
+/* The least that any allocation takes. */
+#define UNIT_BYTES 512
+
+static uint64_t round_up(uint64_t bytes)
+{
+    return bytes > UINT64_MAX - UNIT_BYTES ? bytes : (bytes + UNIT_BYTES - 1) / UNIT_BYTES * UNIT_BYTES;
+}
 
 static CUresult settle(struct ci_pending *pending, CUresult result, const CUdeviceptr *address, bool dies_with_context)
 {
@@ -32,7 +43,7 @@ CUresult cuMemAlloc_v2(CUdeviceptr *dptr, size_t bytesize)
     struct ci_pending pending;
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    if (ci_charge_begin(&pending, HAMI_TOTAL_DEVICE, bytesize) != CUDA_SUCCESS)
+    if (ci_charge_begin(&pending, HAMI_TOTAL_DEVICE, round_up(bytesize)) != CUDA_SUCCESS)
         return CUDA_ERROR_OUT_OF_MEMORY;
     return settle(&pending, real(dptr, bytesize), dptr, true);
 }
@@ -43,7 +54,7 @@ CUresult cuMemAlloc(CUdeviceptr_v1 *dptr, unsigned int bytesize)
     struct ci_pending pending;
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    if (ci_charge_begin(&pending, HAMI_TOTAL_DEVICE, bytesize) != CUDA_SUCCESS)
+    if (ci_charge_begin(&pending, HAMI_TOTAL_DEVICE, round_up(bytesize)) != CUDA_SUCCESS)
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = real(dptr, bytesize);
     CUdeviceptr address = result == CUDA_SUCCESS ? *dptr : 0;
@@ -56,7 +67,7 @@ CUresult cuMemAllocManaged(CUdeviceptr *dptr, size_t bytesize, unsigned int flag
     struct ci_pending pending;
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    if (ci_charge_begin(&pending, HAMI_TOTAL_MANAGED, bytesize) != CUDA_SUCCESS)
+    if (ci_charge_begin(&pending, HAMI_TOTAL_MANAGED, round_up(bytesize)) != CUDA_SUCCESS)
         return CUDA_ERROR_OUT_OF_MEMORY;
     return settle(&pending, real(dptr, bytesize, flags), dptr, true);
 }
@@ -103,57 +114,20 @@ CUresult cuMemAllocPitch(CUdeviceptr_v1 *dptr, unsigned int *pPitch, unsigned in
     return settle(&pending, result, &address, true);
 }
 
-static CUresult alloc_async(ci_pfn_cuMemAllocAsync real, CUdeviceptr *dptr, size_t bytesize, CUstream stream)
-{
-    struct ci_pending pending;
-    if (real == NULL)
-        return CUDA_ERROR_NO_DEVICE;
-    if (ci_charge_begin_stream(&pending, bytesize, stream) != CUDA_SUCCESS)
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    return settle(&pending, real(dptr, bytesize, stream), dptr, false);
-}
-
-CUresult cuMemAllocAsync(CUdeviceptr *dptr, size_t bytesize, CUstream hStream)
-{
-    return alloc_async(CI_CALL(cuMemAllocAsync), dptr, bytesize, hStream);
-}
-
-CUresult cuMemAllocAsync_ptsz(CUdeviceptr *dptr, size_t bytesize, CUstream hStream)
-{
-    return alloc_async(CI_CALL(cuMemAllocAsync_ptsz), dptr, bytesize, hStream);
-}
-
-static CUresult alloc_from_pool(ci_pfn_cuMemAllocFromPoolAsync real, CUdeviceptr *dptr, size_t bytesize,
-                                CUmemoryPool pool, CUstream stream)
-{
-    struct ci_pending pending;
-    if (real == NULL)
-        return CUDA_ERROR_NO_DEVICE;
-    if (ci_charge_begin_stream(&pending, bytesize, stream) != CUDA_SUCCESS)
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    return settle(&pending, real(dptr, bytesize, pool, stream), dptr, false);
-}
-
-CUresult cuMemAllocFromPoolAsync(CUdeviceptr *dptr, size_t bytesize, CUmemoryPool pool, CUstream hStream)
-{
-    return alloc_from_pool(CI_CALL(cuMemAllocFromPoolAsync), dptr, bytesize, pool, hStream);
-}
-
-CUresult cuMemAllocFromPoolAsync_ptsz(CUdeviceptr *dptr, size_t bytesize, CUmemoryPool pool, CUstream hStream)
-{
-    return alloc_from_pool(CI_CALL(cuMemAllocFromPoolAsync_ptsz), dptr, bytesize, pool, hStream);
-}
-
 /* The entry is out of the table before the driver frees: another thread may be
  * given the same address the moment it has. */
 static CUresult settle_free(struct ci_allocation *entry, CUresult result)
 {
     if (entry == NULL)
         return result;
-    if (result == CUDA_SUCCESS)
-        ci_charge_drop(entry);
-    else
+    if (result != CUDA_SUCCESS) {
         ci_pointers_insert(entry);
+    } else if (entry->pool != NULL) {
+        ci_pool_put(entry->pool, entry->extent);
+        free(entry);
+    } else {
+        ci_charge_drop(entry);
+    }
     return result;
 }
 
@@ -164,7 +138,9 @@ CUresult cuMemFree_v2(CUdeviceptr dptr)
         return CUDA_ERROR_NO_DEVICE;
     ci_process_join();
     struct ci_allocation *entry = ci_pointers_take(CI_SPACE_ADDRESS, dptr);
-    return settle_free(entry, real(dptr));
+    CUresult result = settle_free(entry, real(dptr));
+    ci_pools_settle(); /* this call synchronizes */
+    return result;
 }
 
 CUresult cuMemFree(CUdeviceptr_v1 dptr)

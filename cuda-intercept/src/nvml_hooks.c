@@ -1,27 +1,35 @@
 /* NVML's view of memory, as nvidia-smi shows it. A reader of NVML joins no share. */
 #include <string.h>
 
-#include "ledger.h"
+#include "nvml_device.h"
 #include "resolve.h"
 
 #define UUID_TEXT_BYTES 96
 
-static struct ci_memory report(nvmlDevice_t device, struct ci_memory physical)
+struct ci_device ci_device_of_nvml(const struct ci_config *config, nvmlDevice_t device)
 {
     ci_pfn_nvmlDeviceGetUUID uuid_of = CI_CALL(nvmlDeviceGetUUID);
     ci_pfn_nvmlDeviceGetIndex index_of = CI_CALL(nvmlDeviceGetIndex);
-    struct ci_config *config = ci_config_get();
+    const struct ci_device unknown = {.access = CI_ACCESS_UNKNOWN};
     char text[UUID_TEXT_BYTES];
     unsigned char uuid[CI_UUID_BYTES];
     unsigned int index;
-    if (config == NULL || uuid_of == NULL || uuid_of(device, text, sizeof(text)) != NVML_SUCCESS)
-        return physical;
+    if (uuid_of == NULL || uuid_of(device, text, sizeof(text)) != NVML_SUCCESS)
+        return unknown;
     text[sizeof(text) - 1] = '\0';
     if (!ci_parse_uuid(text, strlen(text), uuid))
-        return physical;
+        return unknown;
     if (index_of == NULL || index_of(device, &index) != NVML_SUCCESS)
         index = UINT16_MAX;
-    struct ci_device found = ci_device_find(config, uuid, (int)index);
+    return ci_device_find(config, uuid, (int)index);
+}
+
+static struct ci_memory report(nvmlDevice_t device, struct ci_memory physical)
+{
+    struct ci_config *config = ci_config_get();
+    if (config == NULL)
+        return physical;
+    struct ci_device found = ci_device_of_nvml(config, device);
     return ci_ledger_report(config, &found, physical);
 }
 

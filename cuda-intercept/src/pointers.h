@@ -19,7 +19,19 @@ struct ci_charge {
 };
 
 /* Addresses, arrays and handles are numbered independently by the driver. */
-enum ci_space { CI_SPACE_ADDRESS, CI_SPACE_ARRAY, CI_SPACE_MIPMAP, CI_SPACE_HANDLE, CI_SPACE_MAPPING };
+enum ci_space {
+    CI_SPACE_ADDRESS,
+    CI_SPACE_ARRAY,
+    CI_SPACE_MIPMAP,
+    CI_SPACE_HANDLE,
+    CI_SPACE_CONTEXT,
+    CI_SPACE_GREEN_CONTEXT,
+    CI_SPACE_MODULE,
+    CI_SPACE_LIBRARY,
+    CI_SPACE_GRAPH,
+};
+
+struct ci_pool;
 
 struct ci_allocation {
     struct ci_allocation *next;
@@ -28,11 +40,12 @@ struct ci_allocation {
     void *context; /* with which it dies, or NULL */
     struct ci_charge charge;
 
-    /* for handles and mappings only; guarded by the mutex of vmm_hooks.c */
-    unsigned int handles;          /* how often the program may release it */
-    unsigned int mappings;         /* address ranges that keep it */
-    struct ci_allocation *backing; /* of a mapping: what it keeps, or NULL */
-    uint64_t extent;               /* of a mapping: its bytes */
+    /* for handles only; guarded by the mutex of vmm_hooks.c */
+    unsigned int handles;  /* how often the program may release it */
+    unsigned int mappings; /* address ranges that keep it */
+
+    struct ci_pool *pool; /* of stream-ordered memory, which is charged as a whole */
+    uint64_t extent;      /* the bytes in it; of a graph: what its nodes ask for */
 };
 
 void ci_pointers_insert(struct ci_allocation *allocation);

@@ -15,8 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "implicit.h"
 #include "pid.h"
 #include "pointers.h"
+#include "pools.h"
 
 #define HOLDER_STACK_BYTES (256 * 1024)
 #define WAIT_NS 2000000
@@ -96,6 +98,9 @@ static bool start_holder(struct ci_config *config)
 static void join(struct ci_config *config)
 {
     ci_pointers_reset(); /* what a parent allocated is the parent's */
+    ci_pools_reset();
+    ci_implicit_reset();
+    ci_mappings_reset();
     for (int i = 0; i < config->count; i++)
         config->shares[i].region.slot = CI_NO_SLOT;
     if (config->count == 0 || !start_holder(config))

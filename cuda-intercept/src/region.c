@@ -110,6 +110,41 @@ void ci_region_credit(struct ci_region *region, int kind, uint64_t bytes)
     ci_move_end(slot);
 }
 
+uint64_t ci_pid_namespace(void)
+{
+    struct stat status;
+    return stat("/proc/self/ns/pid", &status) == 0 ? status.st_ino : 0;
+}
+
+int ci_region_members(const struct ci_region *region, uint64_t pid_namespace, struct ci_member *members, int capacity)
+{
+    int count = 0;
+    if (!ci_region_is_ready(region))
+        return 0;
+    for (int i = 0; i < ci_slots_in_use(region) && count < capacity; i++) {
+        const struct ci_slot *slot = ci_slot(region, i);
+        if (atomic_load(&slot->state) == HAMI_SLOT_TAKEN && atomic_load(&slot->pid_namespace) == pid_namespace)
+            members[count++] = (struct ci_member){atomic_load(&slot->pid), own_bytes(slot)};
+    }
+    return count;
+}
+
+uint64_t ci_region_own(const struct ci_region *region)
+{
+    return ci_region_is_intact(region) ? own_bytes(ci_slot(region, region->slot)) : 0;
+}
+
+uint64_t ci_region_context_bytes(const struct ci_region *region)
+{
+    return ci_region_is_ready(region) ? atomic_load(&ci_notes(region)->context_bytes) : 0;
+}
+
+void ci_region_set_context_bytes(struct ci_region *region, uint64_t bytes)
+{
+    if (ci_region_is_ready(region))
+        atomic_store(&ci_notes(region)->context_bytes, bytes);
+}
+
 uint64_t ci_region_total(const struct ci_region *region, int total)
 {
     if (region->base == NULL)

@@ -45,6 +45,25 @@ void ci_region_credit(struct ci_region *region, int kind, uint64_t bytes);
 /* Frees the slots of dead processes; true if bytes came back. */
 bool ci_region_sweep(struct ci_region *region);
 
+struct ci_member {
+    uint32_t pid;
+    uint64_t bytes;
+};
+
+/* Writes the processes of the ledger that belong to a pid namespace; returns how
+ * many, at most `capacity`. Dead ones are in it until they are swept. */
+int ci_region_members(const struct ci_region *region, uint64_t pid_namespace, struct ci_member *members, int capacity);
+
+/* The pid namespace of this process; 0 where /proc does not say. */
+uint64_t ci_pid_namespace(void);
+
+/* The bytes that this process holds; 0 without a slot. */
+uint64_t ci_region_own(const struct ci_region *region);
+
+/* What a context was seen to take on this share's GPU; 0: nobody knows yet. */
+uint64_t ci_region_context_bytes(const struct ci_region *region);
+void ci_region_set_context_bytes(struct ci_region *region, uint64_t bytes);
+
 uint64_t ci_region_total(const struct ci_region *region, int total);
 void ci_region_count(struct ci_region *region, int total, uint64_t amount);
 void ci_region_set(struct ci_region *region, int total, uint64_t value);

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -118,9 +117,7 @@ struct signature {
 
 static struct signature make_signature(void)
 {
-    struct stat status;
-    uint64_t pid_namespace = stat("/proc/self/ns/pid", &status) == 0 ? status.st_ino : 0;
-    return (struct signature){pid_namespace, read_start_time()};
+    return (struct signature){ci_pid_namespace(), read_start_time()};
 }
 
 static void sign(struct ci_region *region, int index, const struct signature *signature)

@@ -4,14 +4,64 @@
  */
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "../include/share_env.h"
 #include "charging.h"
 #include "process.h"
 #include "resolve.h"
 
-/* Guards the counts of handles and mappings; never held over a driver call. */
+/* An address range that keeps memory on the device. */
+struct mapping {
+    CUdeviceptr address;
+    uint64_t bytes;
+    struct ci_allocation *backing; /* NULL: not charged here */
+};
+
+/* The mutex guards the counts of handles and mappings, and the mappings by rising
+ * address; it is never held over a driver call. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct mapping *mappings;
+static size_t count, promised, capacity; /* `promised`: mappings on their way */
+
+void ci_mappings_reset(void)
+{
+    pthread_mutex_init(&mutex, NULL); /* it may be held by a thread that the child does not have */
+    count = promised = 0;
+}
+
+/* The first mapping that ends behind the address. */
+static size_t position(CUdeviceptr address)
+{
+    size_t low = 0;
+    size_t high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (mappings[middle].address + mappings[middle].bytes <= address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Room for one mapping more, found before the driver is asked. */
+static bool reserve_mapping(void)
+{
+    pthread_mutex_lock(&mutex);
+    if (count + promised == capacity) {
+        size_t larger = capacity == 0 ? 64 : capacity * 2;
+        struct mapping *moved = realloc(mappings, larger * sizeof(*mappings));
+        if (moved != NULL) {
+            mappings = moved;
+            capacity = larger;
+        }
+    }
+    bool is_there = count + promised < capacity;
+    promised += is_there;
+    pthread_mutex_unlock(&mutex);
+    return is_there;
+}
 
 /* Adds to the counts; the allocation goes when both have come to nothing. */
 static void refer(struct ci_allocation *backing, int handles, int mappings)
@@ -91,26 +141,59 @@ CUresult cuMemRelease(CUmemGenericAllocationHandle handle)
     return result;
 }
 
+/* The memory behind an address, kept by one more mapping. */
+static struct ci_allocation *find_at_and_keep(CUdeviceptr address)
+{
+    struct ci_allocation *backing = NULL;
+    pthread_mutex_lock(&mutex);
+    size_t at = position(address);
+    if (at < count && mappings[at].address <= address)
+        backing = mappings[at].backing;
+    if (backing != NULL)
+        backing->mappings++;
+    pthread_mutex_unlock(&mutex);
+    return backing;
+}
+
 CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *handle, void *addr)
 {
     ci_pfn_cuMemRetainAllocationHandle real = CI_CALL(cuMemRetainAllocationHandle);
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
+    ci_process_join();
+    struct ci_allocation *backing = find_at_and_keep((uintptr_t)addr);
     CUresult result = real(handle, addr);
-    if (result != CUDA_SUCCESS)
+    if (backing == NULL)
         return result;
-    struct ci_allocation *mapping = ci_pointers_find(CI_SPACE_MAPPING, (uintptr_t)addr);
-    struct ci_allocation *backing = find_and_keep(*handle);
-    if (backing == NULL && mapping != NULL && mapping->backing != NULL) {
-        /* every handle was released before: the number is a new name */
-        backing = mapping->backing;
-        refer(backing, 1, 0);
-        backing->key = *handle;
-        ci_pointers_insert(backing);
-        return result;
+    if (result == CUDA_SUCCESS) {
+        pthread_mutex_lock(&mutex);
+        bool is_named = backing->handles++ > 0;
+        pthread_mutex_unlock(&mutex);
+        if (!is_named) { /* every handle was released before: the number is a new name */
+            backing->key = *handle;
+            ci_pointers_insert(backing);
+        }
     }
-    refer(backing, 1, -1);
+    refer(backing, 0, -1);
     return result;
+}
+
+static void drop_promise(void)
+{
+    pthread_mutex_lock(&mutex);
+    promised--;
+    pthread_mutex_unlock(&mutex);
+}
+
+static void add_mapping(struct mapping mapping)
+{
+    pthread_mutex_lock(&mutex);
+    promised--;
+    size_t at = position(mapping.address);
+    memmove(&mappings[at + 1], &mappings[at], (count - at) * sizeof(*mappings));
+    mappings[at] = mapping;
+    count++;
+    pthread_mutex_unlock(&mutex);
 }
 
 CUresult cuMemMap(CUdeviceptr ptr, size_t size, size_t offset, CUmemGenericAllocationHandle handle,
@@ -120,21 +203,36 @@ CUresult cuMemMap(CUdeviceptr ptr, size_t size, size_t offset, CUmemGenericAlloc
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
     ci_process_join();
-    struct ci_allocation *mapping = calloc(1, sizeof(*mapping));
-    if (mapping == NULL)
+    struct ci_allocation *backing = find_and_keep(handle);
+    if (backing == NULL)
+        return real(ptr, size, offset, handle, flags);
+    if (!reserve_mapping()) {
+        refer(backing, 0, -1);
         return CUDA_ERROR_OUT_OF_MEMORY;
-    mapping->backing = find_and_keep(handle);
-    mapping->space = CI_SPACE_MAPPING;
-    mapping->key = ptr;
-    mapping->extent = size;
-    CUresult result = real(ptr, size, offset, handle, flags);
-    if (result == CUDA_SUCCESS) {
-        ci_pointers_insert(mapping);
-    } else {
-        refer(mapping->backing, 0, -1);
-        free(mapping);
     }
+    CUresult result = real(ptr, size, offset, handle, flags);
+    if (result == CUDA_SUCCESS)
+        add_mapping((struct mapping){ptr, size, backing});
+    if (result == CUDA_SUCCESS)
+        return result;
+    drop_promise();
+    refer(backing, 0, -1);
     return result;
+}
+
+/* Takes one mapping within the range out; NULL: there is none left. */
+static struct ci_allocation *take_mapping(CUdeviceptr start, CUdeviceptr end)
+{
+    struct ci_allocation *backing = NULL;
+    pthread_mutex_lock(&mutex);
+    size_t at = position(start);
+    if (at < count && mappings[at].address >= start && mappings[at].address < end) {
+        backing = mappings[at].backing;
+        count--;
+        memmove(&mappings[at], &mappings[at + 1], (count - at) * sizeof(*mappings));
+    }
+    pthread_mutex_unlock(&mutex);
+    return backing;
 }
 
 CUresult cuMemUnmap(CUdeviceptr ptr, size_t size)
@@ -144,15 +242,12 @@ CUresult cuMemUnmap(CUdeviceptr ptr, size_t size)
         return CUDA_ERROR_NO_DEVICE;
     ci_process_join();
     CUresult result = real(ptr, size);
-    /* one call may undo several mappings that lie side by side */
-    CUdeviceptr end = ptr + size;
-    while (result == CUDA_SUCCESS && ptr < end) {
-        struct ci_allocation *mapping = ci_pointers_take(CI_SPACE_MAPPING, ptr);
-        if (mapping == NULL)
-            break;
-        ptr += mapping->extent == 0 ? end - ptr : mapping->extent;
-        refer(mapping->backing, 0, -1);
-        free(mapping);
-    }
+    if (result != CUDA_SUCCESS)
+        return result;
+    /* One call may undo several mappings. A range that is mapped anew by another
+     * thread before this is a race of the program's own. */
+    for (struct ci_allocation *backing = take_mapping(ptr, ptr + size); backing != NULL;
+         backing = take_mapping(ptr, ptr + size))
+        refer(backing, 0, -1);
     return result;
 }

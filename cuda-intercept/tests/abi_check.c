@@ -35,5 +35,35 @@ SAME(ci_nvml_memory_v2, reserved, nvmlMemory_v2_t, reserved);
 SAME(ci_nvml_memory_v2, free, nvmlMemory_v2_t, free);
 SAME(ci_nvml_memory_v2, used, nvmlMemory_v2_t, used);
 
+SAME(ci_allocation_prop, location.type, CUmemPoolProps, location.type);
+SAME(ci_allocation_prop, location.id, CUmemPoolProps, location.id);
+SAME(ci_memory_node, bytes, CUDA_MEM_ALLOC_NODE_PARAMS, bytesize);
+SAME(ci_memory_node, address, CUDA_MEM_ALLOC_NODE_PARAMS, dptr);
+_Static_assert(sizeof(struct ci_memory_node) == sizeof(CUDA_MEM_ALLOC_NODE_PARAMS), "memory node");
+
+SAME(ci_nvml_process_v1, used, nvmlProcessInfo_v1_t, usedGpuMemory);
+_Static_assert(sizeof(struct ci_nvml_process_v1) == sizeof(nvmlProcessInfo_v1_t), "process, version 1");
+SAME(ci_nvml_process, used, nvmlProcessInfo_v2_t, usedGpuMemory);
+SAME(ci_nvml_process, compute_instance, nvmlProcessInfo_t, computeInstanceId);
+_Static_assert(sizeof(struct ci_nvml_process) == sizeof(nvmlProcessInfo_v2_t), "process, version 2");
+_Static_assert(sizeof(struct ci_nvml_process) == sizeof(nvmlProcessInfo_t), "process, version 3");
+SAME(ci_nvml_sample, pid, nvmlProcessUtilizationSample_t, pid);
+_Static_assert(sizeof(struct ci_nvml_sample) == sizeof(nvmlProcessUtilizationSample_t), "sample");
+SAME(ci_nvml_utilization_entry, pid, nvmlProcessUtilizationInfo_v1_t, pid);
+_Static_assert(sizeof(struct ci_nvml_utilization_entry) == sizeof(nvmlProcessUtilizationInfo_v1_t), "utilization");
+SAME(ci_nvml_utilization, count, nvmlProcessesUtilizationInfo_t, processSamplesCount);
+SAME(ci_nvml_utilization, entries, nvmlProcessesUtilizationInfo_t, procUtilArray);
+SAME(ci_nvml_detail, used, nvmlProcessDetail_v1_t, usedGpuMemory);
+_Static_assert(sizeof(struct ci_nvml_detail) == sizeof(nvmlProcessDetail_v1_t), "process detail");
+SAME(ci_nvml_details, count, nvmlProcessDetailList_t, numProcArrayEntries);
+SAME(ci_nvml_details, entries, nvmlProcessDetailList_t, procArray);
+
+_Static_assert(CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT == 0 && CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT == 2, "graph memory");
+_Static_assert(CU_GRAPH_NODE_TYPE_GRAPH == 4 && CU_GRAPH_NODE_TYPE_MEM_ALLOC == 10, "graph nodes");
+_Static_assert(CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT == 5, "pool attributes");
+#if CUDA_VERSION >= 13000
+_Static_assert(CU_MEMPOOL_ATTR_LOCATION_ID == 11 && CU_MEMPOOL_ATTR_LOCATION_TYPE == 12, "pool locations");
+#endif
+
 _Static_assert(sizeof(CUdevice) == sizeof(int) && sizeof(CUresult) == sizeof(int), "plain integers");
 _Static_assert(sizeof(CUdeviceptr) == 8 && sizeof(CUmemGenericAllocationHandle) == 8, "addresses");

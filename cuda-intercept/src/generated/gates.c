@@ -3,34 +3,6 @@
 #include "../gate.h"
 #include "../resolve.h"
 
-CUresult cuGraphLaunch(CUgraphExec hGraph, CUstream hStream)
-{
-    ci_pfn_cuGraphLaunch real = CI_CALL(cuGraphLaunch);
-    if (real == NULL)
-        return CUDA_ERROR_NO_DEVICE;
-    if (!ci_gate_is_set())
-        return real(hGraph, hStream);
-    struct ci_launch launch = {.stream = hStream, .work = hGraph, .per_thread = false};
-    ci_gate_enter(&launch);
-    CUresult result = real(hGraph, hStream);
-    ci_gate_leave(&launch, result);
-    return result;
-}
-
-CUresult cuGraphLaunch_ptsz(CUgraphExec hGraphExec, CUstream hStream)
-{
-    ci_pfn_cuGraphLaunch_ptsz real = CI_CALL(cuGraphLaunch_ptsz);
-    if (real == NULL)
-        return CUDA_ERROR_NO_DEVICE;
-    if (!ci_gate_is_set())
-        return real(hGraphExec, hStream);
-    struct ci_launch launch = {.stream = hStream, .work = hGraphExec, .per_thread = true};
-    ci_gate_enter(&launch);
-    CUresult result = real(hGraphExec, hStream);
-    ci_gate_leave(&launch, result);
-    return result;
-}
-
 CUresult cuLaunch(CUfunction f)
 {
     ci_pfn_cuLaunch real = CI_CALL(cuLaunch);

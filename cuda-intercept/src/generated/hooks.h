@@ -10,16 +10,26 @@ enum ci_symbol {
     CI_cuArrayCreate,
     CI_cuArrayCreate_v2,
     CI_cuArrayDestroy,
+    CI_cuCtxCreate,
+    CI_cuCtxCreate_v2,
+    CI_cuCtxCreate_v3,
+    CI_cuCtxCreate_v4,
     CI_cuCtxDestroy,
     CI_cuCtxDestroy_v2,
     CI_cuCtxGetCurrent,
     CI_cuCtxGetDevice,
     CI_cuCtxPopCurrent_v2,
     CI_cuCtxPushCurrent_v2,
+    CI_cuCtxSynchronize,
+    CI_cuCtxSynchronize_v2,
     CI_cuDeviceGet,
     CI_cuDeviceGetCount,
+    CI_cuDeviceGetDefaultMemPool,
+    CI_cuDeviceGetGraphMemAttribute,
+    CI_cuDeviceGetMemPool,
     CI_cuDeviceGetUuid,
     CI_cuDeviceGetUuid_v2,
+    CI_cuDeviceGraphMemTrim,
     CI_cuDevicePrimaryCtxGetState,
     CI_cuDevicePrimaryCtxRelease,
     CI_cuDevicePrimaryCtxRelease_v2,
@@ -33,10 +43,25 @@ enum ci_symbol {
     CI_cuEventQuery,
     CI_cuEventRecord,
     CI_cuEventRecord_ptsz,
+    CI_cuEventSynchronize,
     CI_cuGetProcAddress,
     CI_cuGetProcAddress_v2,
+    CI_cuGraphChildGraphNodeGetGraph,
+    CI_cuGraphExecDestroy,
+    CI_cuGraphGetNodes,
+    CI_cuGraphInstantiate,
+    CI_cuGraphInstantiateWithFlags,
+    CI_cuGraphInstantiateWithParams,
+    CI_cuGraphInstantiateWithParams_ptsz,
+    CI_cuGraphInstantiate_v2,
     CI_cuGraphLaunch,
     CI_cuGraphLaunch_ptsz,
+    CI_cuGraphMemAllocNodeGetParams,
+    CI_cuGraphNodeGetType,
+    CI_cuGraphUpload,
+    CI_cuGraphUpload_ptsz,
+    CI_cuGreenCtxCreate,
+    CI_cuGreenCtxDestroy,
     CI_cuInit,
     CI_cuLaunch,
     CI_cuLaunchCooperativeKernel,
@@ -48,6 +73,9 @@ enum ci_symbol {
     CI_cuLaunchKernelEx,
     CI_cuLaunchKernelEx_ptsz,
     CI_cuLaunchKernel_ptsz,
+    CI_cuLibraryLoadData,
+    CI_cuLibraryLoadFromFile,
+    CI_cuLibraryUnload,
     CI_cuMemAlloc,
     CI_cuMemAllocAsync,
     CI_cuMemAllocAsync_ptsz,
@@ -65,19 +93,45 @@ enum ci_symbol {
     CI_cuMemGetInfo,
     CI_cuMemGetInfo_v2,
     CI_cuMemMap,
+    CI_cuMemPoolCreate,
+    CI_cuMemPoolDestroy,
+    CI_cuMemPoolGetAttribute,
+    CI_cuMemPoolImportFromShareableHandle,
+    CI_cuMemPoolTrimTo,
     CI_cuMemRelease,
     CI_cuMemRetainAllocationHandle,
     CI_cuMemUnmap,
     CI_cuMipmappedArrayCreate,
     CI_cuMipmappedArrayDestroy,
+    CI_cuModuleLoad,
+    CI_cuModuleLoadData,
+    CI_cuModuleLoadDataEx,
+    CI_cuModuleLoadFatBinary,
+    CI_cuModuleUnload,
     CI_cuStreamGetCtx,
     CI_cuStreamGetCtx_ptsz,
     CI_cuStreamIsCapturing,
     CI_cuStreamIsCapturing_ptsz,
+    CI_cuStreamSynchronize,
+    CI_cuStreamSynchronize_ptsz,
+    CI_nvmlDeviceGetComputeRunningProcesses,
+    CI_nvmlDeviceGetComputeRunningProcesses_v2,
+    CI_nvmlDeviceGetComputeRunningProcesses_v3,
+    CI_nvmlDeviceGetGraphicsRunningProcesses,
+    CI_nvmlDeviceGetGraphicsRunningProcesses_v2,
+    CI_nvmlDeviceGetGraphicsRunningProcesses_v3,
+    CI_nvmlDeviceGetHandleByUUID,
     CI_nvmlDeviceGetIndex,
+    CI_nvmlDeviceGetMPSComputeRunningProcesses,
+    CI_nvmlDeviceGetMPSComputeRunningProcesses_v2,
+    CI_nvmlDeviceGetMPSComputeRunningProcesses_v3,
     CI_nvmlDeviceGetMemoryInfo,
     CI_nvmlDeviceGetMemoryInfo_v2,
+    CI_nvmlDeviceGetProcessUtilization,
+    CI_nvmlDeviceGetProcessesUtilizationInfo,
+    CI_nvmlDeviceGetRunningProcessDetailList,
     CI_nvmlDeviceGetUUID,
+    CI_nvmlInit_v2,
     CI_SYMBOL_COUNT
 };
 
@@ -86,16 +140,26 @@ typedef CUresult (*ci_pfn_cuArray3DCreate_v2)(CUarray *, const CUDA_ARRAY3D_DESC
 typedef CUresult (*ci_pfn_cuArrayCreate)(CUarray *, const CUDA_ARRAY_DESCRIPTOR_v1 *);
 typedef CUresult (*ci_pfn_cuArrayCreate_v2)(CUarray *, const CUDA_ARRAY_DESCRIPTOR *);
 typedef CUresult (*ci_pfn_cuArrayDestroy)(CUarray);
+typedef CUresult (*ci_pfn_cuCtxCreate)(CUcontext *, unsigned int, CUdevice);
+typedef CUresult (*ci_pfn_cuCtxCreate_v2)(CUcontext *, unsigned int, CUdevice);
+typedef CUresult (*ci_pfn_cuCtxCreate_v3)(CUcontext *, CUexecAffinityParam *, int, unsigned int, CUdevice);
+typedef CUresult (*ci_pfn_cuCtxCreate_v4)(CUcontext *, CUctxCreateParams *, unsigned int, CUdevice);
 typedef CUresult (*ci_pfn_cuCtxDestroy)(CUcontext);
 typedef CUresult (*ci_pfn_cuCtxDestroy_v2)(CUcontext);
 typedef CUresult (*ci_pfn_cuCtxGetCurrent)(CUcontext *);
 typedef CUresult (*ci_pfn_cuCtxGetDevice)(CUdevice *);
 typedef CUresult (*ci_pfn_cuCtxPopCurrent_v2)(CUcontext *);
 typedef CUresult (*ci_pfn_cuCtxPushCurrent_v2)(CUcontext);
+typedef CUresult (*ci_pfn_cuCtxSynchronize)(void);
+typedef CUresult (*ci_pfn_cuCtxSynchronize_v2)(CUcontext);
 typedef CUresult (*ci_pfn_cuDeviceGet)(CUdevice *, int);
 typedef CUresult (*ci_pfn_cuDeviceGetCount)(int *);
+typedef CUresult (*ci_pfn_cuDeviceGetDefaultMemPool)(CUmemoryPool *, CUdevice);
+typedef CUresult (*ci_pfn_cuDeviceGetGraphMemAttribute)(CUdevice, CUgraphMem_attribute, void *);
+typedef CUresult (*ci_pfn_cuDeviceGetMemPool)(CUmemoryPool *, CUdevice);
 typedef CUresult (*ci_pfn_cuDeviceGetUuid)(CUuuid *, CUdevice);
 typedef CUresult (*ci_pfn_cuDeviceGetUuid_v2)(CUuuid *, CUdevice);
+typedef CUresult (*ci_pfn_cuDeviceGraphMemTrim)(CUdevice);
 typedef CUresult (*ci_pfn_cuDevicePrimaryCtxGetState)(CUdevice, unsigned int *, int *);
 typedef CUresult (*ci_pfn_cuDevicePrimaryCtxRelease)(CUdevice);
 typedef CUresult (*ci_pfn_cuDevicePrimaryCtxRelease_v2)(CUdevice);
@@ -109,10 +173,25 @@ typedef CUresult (*ci_pfn_cuEventElapsedTime)(float *, CUevent, CUevent);
 typedef CUresult (*ci_pfn_cuEventQuery)(CUevent);
 typedef CUresult (*ci_pfn_cuEventRecord)(CUevent, CUstream);
 typedef CUresult (*ci_pfn_cuEventRecord_ptsz)(CUevent, CUstream);
+typedef CUresult (*ci_pfn_cuEventSynchronize)(CUevent);
 typedef CUresult (*ci_pfn_cuGetProcAddress)(const char *, void **, int, cuuint64_t);
 typedef CUresult (*ci_pfn_cuGetProcAddress_v2)(const char *, void **, int, cuuint64_t, CUdriverProcAddressQueryResult *);
+typedef CUresult (*ci_pfn_cuGraphChildGraphNodeGetGraph)(CUgraphNode, CUgraph *);
+typedef CUresult (*ci_pfn_cuGraphExecDestroy)(CUgraphExec);
+typedef CUresult (*ci_pfn_cuGraphGetNodes)(CUgraph, CUgraphNode *, size_t *);
+typedef CUresult (*ci_pfn_cuGraphInstantiate)(CUgraphExec *, CUgraph, CUgraphNode *, char *, size_t);
+typedef CUresult (*ci_pfn_cuGraphInstantiateWithFlags)(CUgraphExec *, CUgraph, unsigned long long);
+typedef CUresult (*ci_pfn_cuGraphInstantiateWithParams)(CUgraphExec *, CUgraph, CUDA_GRAPH_INSTANTIATE_PARAMS *);
+typedef CUresult (*ci_pfn_cuGraphInstantiateWithParams_ptsz)(CUgraphExec *, CUgraph, CUDA_GRAPH_INSTANTIATE_PARAMS *);
+typedef CUresult (*ci_pfn_cuGraphInstantiate_v2)(CUgraphExec *, CUgraph, CUgraphNode *, char *, size_t);
 typedef CUresult (*ci_pfn_cuGraphLaunch)(CUgraphExec, CUstream);
 typedef CUresult (*ci_pfn_cuGraphLaunch_ptsz)(CUgraphExec, CUstream);
+typedef CUresult (*ci_pfn_cuGraphMemAllocNodeGetParams)(CUgraphNode, CUDA_MEM_ALLOC_NODE_PARAMS *);
+typedef CUresult (*ci_pfn_cuGraphNodeGetType)(CUgraphNode, CUgraphNodeType *);
+typedef CUresult (*ci_pfn_cuGraphUpload)(CUgraphExec, CUstream);
+typedef CUresult (*ci_pfn_cuGraphUpload_ptsz)(CUgraphExec, CUstream);
+typedef CUresult (*ci_pfn_cuGreenCtxCreate)(CUgreenCtx *, CUdevResourceDesc, CUdevice, unsigned int);
+typedef CUresult (*ci_pfn_cuGreenCtxDestroy)(CUgreenCtx);
 typedef CUresult (*ci_pfn_cuInit)(unsigned int);
 typedef CUresult (*ci_pfn_cuLaunch)(CUfunction);
 typedef CUresult (*ci_pfn_cuLaunchCooperativeKernel)(CUfunction, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, CUstream, void **);
@@ -124,6 +203,9 @@ typedef CUresult (*ci_pfn_cuLaunchKernel)(CUfunction, unsigned int, unsigned int
 typedef CUresult (*ci_pfn_cuLaunchKernelEx)(const CUlaunchConfig *, CUfunction, void **, void **);
 typedef CUresult (*ci_pfn_cuLaunchKernelEx_ptsz)(const CUlaunchConfig *, CUfunction, void **, void **);
 typedef CUresult (*ci_pfn_cuLaunchKernel_ptsz)(CUfunction, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, CUstream, void **, void **);
+typedef CUresult (*ci_pfn_cuLibraryLoadData)(CUlibrary *, const void *, CUjit_option *, void **, unsigned int, CUlibraryOption *, void **, unsigned int);
+typedef CUresult (*ci_pfn_cuLibraryLoadFromFile)(CUlibrary *, const char *, CUjit_option *, void **, unsigned int, CUlibraryOption *, void **, unsigned int);
+typedef CUresult (*ci_pfn_cuLibraryUnload)(CUlibrary);
 typedef CUresult (*ci_pfn_cuMemAlloc)(CUdeviceptr_v1 *, unsigned int);
 typedef CUresult (*ci_pfn_cuMemAllocAsync)(CUdeviceptr *, size_t, CUstream);
 typedef CUresult (*ci_pfn_cuMemAllocAsync_ptsz)(CUdeviceptr *, size_t, CUstream);
@@ -141,37 +223,82 @@ typedef CUresult (*ci_pfn_cuMemFree_v2)(CUdeviceptr);
 typedef CUresult (*ci_pfn_cuMemGetInfo)(unsigned int *, unsigned int *);
 typedef CUresult (*ci_pfn_cuMemGetInfo_v2)(size_t *, size_t *);
 typedef CUresult (*ci_pfn_cuMemMap)(CUdeviceptr, size_t, size_t, CUmemGenericAllocationHandle, unsigned long long);
+typedef CUresult (*ci_pfn_cuMemPoolCreate)(CUmemoryPool *, const CUmemPoolProps *);
+typedef CUresult (*ci_pfn_cuMemPoolDestroy)(CUmemoryPool);
+typedef CUresult (*ci_pfn_cuMemPoolGetAttribute)(CUmemoryPool, CUmemPool_attribute, void *);
+typedef CUresult (*ci_pfn_cuMemPoolImportFromShareableHandle)(CUmemoryPool *, void *, CUmemAllocationHandleType, unsigned long long);
+typedef CUresult (*ci_pfn_cuMemPoolTrimTo)(CUmemoryPool, size_t);
 typedef CUresult (*ci_pfn_cuMemRelease)(CUmemGenericAllocationHandle);
 typedef CUresult (*ci_pfn_cuMemRetainAllocationHandle)(CUmemGenericAllocationHandle *, void *);
 typedef CUresult (*ci_pfn_cuMemUnmap)(CUdeviceptr, size_t);
 typedef CUresult (*ci_pfn_cuMipmappedArrayCreate)(CUmipmappedArray *, const CUDA_ARRAY3D_DESCRIPTOR *, unsigned int);
 typedef CUresult (*ci_pfn_cuMipmappedArrayDestroy)(CUmipmappedArray);
+typedef CUresult (*ci_pfn_cuModuleLoad)(CUmodule *, const char *);
+typedef CUresult (*ci_pfn_cuModuleLoadData)(CUmodule *, const void *);
+typedef CUresult (*ci_pfn_cuModuleLoadDataEx)(CUmodule *, const void *, unsigned int, CUjit_option *, void **);
+typedef CUresult (*ci_pfn_cuModuleLoadFatBinary)(CUmodule *, const void *);
+typedef CUresult (*ci_pfn_cuModuleUnload)(CUmodule);
 typedef CUresult (*ci_pfn_cuStreamGetCtx)(CUstream, CUcontext *);
 typedef CUresult (*ci_pfn_cuStreamGetCtx_ptsz)(CUstream, CUcontext *);
 typedef CUresult (*ci_pfn_cuStreamIsCapturing)(CUstream, CUstreamCaptureStatus *);
 typedef CUresult (*ci_pfn_cuStreamIsCapturing_ptsz)(CUstream, CUstreamCaptureStatus *);
+typedef CUresult (*ci_pfn_cuStreamSynchronize)(CUstream);
+typedef CUresult (*ci_pfn_cuStreamSynchronize_ptsz)(CUstream);
+typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetComputeRunningProcesses)(nvmlDevice_t, unsigned int *, nvmlProcessInfo_v1_t *);
+typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetComputeRunningProcesses_v2)(nvmlDevice_t, unsigned int *, nvmlProcessInfo_v2_t *);
+typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetComputeRunningProcesses_v3)(nvmlDevice_t, unsigned int *, nvmlProcessInfo_t *);
+typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetGraphicsRunningProcesses)(nvmlDevice_t, unsigned int *, nvmlProcessInfo_v1_t *);
+typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetGraphicsRunningProcesses_v2)(nvmlDevice_t, unsigned int *, nvmlProcessInfo_v2_t *);
+typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetGraphicsRunningProcesses_v3)(nvmlDevice_t, unsigned int *, nvmlProcessInfo_t *);
+typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetHandleByUUID)(const char *, nvmlDevice_t *);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetIndex)(nvmlDevice_t, unsigned int *);
+typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetMPSComputeRunningProcesses)(nvmlDevice_t, unsigned int *, nvmlProcessInfo_v1_t *);
+typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetMPSComputeRunningProcesses_v2)(nvmlDevice_t, unsigned int *, nvmlProcessInfo_v2_t *);
+typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetMPSComputeRunningProcesses_v3)(nvmlDevice_t, unsigned int *, nvmlProcessInfo_t *);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetMemoryInfo)(nvmlDevice_t, nvmlMemory_t *);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetMemoryInfo_v2)(nvmlDevice_t, nvmlMemory_v2_t *);
+typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetProcessUtilization)(nvmlDevice_t, nvmlProcessUtilizationSample_t *, unsigned int *, unsigned long long);
+typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetProcessesUtilizationInfo)(nvmlDevice_t, nvmlProcessesUtilizationInfo_t *);
+typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetRunningProcessDetailList)(nvmlDevice_t, nvmlProcessDetailList_t *);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetUUID)(nvmlDevice_t, char *, unsigned int);
+typedef nvmlReturn_t (*ci_pfn_nvmlInit_v2)(void);
 
 CI_EXPORT CUresult cuArray3DCreate(CUarray *pHandle, const CUDA_ARRAY3D_DESCRIPTOR_v1 *pAllocateArray);
 CI_EXPORT CUresult cuArray3DCreate_v2(CUarray *pHandle, const CUDA_ARRAY3D_DESCRIPTOR *pAllocateArray);
 CI_EXPORT CUresult cuArrayCreate(CUarray *pHandle, const CUDA_ARRAY_DESCRIPTOR_v1 *pAllocateArray);
 CI_EXPORT CUresult cuArrayCreate_v2(CUarray *pHandle, const CUDA_ARRAY_DESCRIPTOR *pAllocateArray);
 CI_EXPORT CUresult cuArrayDestroy(CUarray hArray);
+CI_EXPORT CUresult cuCtxCreate(CUcontext *pctx, unsigned int flags, CUdevice dev);
+CI_EXPORT CUresult cuCtxCreate_v2(CUcontext *pctx, unsigned int flags, CUdevice dev);
+CI_EXPORT CUresult cuCtxCreate_v3(CUcontext *pctx, CUexecAffinityParam *paramsArray, int numParams, unsigned int flags, CUdevice dev);
+CI_EXPORT CUresult cuCtxCreate_v4(CUcontext *pctx, CUctxCreateParams *ctxCreateParams, unsigned int flags, CUdevice dev);
 CI_EXPORT CUresult cuCtxDestroy(CUcontext ctx);
 CI_EXPORT CUresult cuCtxDestroy_v2(CUcontext ctx);
+CI_EXPORT CUresult cuCtxSynchronize(void);
+CI_EXPORT CUresult cuCtxSynchronize_v2(CUcontext ctx);
+CI_EXPORT CUresult cuDeviceGraphMemTrim(CUdevice device);
 CI_EXPORT CUresult cuDevicePrimaryCtxRelease(CUdevice dev);
 CI_EXPORT CUresult cuDevicePrimaryCtxRelease_v2(CUdevice dev);
 CI_EXPORT CUresult cuDevicePrimaryCtxReset(CUdevice dev);
 CI_EXPORT CUresult cuDevicePrimaryCtxReset_v2(CUdevice dev);
+CI_EXPORT CUresult cuDevicePrimaryCtxRetain(CUcontext *pctx, CUdevice dev);
 CI_EXPORT CUresult cuDeviceTotalMem(unsigned int *bytes, CUdevice dev);
 CI_EXPORT CUresult cuDeviceTotalMem_v2(size_t *bytes, CUdevice dev);
+CI_EXPORT CUresult cuEventSynchronize(CUevent hEvent);
 CI_EXPORT CUresult cuGetProcAddress(const char *symbol, void **pfn, int cudaVersion, cuuint64_t flags);
 CI_EXPORT CUresult cuGetProcAddress_v2(const char *symbol, void **pfn, int cudaVersion, cuuint64_t flags, CUdriverProcAddressQueryResult *symbolStatus);
+CI_EXPORT CUresult cuGraphExecDestroy(CUgraphExec hGraphExec);
+CI_EXPORT CUresult cuGraphInstantiate(CUgraphExec *phGraphExec, CUgraph hGraph, CUgraphNode *phErrorNode, char *logBuffer, size_t bufferSize);
+CI_EXPORT CUresult cuGraphInstantiateWithFlags(CUgraphExec *phGraphExec, CUgraph hGraph, unsigned long long flags);
+CI_EXPORT CUresult cuGraphInstantiateWithParams(CUgraphExec *phGraphExec, CUgraph hGraph, CUDA_GRAPH_INSTANTIATE_PARAMS *instantiateParams);
+CI_EXPORT CUresult cuGraphInstantiateWithParams_ptsz(CUgraphExec *phGraphExec, CUgraph hGraph, CUDA_GRAPH_INSTANTIATE_PARAMS *instantiateParams);
+CI_EXPORT CUresult cuGraphInstantiate_v2(CUgraphExec *phGraphExec, CUgraph hGraph, CUgraphNode *phErrorNode, char *logBuffer, size_t bufferSize);
 CI_EXPORT CUresult cuGraphLaunch(CUgraphExec hGraph, CUstream hStream);
 CI_EXPORT CUresult cuGraphLaunch_ptsz(CUgraphExec hGraphExec, CUstream hStream);
+CI_EXPORT CUresult cuGraphUpload(CUgraphExec hGraph, CUstream hStream);
+CI_EXPORT CUresult cuGraphUpload_ptsz(CUgraphExec hGraphExec, CUstream hStream);
+CI_EXPORT CUresult cuGreenCtxCreate(CUgreenCtx *phCtx, CUdevResourceDesc desc, CUdevice dev, unsigned int flags);
+CI_EXPORT CUresult cuGreenCtxDestroy(CUgreenCtx hCtx);
 CI_EXPORT CUresult cuInit(unsigned int Flags);
 CI_EXPORT CUresult cuLaunch(CUfunction f);
 CI_EXPORT CUresult cuLaunchCooperativeKernel(CUfunction f, unsigned int gridDimX, unsigned int gridDimY, unsigned int gridDimZ, unsigned int blockDimX, unsigned int blockDimY, unsigned int blockDimZ, unsigned int sharedMemBytes, CUstream hStream, void **kernelParams);
@@ -183,6 +310,9 @@ CI_EXPORT CUresult cuLaunchKernel(CUfunction f, unsigned int gridDimX, unsigned 
 CI_EXPORT CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction f, void **kernelParams, void **extra);
 CI_EXPORT CUresult cuLaunchKernelEx_ptsz(const CUlaunchConfig *config, CUfunction f, void **kernelParams, void **extra);
 CI_EXPORT CUresult cuLaunchKernel_ptsz(CUfunction f, unsigned int gridDimX, unsigned int gridDimY, unsigned int gridDimZ, unsigned int blockDimX, unsigned int blockDimY, unsigned int blockDimZ, unsigned int sharedMemBytes, CUstream hStream, void **kernelParams, void **extra);
+CI_EXPORT CUresult cuLibraryLoadData(CUlibrary *library, const void *code, CUjit_option *jitOptions, void **jitOptionsValues, unsigned int numJitOptions, CUlibraryOption *libraryOptions, void **libraryOptionValues, unsigned int numLibraryOptions);
+CI_EXPORT CUresult cuLibraryLoadFromFile(CUlibrary *library, const char *fileName, CUjit_option *jitOptions, void **jitOptionsValues, unsigned int numJitOptions, CUlibraryOption *libraryOptions, void **libraryOptionValues, unsigned int numLibraryOptions);
+CI_EXPORT CUresult cuLibraryUnload(CUlibrary library);
 CI_EXPORT CUresult cuMemAlloc(CUdeviceptr_v1 *dptr, unsigned int bytesize);
 CI_EXPORT CUresult cuMemAllocAsync(CUdeviceptr *dptr, size_t bytesize, CUstream hStream);
 CI_EXPORT CUresult cuMemAllocAsync_ptsz(CUdeviceptr *dptr, size_t bytesize, CUstream hStream);
@@ -200,12 +330,35 @@ CI_EXPORT CUresult cuMemFree_v2(CUdeviceptr dptr);
 CI_EXPORT CUresult cuMemGetInfo(unsigned int *free, unsigned int *total);
 CI_EXPORT CUresult cuMemGetInfo_v2(size_t *free, size_t *total);
 CI_EXPORT CUresult cuMemMap(CUdeviceptr ptr, size_t size, size_t offset, CUmemGenericAllocationHandle handle, unsigned long long flags);
+CI_EXPORT CUresult cuMemPoolCreate(CUmemoryPool *pool, const CUmemPoolProps *poolProps);
+CI_EXPORT CUresult cuMemPoolDestroy(CUmemoryPool pool);
+CI_EXPORT CUresult cuMemPoolImportFromShareableHandle(CUmemoryPool *pool_out, void *handle, CUmemAllocationHandleType handleType, unsigned long long flags);
+CI_EXPORT CUresult cuMemPoolTrimTo(CUmemoryPool pool, size_t minBytesToKeep);
 CI_EXPORT CUresult cuMemRelease(CUmemGenericAllocationHandle handle);
 CI_EXPORT CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *handle, void *addr);
 CI_EXPORT CUresult cuMemUnmap(CUdeviceptr ptr, size_t size);
 CI_EXPORT CUresult cuMipmappedArrayCreate(CUmipmappedArray *pHandle, const CUDA_ARRAY3D_DESCRIPTOR *pMipmappedArrayDesc, unsigned int numMipmapLevels);
 CI_EXPORT CUresult cuMipmappedArrayDestroy(CUmipmappedArray hMipmappedArray);
+CI_EXPORT CUresult cuModuleLoad(CUmodule *module, const char *fname);
+CI_EXPORT CUresult cuModuleLoadData(CUmodule *module, const void *image);
+CI_EXPORT CUresult cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned int numOptions, CUjit_option *options, void **optionValues);
+CI_EXPORT CUresult cuModuleLoadFatBinary(CUmodule *module, const void *fatCubin);
+CI_EXPORT CUresult cuModuleUnload(CUmodule hmod);
+CI_EXPORT CUresult cuStreamSynchronize(CUstream hStream);
+CI_EXPORT CUresult cuStreamSynchronize_ptsz(CUstream hStream);
+CI_EXPORT nvmlReturn_t nvmlDeviceGetComputeRunningProcesses(nvmlDevice_t device, unsigned int *infoCount, nvmlProcessInfo_v1_t *infos);
+CI_EXPORT nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v2(nvmlDevice_t device, unsigned int *infoCount, nvmlProcessInfo_v2_t *infos);
+CI_EXPORT nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned int *infoCount, nvmlProcessInfo_t *infos);
+CI_EXPORT nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses(nvmlDevice_t device, unsigned int *infoCount, nvmlProcessInfo_v1_t *infos);
+CI_EXPORT nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses_v2(nvmlDevice_t device, unsigned int *infoCount, nvmlProcessInfo_v2_t *infos);
+CI_EXPORT nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses_v3(nvmlDevice_t device, unsigned int *infoCount, nvmlProcessInfo_t *infos);
+CI_EXPORT nvmlReturn_t nvmlDeviceGetMPSComputeRunningProcesses(nvmlDevice_t device, unsigned int *infoCount, nvmlProcessInfo_v1_t *infos);
+CI_EXPORT nvmlReturn_t nvmlDeviceGetMPSComputeRunningProcesses_v2(nvmlDevice_t device, unsigned int *infoCount, nvmlProcessInfo_v2_t *infos);
+CI_EXPORT nvmlReturn_t nvmlDeviceGetMPSComputeRunningProcesses_v3(nvmlDevice_t device, unsigned int *infoCount, nvmlProcessInfo_t *infos);
 CI_EXPORT nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory);
 CI_EXPORT nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemory_v2_t *memory);
+CI_EXPORT nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t device, nvmlProcessUtilizationSample_t *utilization, unsigned int *processSamplesCount, unsigned long long lastSeenTimeStamp);
+CI_EXPORT nvmlReturn_t nvmlDeviceGetProcessesUtilizationInfo(nvmlDevice_t device, nvmlProcessesUtilizationInfo_t *procesesUtilInfo);
+CI_EXPORT nvmlReturn_t nvmlDeviceGetRunningProcessDetailList(nvmlDevice_t device, nvmlProcessDetailList_t *plist);
 
 #endif

@@ -1,0 +1,197 @@
+/*
+ * Memory nodes of graphs. The graphs of a GPU share one pool of the driver's,
+ * which grows when they are launched or uploaded; until a graph has run, it is
+ * taken to need all that its nodes ask for at once.
+ */
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "charging.h"
+#include "gate.h"
+#include "pools.h"
+#include "process.h"
+#include "resolve.h"
+
+#define MAX_DEPTH 8
+#define NO_DEVICE (-1)
+
+/* What the memory nodes of a graph ask for, and where. */
+struct need {
+    CUdevice ordinal;
+    uint64_t bytes;
+};
+
+static _Atomic bool any; /* spares programs without memory nodes the look-up */
+
+static void add_graph(struct need *need, CUgraph graph, int depth);
+
+static void add_node(struct need *need, CUgraphNode node, int depth)
+{
+    ci_pfn_cuGraphNodeGetType type_of = CI_CALL(cuGraphNodeGetType);
+    ci_pfn_cuGraphMemAllocNodeGetParams memory_of = CI_CALL(cuGraphMemAllocNodeGetParams);
+    ci_pfn_cuGraphChildGraphNodeGetGraph child_of = CI_CALL(cuGraphChildGraphNodeGetGraph);
+    CUDA_MEM_ALLOC_NODE_PARAMS memory = {0};
+    CUgraphNodeType type = 0;
+    CUgraph child;
+    if (type_of == NULL || type_of(node, &type) != CUDA_SUCCESS)
+        return;
+    if (type == CU_GRAPH_NODE_TYPE_MEM_ALLOC && memory_of != NULL && memory_of(node, &memory) == CUDA_SUCCESS) {
+        need->ordinal = memory.pool.location.id;
+        need->bytes += memory.bytes;
+    }
+    if (type == CU_GRAPH_NODE_TYPE_GRAPH && child_of != NULL && child_of(node, &child) == CUDA_SUCCESS)
+        add_graph(need, child, depth + 1);
+}
+
+static void add_graph(struct need *need, CUgraph graph, int depth)
+{
+    ci_pfn_cuGraphGetNodes nodes_of = CI_CALL(cuGraphGetNodes);
+    size_t count = 0;
+    if (depth > MAX_DEPTH || nodes_of == NULL || nodes_of(graph, NULL, &count) != CUDA_SUCCESS || count == 0)
+        return;
+    CUgraphNode *nodes = calloc(count, sizeof(*nodes));
+    if (nodes == NULL || nodes_of(graph, nodes, &count) != CUDA_SUCCESS)
+        count = 0;
+    for (size_t i = 0; i < count; i++)
+        add_node(need, nodes[i], depth);
+    free(nodes);
+}
+
+static CUresult remember(CUresult result, const CUgraphExec *executable, CUgraph graph)
+{
+    struct need need = {NO_DEVICE, 0};
+    if (result != CUDA_SUCCESS || ci_process_join() == NULL)
+        return result;
+    add_graph(&need, graph, 0);
+    struct ci_allocation *entry = need.bytes == 0 ? NULL : calloc(1, sizeof(*entry));
+    if (entry == NULL)
+        return result;
+    entry->space = CI_SPACE_GRAPH;
+    entry->key = (uintptr_t)*executable;
+    entry->extent = need.bytes;
+    entry->handles = (unsigned int)need.ordinal;
+    ci_pointers_insert(entry);
+    atomic_store(&any, true);
+    ci_graph_settle(need.ordinal); /* a flag may have uploaded it */
+    return result;
+}
+
+CUresult cuGraphInstantiate(CUgraphExec *phGraphExec, CUgraph hGraph, CUgraphNode *phErrorNode, char *logBuffer,
+                            size_t bufferSize)
+{
+    ci_pfn_cuGraphInstantiate real = CI_CALL(cuGraphInstantiate);
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    return remember(real(phGraphExec, hGraph, phErrorNode, logBuffer, bufferSize), phGraphExec, hGraph);
+}
+
+CUresult cuGraphInstantiate_v2(CUgraphExec *phGraphExec, CUgraph hGraph, CUgraphNode *phErrorNode, char *logBuffer,
+                               size_t bufferSize)
+{
+    ci_pfn_cuGraphInstantiate_v2 real = CI_CALL(cuGraphInstantiate_v2);
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    return remember(real(phGraphExec, hGraph, phErrorNode, logBuffer, bufferSize), phGraphExec, hGraph);
+}
+
+CUresult cuGraphInstantiateWithFlags(CUgraphExec *phGraphExec, CUgraph hGraph, unsigned long long flags)
+{
+    ci_pfn_cuGraphInstantiateWithFlags real = CI_CALL(cuGraphInstantiateWithFlags);
+    return real == NULL ? CUDA_ERROR_NO_DEVICE : remember(real(phGraphExec, hGraph, flags), phGraphExec, hGraph);
+}
+
+CUresult cuGraphInstantiateWithParams(CUgraphExec *phGraphExec, CUgraph hGraph,
+                                      CUDA_GRAPH_INSTANTIATE_PARAMS *instantiateParams)
+{
+    ci_pfn_cuGraphInstantiateWithParams real = CI_CALL(cuGraphInstantiateWithParams);
+    return real == NULL ? CUDA_ERROR_NO_DEVICE
+                        : remember(real(phGraphExec, hGraph, instantiateParams), phGraphExec, hGraph);
+}
+
+CUresult cuGraphInstantiateWithParams_ptsz(CUgraphExec *phGraphExec, CUgraph hGraph,
+                                           CUDA_GRAPH_INSTANTIATE_PARAMS *instantiateParams)
+{
+    ci_pfn_cuGraphInstantiateWithParams_ptsz real = CI_CALL(cuGraphInstantiateWithParams_ptsz);
+    return real == NULL ? CUDA_ERROR_NO_DEVICE
+                        : remember(real(phGraphExec, hGraph, instantiateParams), phGraphExec, hGraph);
+}
+
+typedef CUresult (*run_function)(CUgraphExec, CUstream);
+
+/* What a run took is what the graph needs: its own nodes may share memory. */
+static CUresult run_charged(run_function real, struct ci_allocation *entry, CUgraphExec graph, CUstream stream)
+{
+    struct ci_growth growth;
+    if (ci_graph_begin(&growth, (CUdevice)entry->handles, entry->extent) != CUDA_SUCCESS)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    CUresult result = real(graph, stream);
+    ci_growth_cancel(&growth); /* a launch cannot be taken back: what it took is charged */
+    return result;
+}
+
+static CUresult run(run_function real, CUgraphExec graph, CUstream stream)
+{
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    struct ci_allocation *entry =
+        atomic_load_explicit(&any, memory_order_relaxed) ? ci_pointers_find(CI_SPACE_GRAPH, (uintptr_t)graph) : NULL;
+    return entry == NULL ? real(graph, stream) : run_charged(real, entry, graph, stream);
+}
+
+static CUresult launch(run_function real, CUgraphExec graph, CUstream stream, bool per_thread)
+{
+    if (!ci_gate_is_set())
+        return run(real, graph, stream);
+    struct ci_launch launch = {.stream = stream, .work = graph, .per_thread = per_thread};
+    ci_gate_enter(&launch);
+    CUresult result = run(real, graph, stream);
+    ci_gate_leave(&launch, result);
+    return result;
+}
+
+CUresult cuGraphLaunch(CUgraphExec hGraph, CUstream hStream)
+{
+    return launch(CI_CALL(cuGraphLaunch), hGraph, hStream, false);
+}
+
+CUresult cuGraphLaunch_ptsz(CUgraphExec hGraphExec, CUstream hStream)
+{
+    return launch(CI_CALL(cuGraphLaunch_ptsz), hGraphExec, hStream, true);
+}
+
+CUresult cuGraphUpload(CUgraphExec hGraph, CUstream hStream)
+{
+    return run(CI_CALL(cuGraphUpload), hGraph, hStream);
+}
+
+CUresult cuGraphUpload_ptsz(CUgraphExec hGraphExec, CUstream hStream)
+{
+    return run(CI_CALL(cuGraphUpload_ptsz), hGraphExec, hStream);
+}
+
+CUresult cuGraphExecDestroy(CUgraphExec hGraphExec)
+{
+    ci_pfn_cuGraphExecDestroy real = CI_CALL(cuGraphExecDestroy);
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    struct ci_allocation *entry =
+        atomic_load(&any) ? ci_pointers_take(CI_SPACE_GRAPH, (uintptr_t)hGraphExec) : NULL;
+    CUresult result = real(hGraphExec);
+    if (entry != NULL && result != CUDA_SUCCESS)
+        ci_pointers_insert(entry);
+    else if (entry != NULL) {
+        ci_graph_settle((CUdevice)entry->handles);
+        free(entry);
+    }
+    return result;
+}
+
+CUresult cuDeviceGraphMemTrim(CUdevice device)
+{
+    ci_pfn_cuDeviceGraphMemTrim real = CI_CALL(cuDeviceGraphMemTrim);
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    CUresult result = real(device);
+    ci_graph_settle(device);
+    return result;
+}

@@ -1,0 +1,176 @@
+/* Code on the device: modules and libraries, by what loading them is seen to take. */
+#define _GNU_SOURCE
+#include <string.h>
+#include <sys/stat.h>
+
+#include "../include/share_env.h"
+#include "cuda_device.h"
+#include "implicit.h"
+#include "process.h"
+#include "resolve.h"
+
+#define ELF_SECTIONS_OFFSET 40
+#define ELF_SECTION_BYTES 58
+#define ELF_SECTION_COUNT 60
+#define IMAGE_BYTES_MAX ((uint64_t)1 << 30) /* larger is no image, but damage */
+
+/* The size that an ELF image says it has; other images are translated, and say nothing of it. */
+static uint64_t image_bytes(const void *image)
+{
+    const unsigned char *bytes = image;
+    uint64_t size = 0;
+    if (image != NULL && bytes[0] == '\x7f' && memcmp(bytes + 1, "ELF", 3) == 0) {
+        uint16_t each;
+        uint16_t count;
+        memcpy(&size, bytes + ELF_SECTIONS_OFFSET, sizeof(size));
+        memcpy(&each, bytes + ELF_SECTION_BYTES, sizeof(each));
+        memcpy(&count, bytes + ELF_SECTION_COUNT, sizeof(count));
+        size += (uint64_t)each * count;
+    }
+    return size < IMAGE_BYTES_MAX ? size : 0;
+}
+
+static uint64_t file_bytes(const char *path)
+{
+    struct stat status;
+    return path == NULL || stat(path, &status) != 0 ? 0 : (uint64_t)status.st_size;
+}
+
+static CUresult begin(struct ci_implicit *implicit, uint64_t bytes)
+{
+    struct ci_config *config = ci_process_join();
+    struct ci_device device = {.access = CI_ACCESS_UNKNOWN};
+    if (config != NULL)
+        device = ci_device_of_context(config);
+    /* An image may hold more than what is loaded of it: that alone refuses nothing. */
+    if (bytes > 0 && ci_implicit_begin(implicit, HAMI_TOTAL_MODULE, &device, bytes) == CUDA_SUCCESS)
+        return CUDA_SUCCESS;
+    return ci_implicit_begin(implicit, HAMI_TOTAL_MODULE, &device, 0);
+}
+
+static CUresult finish(struct ci_implicit *implicit, CUresult result, enum ci_space space, void *const *handle)
+{
+    ci_pfn_cuModuleUnload unload_module = CI_CALL(cuModuleUnload);
+    ci_pfn_cuLibraryUnload unload_library = CI_CALL(cuLibraryUnload);
+    ci_pfn_cuCtxGetCurrent current = CI_CALL(cuCtxGetCurrent);
+    CUcontext context = NULL;
+    if (result == CUDA_SUCCESS && !ci_implicit_fits(implicit)) {
+        if (space == CI_SPACE_MODULE && unload_module != NULL)
+            unload_module(*handle);
+        if (space == CI_SPACE_LIBRARY && unload_library != NULL)
+            unload_library(*handle);
+        result = CUDA_ERROR_OUT_OF_MEMORY;
+    }
+    if (result != CUDA_SUCCESS) {
+        ci_implicit_cancel(implicit);
+        return result;
+    }
+    if (current == NULL || current(&context) != CUDA_SUCCESS)
+        context = NULL;
+    ci_implicit_keep(implicit, space, *handle, context);
+    return result;
+}
+
+CUresult cuModuleLoad(CUmodule *module, const char *fname)
+{
+    ci_pfn_cuModuleLoad real = CI_CALL(cuModuleLoad);
+    struct ci_implicit implicit;
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    if (begin(&implicit, file_bytes(fname)) != CUDA_SUCCESS)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    return finish(&implicit, real(module, fname), CI_SPACE_MODULE, module);
+}
+
+CUresult cuModuleLoadData(CUmodule *module, const void *image)
+{
+    ci_pfn_cuModuleLoadData real = CI_CALL(cuModuleLoadData);
+    struct ci_implicit implicit;
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    if (begin(&implicit, image_bytes(image)) != CUDA_SUCCESS)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    return finish(&implicit, real(module, image), CI_SPACE_MODULE, module);
+}
+
+CUresult cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned int numOptions, CUjit_option *options,
+                            void **optionValues)
+{
+    ci_pfn_cuModuleLoadDataEx real = CI_CALL(cuModuleLoadDataEx);
+    struct ci_implicit implicit;
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    if (begin(&implicit, image_bytes(image)) != CUDA_SUCCESS)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    return finish(&implicit, real(module, image, numOptions, options, optionValues), CI_SPACE_MODULE, module);
+}
+
+CUresult cuModuleLoadFatBinary(CUmodule *module, const void *fatCubin)
+{
+    ci_pfn_cuModuleLoadFatBinary real = CI_CALL(cuModuleLoadFatBinary);
+    struct ci_implicit implicit;
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    if (begin(&implicit, image_bytes(fatCubin)) != CUDA_SUCCESS)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    return finish(&implicit, real(module, fatCubin), CI_SPACE_MODULE, module);
+}
+
+CUresult cuLibraryLoadData(CUlibrary *library, const void *code, CUjit_option *jitOptions, void **jitOptionsValues,
+                           unsigned int numJitOptions, CUlibraryOption *libraryOptions, void **libraryOptionValues,
+                           unsigned int numLibraryOptions)
+{
+    ci_pfn_cuLibraryLoadData real = CI_CALL(cuLibraryLoadData);
+    struct ci_implicit implicit;
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    if (begin(&implicit, 0) != CUDA_SUCCESS) /* mostly loaded lazily */
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    CUresult result = real(library, code, jitOptions, jitOptionsValues, numJitOptions, libraryOptions,
+                           libraryOptionValues, numLibraryOptions);
+    return finish(&implicit, result, CI_SPACE_LIBRARY, library);
+}
+
+CUresult cuLibraryLoadFromFile(CUlibrary *library, const char *fileName, CUjit_option *jitOptions,
+                               void **jitOptionsValues, unsigned int numJitOptions, CUlibraryOption *libraryOptions,
+                               void **libraryOptionValues, unsigned int numLibraryOptions)
+{
+    ci_pfn_cuLibraryLoadFromFile real = CI_CALL(cuLibraryLoadFromFile);
+    struct ci_implicit implicit;
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    if (begin(&implicit, 0) != CUDA_SUCCESS)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    CUresult result = real(library, fileName, jitOptions, jitOptionsValues, numJitOptions, libraryOptions,
+                           libraryOptionValues, numLibraryOptions);
+    return finish(&implicit, result, CI_SPACE_LIBRARY, library);
+}
+
+static CUresult settle_unload(struct ci_allocation *entry, CUresult result)
+{
+    if (entry != NULL && result == CUDA_SUCCESS)
+        ci_charge_drop(entry);
+    else if (entry != NULL)
+        ci_pointers_insert(entry);
+    return result;
+}
+
+CUresult cuModuleUnload(CUmodule hmod)
+{
+    ci_pfn_cuModuleUnload real = CI_CALL(cuModuleUnload);
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    ci_process_join();
+    struct ci_allocation *entry = ci_pointers_take(CI_SPACE_MODULE, (uintptr_t)hmod);
+    return settle_unload(entry, real(hmod));
+}
+
+CUresult cuLibraryUnload(CUlibrary library)
+{
+    ci_pfn_cuLibraryUnload real = CI_CALL(cuLibraryUnload);
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    ci_process_join();
+    struct ci_allocation *entry = ci_pointers_take(CI_SPACE_LIBRARY, (uintptr_t)library);
+    return settle_unload(entry, real(library));
+}

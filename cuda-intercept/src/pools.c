@@ -1,0 +1,338 @@
+#define _GNU_SOURCE
+#include "pools.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "../include/share_env.h"
+#include "charging.h"
+#include "cuda_device.h"
+#include "process.h"
+#include "resolve.h"
+
+#define BLOCK_BYTES 512
+#define CHUNK_BYTES ((uint64_t)32 << 20) /* what drivers keep of a pool that is gone but still in use */
+#define MAX_DEVICES 64
+
+enum pool_kind { POOL_OF_STREAMS, POOL_OF_GRAPHS };
+
+struct ci_pool {
+    struct ci_pool *next;
+    enum pool_kind kind;
+    CUmemoryPool handle; /* of streams */
+    struct ci_device device;
+    bool is_charged;
+    bool destroyed;        /* the driver may not be asked about it any more */
+    struct ci_charge charge;
+    uint64_t used; /* of streams: what was asked for and is not freed */
+};
+
+/* The mutex guards the list and all in it, and is held over driver calls that
+ * change what a pool reserves; a thread may take it again within. */
+static struct ci_pool *pools;
+static pthread_mutex_t mutex;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static _Atomic bool any; /* spares programs without pools the rest */
+
+static void make_mutex(void)
+{
+    pthread_mutexattr_t attributes;
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&mutex, &attributes);
+    pthread_mutexattr_destroy(&attributes);
+}
+
+static void lock(void)
+{
+    pthread_once(&once, make_mutex);
+    pthread_mutex_lock(&mutex);
+}
+
+void ci_pools_reset(void)
+{
+    pthread_once(&once, make_mutex);
+    if (!atomic_load(&any))
+        return;
+    make_mutex(); /* it may be held by a thread that the child does not have */
+    pools = NULL;
+    atomic_store(&any, false);
+}
+
+static uint64_t round_up(uint64_t bytes)
+{
+    return bytes > UINT64_MAX - BLOCK_BYTES ? bytes : (bytes + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
+}
+
+static struct ci_pool *add_pool(enum pool_kind kind, CUmemoryPool handle, struct ci_device device, bool is_charged)
+{
+    struct ci_pool *pool = calloc(1, sizeof(*pool));
+    if (pool == NULL)
+        return NULL;
+    pool->kind = kind;
+    pool->handle = handle;
+    pool->device = device;
+    pool->is_charged = is_charged && device.access == CI_ACCESS_SHARED;
+    pool->charge.kind = kind == POOL_OF_GRAPHS ? HAMI_TOTAL_GRAPH : HAMI_TOTAL_POOL;
+    pool->next = pools;
+    pools = pool;
+    atomic_store(&any, true);
+    return pool;
+}
+
+static struct ci_pool *find_pool(CUmemoryPool handle)
+{
+    struct ci_pool *pool = pools;
+    while (pool != NULL && (pool->kind != POOL_OF_STREAMS || pool->handle != handle || pool->destroyed))
+        pool = pool->next;
+    return pool;
+}
+
+static struct ci_pool *find_graphs(CUdevice ordinal)
+{
+    struct ci_pool *pool = pools;
+    while (pool != NULL && (pool->kind != POOL_OF_GRAPHS || pool->device.ordinal != ordinal))
+        pool = pool->next;
+    return pool;
+}
+
+/* What the driver says that the pool holds; what is in use where it says nothing. */
+static uint64_t read_reserved(const struct ci_pool *pool)
+{
+    ci_pfn_cuMemPoolGetAttribute of_pool = CI_CALL(cuMemPoolGetAttribute);
+    ci_pfn_cuDeviceGetGraphMemAttribute of_graphs = CI_CALL(cuDeviceGetGraphMemAttribute);
+    uint64_t bytes = 0;
+    if (pool->destroyed) {
+        uint64_t held = ci_charge_bytes(&pool->charge);
+        uint64_t chunks = (pool->used + CHUNK_BYTES - 1) / CHUNK_BYTES * CHUNK_BYTES;
+        return chunks < held ? chunks : held;
+    }
+    if (pool->kind == POOL_OF_STREAMS && of_pool != NULL &&
+        of_pool(pool->handle, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT, &bytes) == CUDA_SUCCESS)
+        return bytes;
+    if (pool->kind == POOL_OF_GRAPHS && of_graphs != NULL &&
+        of_graphs(pool->device.ordinal, CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT, &bytes) == CUDA_SUCCESS)
+        return bytes;
+    return pool->used;
+}
+
+/* What the driver holds is a fact: it is charged even where it does not fit. */
+static void settle(struct ci_config *config, struct ci_pool *pool)
+{
+    if (!pool->is_charged || config == NULL)
+        return;
+    uint64_t reserved = read_reserved(pool);
+    if (pool->used > reserved)
+        pool->used = reserved; /* some of it was captured into a graph, or freed in ways that we do not see */
+    ci_charge_force(config, &pool->device, &pool->charge, reserved);
+}
+
+static void remove_if_empty(struct ci_pool *pool)
+{
+    if (!pool->destroyed || pool->used > 0)
+        return;
+    struct ci_pool **link = &pools;
+    while (*link != pool)
+        link = &(*link)->next;
+    *link = pool->next;
+    free(pool);
+}
+
+/* The GPU of a pool that the program did not make itself. */
+static struct ci_device device_of_pool(const struct ci_config *config, CUmemoryPool handle, CUstream stream)
+{
+    ci_pfn_cuDeviceGetDefaultMemPool default_of = CI_CALL(cuDeviceGetDefaultMemPool);
+    ci_pfn_cuDeviceGetCount count_of = CI_CALL(cuDeviceGetCount);
+    ci_pfn_cuMemPoolGetAttribute ask = CI_CALL(cuMemPoolGetAttribute);
+    CUmemoryPool found;
+    int count = 0;
+    int type = 0;
+    if (count_of == NULL || count_of(&count) != CUDA_SUCCESS)
+        count = 0;
+    for (int i = 0; default_of != NULL && i < count && i < MAX_DEVICES; i++)
+        if (default_of(&found, i) == CUDA_SUCCESS && found == handle)
+            return ci_device_of_ordinal(config, i);
+    /* drivers that have pools elsewhere also say where they are */
+    if (ask != NULL && ask(handle, CU_MEMPOOL_ATTR_LOCATION_TYPE, &type) == CUDA_SUCCESS &&
+        type != CU_MEM_LOCATION_TYPE_DEVICE && type != CU_MEM_LOCATION_TYPE_DEVICE_LOCALITY_DOMAIN)
+        return (struct ci_device){.access = CI_ACCESS_FREE};
+    return ci_device_of_stream(config, stream);
+}
+
+/* All pools of the GPU but one. */
+static bool shrink_all(struct ci_config *config, const struct ci_device *device, const struct ci_pool *but)
+{
+    ci_pfn_cuMemPoolTrimTo trim = CI_CALL(cuMemPoolTrimTo);
+    bool any_came_back = false;
+    for (struct ci_pool *pool = pools; pool != NULL; pool = pool->next) {
+        uint64_t held = ci_charge_bytes(&pool->charge);
+        if (pool == but || !pool->is_charged || pool->destroyed || pool->device.ordinal != device->ordinal || held == 0)
+            continue;
+        if (pool->kind == POOL_OF_STREAMS && trim != NULL && held > pool->used)
+            trim(pool->handle, 0);
+        settle(config, pool);
+        any_came_back = any_came_back || ci_charge_bytes(&pool->charge) < held;
+    }
+    return any_came_back;
+}
+
+bool ci_pools_shrink(const struct ci_device *device)
+{
+    if (!atomic_load(&any))
+        return false;
+    lock();
+    bool came_back = shrink_all(ci_config_get(), device, NULL);
+    pthread_mutex_unlock(&mutex);
+    return came_back;
+}
+
+/* Room for `bytes` beyond what is in use, as far as the pool does not hold it yet. */
+static CUresult make_room(struct ci_growth *growth, struct ci_pool *pool, uint64_t used, uint64_t bytes)
+{
+    uint64_t wanted;
+    *growth = (struct ci_growth){growth->config, NULL, bytes};
+    if (pool == NULL || __builtin_add_overflow(used, bytes, &wanted))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    if (!pool->is_charged) {
+        growth->pool = pool;
+        return CUDA_SUCCESS;
+    }
+    uint64_t held = ci_charge_bytes(&pool->charge);
+    bool fits = wanted <= held || ci_charge_set(growth->config, &pool->device, &pool->charge, wanted);
+    if (!fits && shrink_all(growth->config, &pool->device, NULL))
+        fits = ci_charge_set(growth->config, &pool->device, &pool->charge, wanted);
+    if (!fits)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    growth->pool = pool;
+    return CUDA_SUCCESS;
+}
+
+CUresult ci_pool_begin(struct ci_growth *growth, CUmemoryPool handle, CUstream stream, uint64_t bytes)
+{
+    *growth = (struct ci_growth){.config = ci_process_join()};
+    if (growth->config == NULL)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    lock();
+    struct ci_pool *pool = find_pool(handle);
+    if (pool == NULL) {
+        struct ci_device device = device_of_pool(growth->config, handle, stream);
+        pool = add_pool(POOL_OF_STREAMS, handle, device, true);
+    }
+    bool closed = pool != NULL && pool->device.access == CI_ACCESS_CLOSED;
+    CUresult result = closed ? CUDA_ERROR_OUT_OF_MEMORY
+                             : make_room(growth, pool, pool == NULL ? 0 : pool->used, round_up(bytes));
+    if (result != CUDA_SUCCESS)
+        pthread_mutex_unlock(&mutex);
+    return result;
+}
+
+CUresult ci_graph_begin(struct ci_growth *growth, CUdevice ordinal, uint64_t bytes)
+{
+    ci_pfn_cuDeviceGetGraphMemAttribute ask = CI_CALL(cuDeviceGetGraphMemAttribute);
+    uint64_t used = 0;
+    *growth = (struct ci_growth){.config = ci_process_join()};
+    if (growth->config == NULL)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    lock();
+    struct ci_pool *pool = find_graphs(ordinal);
+    if (pool == NULL)
+        pool = add_pool(POOL_OF_GRAPHS, NULL, ci_device_of_ordinal(growth->config, ordinal), true);
+    if (pool != NULL && ask != NULL)
+        ask(ordinal, CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT, &used);
+    bool closed = pool != NULL && pool->device.access == CI_ACCESS_CLOSED;
+    CUresult result = closed ? CUDA_ERROR_OUT_OF_MEMORY : make_room(growth, pool, used, round_up(bytes));
+    if (result != CUDA_SUCCESS)
+        pthread_mutex_unlock(&mutex);
+    return result;
+}
+
+bool ci_growth_fits(struct ci_growth *growth)
+{
+    struct ci_pool *pool = growth->pool;
+    if (!pool->is_charged)
+        return true;
+    uint64_t reserved = read_reserved(pool);
+    return ci_charge_set(growth->config, &pool->device, &pool->charge, reserved) ||
+           (shrink_all(growth->config, &pool->device, pool) &&
+            ci_charge_set(growth->config, &pool->device, &pool->charge, reserved));
+}
+
+void ci_growth_end(struct ci_growth *growth)
+{
+    if (growth->pool->kind == POOL_OF_STREAMS)
+        growth->pool->used += growth->bytes;
+    pthread_mutex_unlock(&mutex);
+}
+
+void ci_growth_cancel(struct ci_growth *growth)
+{
+    settle(growth->config, growth->pool);
+    pthread_mutex_unlock(&mutex);
+}
+
+void ci_pool_add(CUmemoryPool handle, CUdevice ordinal, bool is_charged)
+{
+    struct ci_config *config = ci_process_join();
+    if (config == NULL)
+        return;
+    lock();
+    if (find_pool(handle) == NULL)
+        add_pool(POOL_OF_STREAMS, handle, ci_device_of_ordinal(config, ordinal), is_charged);
+    pthread_mutex_unlock(&mutex);
+}
+
+void ci_pool_put(struct ci_pool *pool, uint64_t bytes)
+{
+    lock();
+    pool->used -= bytes < pool->used ? bytes : pool->used;
+    if (pool->destroyed)
+        settle(ci_config_get(), pool);
+    remove_if_empty(pool);
+    pthread_mutex_unlock(&mutex);
+}
+
+void ci_pool_settle(CUmemoryPool handle)
+{
+    if (!atomic_load(&any))
+        return;
+    lock();
+    struct ci_pool *pool = find_pool(handle);
+    if (pool != NULL)
+        settle(ci_config_get(), pool);
+    pthread_mutex_unlock(&mutex);
+}
+
+void ci_pool_destroyed(CUmemoryPool handle)
+{
+    lock();
+    struct ci_pool *pool = find_pool(handle);
+    if (pool != NULL) {
+        pool->destroyed = true;
+        settle(ci_config_get(), pool);
+        remove_if_empty(pool);
+    }
+    pthread_mutex_unlock(&mutex);
+}
+
+void ci_graph_settle(CUdevice ordinal)
+{
+    if (!atomic_load(&any))
+        return;
+    lock();
+    struct ci_pool *pool = find_graphs(ordinal);
+    if (pool != NULL)
+        settle(ci_config_get(), pool);
+    pthread_mutex_unlock(&mutex);
+}
+
+void ci_pools_settle(void)
+{
+    if (!atomic_load_explicit(&any, memory_order_relaxed))
+        return;
+    lock();
+    for (struct ci_pool *pool = pools; pool != NULL; pool = pool->next)
+        if (pool->kind == POOL_OF_STREAMS && !pool->destroyed && ci_charge_bytes(&pool->charge) > pool->used)
+            settle(ci_config_get(), pool);
+    pthread_mutex_unlock(&mutex);
+}

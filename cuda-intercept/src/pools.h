@@ -1,0 +1,46 @@
+/* What pools of stream-ordered memory, and the graphs of a GPU together, hold of
+ * the device: charged by what the driver says that they reserve. */
+#ifndef CI_POOLS_H
+#define CI_POOLS_H
+
+#include "ledger.h"
+
+/* Growing a pool. Between begin and end or cancel the calling thread holds the
+ * lock of all pools, so that the driver's figure can be told apart by pool. */
+struct ci_growth {
+    struct ci_config *config;
+    struct ci_pool *pool; /* NULL: nothing is charged for it */
+    uint64_t bytes;
+};
+
+/* CUDA_SUCCESS, with room for `bytes` more in the pool, or OUT_OF_MEMORY. */
+CUresult ci_pool_begin(struct ci_growth *growth, CUmemoryPool pool, CUstream stream, uint64_t bytes);
+CUresult ci_graph_begin(struct ci_growth *growth, CUdevice ordinal, uint64_t bytes);
+
+/* Charges what the driver reserved; false: it does not fit, and the caller gives
+ * the memory back and ends with cancel. */
+bool ci_growth_fits(struct ci_growth *growth);
+void ci_growth_end(struct ci_growth *growth);
+void ci_growth_cancel(struct ci_growth *growth);
+
+/* A pool that the program made or got; its memory is charged, or the owner's. */
+void ci_pool_add(CUmemoryPool pool, CUdevice ordinal, bool is_charged);
+
+/* Memory of a pool was freed, and, where the call synchronized, settled. */
+void ci_pool_put(struct ci_pool *pool, uint64_t bytes);
+
+/* The pool gave something back, or is gone but for what is still in use. */
+void ci_pool_settle(CUmemoryPool pool);
+void ci_pool_destroyed(CUmemoryPool pool);
+void ci_graph_settle(CUdevice ordinal);
+
+/* After a synchronization: all pools give back what they do not keep. */
+void ci_pools_settle(void);
+
+/* Trims all pools of the GPU; true if anything came back. */
+bool ci_pools_shrink(const struct ci_device *device);
+
+/* Forgets everything, in a child that was forked. */
+void ci_pools_reset(void);
+
+#endif

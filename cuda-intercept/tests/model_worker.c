@@ -1,0 +1,199 @@
+/* Does one driver call per line of its input, as a model tells it to, and answers
+ * with the driver's code. Objects are named by kind and number. */
+#define __CUDA_API_VERSION_INTERNAL
+#include <cuda.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define OBJECTS 64
+
+static CUdeviceptr memories[OBJECTS], mapped[OBJECTS], streams[OBJECTS];
+static size_t mapped_bytes[OBJECTS];
+static CUmemoryPool pools[OBJECTS];
+static CUmemGenericAllocationHandle handles[OBJECTS];
+static CUarray arrays[OBJECTS];
+static CUmipmappedArray mipmaps[OBJECTS];
+static CUmodule modules[OBJECTS];
+static CUlibrary libraries[OBJECTS];
+static CUcontext contexts[OBJECTS];
+static CUgreenCtx greens[OBJECTS];
+static CUgraphExec graphs[OBJECTS];
+
+static const CUmemAllocationProp on_device = {
+    .type = CU_MEM_ALLOCATION_TYPE_PINNED, .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE}};
+static const CUmemPoolProps pool_on_device = {
+    .allocType = CU_MEM_ALLOCATION_TYPE_PINNED, .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE}};
+
+typedef unsigned long long number;
+
+static CUresult allocate_in(CUcontext context, CUdeviceptr *memory, size_t bytes)
+{
+    CUresult result = cuCtxPushCurrent_v2(context);
+    if (result == CUDA_SUCCESS)
+        result = cuMemAlloc_v2(memory, bytes);
+    cuCtxPopCurrent_v2(&context);
+    return result;
+}
+
+static CUresult make_pool(CUmemoryPool *pool, cuuint64_t threshold)
+{
+    CUresult result = cuMemPoolCreate(pool, &pool_on_device);
+    if (result == CUDA_SUCCESS)
+        result = cuMemPoolSetAttribute(*pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &threshold);
+    return result;
+}
+
+static CUresult map(number slot, CUmemGenericAllocationHandle handle, size_t bytes)
+{
+    CUresult result = cuMemAddressReserve(&mapped[slot], bytes, 0, 0, 0);
+    mapped_bytes[slot] = bytes;
+    return result == CUDA_SUCCESS ? cuMemMap(mapped[slot], bytes, 0, handle, 0) : result;
+}
+
+static CUresult make_array(CUarray *array, number width, number height)
+{
+    CUDA_ARRAY_DESCRIPTOR descriptor = {width, height, CU_AD_FORMAT_FLOAT, 1};
+    return cuArrayCreate_v2(array, &descriptor);
+}
+
+static CUresult make_mipmap(CUmipmappedArray *array, number width, number height)
+{
+    CUDA_ARRAY3D_DESCRIPTOR descriptor = {width, height, 0, CU_AD_FORMAT_UNSIGNED_INT8, 4, 0};
+    return cuMipmappedArrayCreate(array, &descriptor, 4);
+}
+
+static CUresult make_context(CUcontext *context)
+{
+    CUcontext popped;
+    CUresult result = cuCtxCreate_v2(context, 0, 0);
+    return result == CUDA_SUCCESS ? cuCtxPopCurrent_v2(&popped) : result;
+}
+
+static CUresult make_green(CUgreenCtx *green)
+{
+    CUdevResource resource;
+    CUdevResourceDesc description;
+    cuDeviceGetDevResource(0, &resource, CU_DEV_RESOURCE_TYPE_SM);
+    cuDevResourceGenerateDesc(&description, &resource, 1);
+    return cuGreenCtxCreate(green, description, 0, CU_GREEN_CTX_DEFAULT_STREAM);
+}
+
+static CUresult make_graph(CUgraphExec *executable, size_t bytes)
+{
+    CUgraph graph;
+    CUgraphNode node;
+    CUDA_MEM_ALLOC_NODE_PARAMS memory = {.poolProps = pool_on_device, .bytesize = bytes};
+    cuGraphCreate(&graph, 0);
+    cuGraphAddMemAllocNode(&node, graph, NULL, 0, &memory);
+    cuGraphAddMemFreeNode(&node, graph, &node, 1, memory.dptr);
+    return cuGraphInstantiateWithFlags(executable, graph, 0);
+}
+
+static CUresult import_handle(CUmemGenericAllocationHandle handle)
+{
+    int file = -1;
+    CUmemGenericAllocationHandle imported;
+    CUresult result = cuMemExportToShareableHandle(&file, handle, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0);
+    if (result == CUDA_SUCCESS)
+        result = cuMemImportFromShareableHandle(&imported, (void *)(intptr_t)file,
+                                                CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
+    close(file);
+    return result == CUDA_SUCCESS ? cuMemRelease(imported) : result;
+}
+
+static CUresult import_memory(CUdeviceptr memory)
+{
+    CUipcMemHandle handle;
+    CUdeviceptr opened;
+    CUresult result = cuIpcGetMemHandle(&handle, memory);
+    if (result == CUDA_SUCCESS)
+        result = cuIpcOpenMemHandle_v2(&opened, handle, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS);
+    return result == CUDA_SUCCESS ? cuIpcCloseMemHandle(opened) : result;
+}
+
+static CUresult begin(void)
+{
+    CUcontext context;
+    CUresult result = cuInit(0);
+    if (result == CUDA_SUCCESS)
+        result = cuDevicePrimaryCtxRetain(&context, 0);
+    return result == CUDA_SUCCESS ? cuCtxSetCurrent(context) : result;
+}
+
+static CUresult do_memory(char what, number slot, number a, number b)
+{
+    size_t pitch;
+    switch (what) {
+    case 'a': return cuMemAlloc_v2(&memories[slot], a);
+    case 'm': return cuMemAllocManaged(&memories[slot], a, CU_MEM_ATTACH_GLOBAL);
+    case 'p': return cuMemAllocPitch_v2(&memories[slot], &pitch, a, b, 4);
+    case 'f': return cuMemFree_v2(memories[slot]);
+    case 'k': return allocate_in(contexts[a], &memories[slot], b);
+    case 'j': return import_memory(memories[slot]);
+    case 's': return cuMemAllocFromPoolAsync(&streams[slot], b, pools[a], NULL);
+    case 'd': return cuMemAllocAsync_ptsz(&streams[slot], a, NULL);
+    case 'F': return cuMemFreeAsync(streams[slot], NULL);
+    case 'E': return cuMemFree_v2(streams[slot]);
+    case 'y': return cuStreamSynchronize(NULL);
+    case 'P': return make_pool(&pools[slot], a);
+    case 'D': return cuMemPoolDestroy(pools[slot]);
+    case 'T': return cuMemPoolTrimTo(pools[slot], a);
+    default: return CUDA_ERROR_NOT_FOUND;
+    }
+}
+
+static CUresult do_other(char what, number slot, number a, number b)
+{
+    switch (what) {
+    case 'c': return cuMemCreate(&handles[slot], a, &on_device, 0);
+    case 'r': return cuMemRelease(handles[slot]);
+    case 'M': return map(slot, handles[a], b);
+    case 'U': return cuMemUnmap(mapped[slot], mapped_bytes[slot]);
+    case 'R': return cuMemRetainAllocationHandle(&handles[slot], (char *)(uintptr_t)mapped[a] + 4096);
+    case 'i': return import_handle(handles[slot]);
+    case 'A': return make_array(&arrays[slot], a, b);
+    case 'B': return cuArrayDestroy(arrays[slot]);
+    case 'Y': return make_mipmap(&mipmaps[slot], a, b);
+    case 'Z': return cuMipmappedArrayDestroy(mipmaps[slot]);
+    case 'l': return cuModuleLoadData(&modules[slot], "/");
+    case 'u': return cuModuleUnload(modules[slot]);
+    case 'L': return cuLibraryLoadData(&libraries[slot], "/", NULL, NULL, 0, NULL, NULL, 0);
+    case 'V': return cuLibraryUnload(libraries[slot]);
+    case 'C': return make_context(&contexts[slot]);
+    case 'X': return cuCtxDestroy_v2(contexts[slot]);
+    case 'n': return make_green(&greens[slot]);
+    case 'N': return cuGreenCtxDestroy(greens[slot]);
+    case 'g': return make_graph(&graphs[slot], a);
+    case 'G': return cuGraphLaunch(graphs[slot], NULL);
+    case 'W': return cuGraphUpload(graphs[slot], NULL);
+    case 'h': return cuGraphExecDestroy(graphs[slot]);
+    case 't': return cuDeviceGraphMemTrim(0);
+    default: return CUDA_ERROR_NOT_FOUND;
+    }
+}
+
+int main(void)
+{
+    char line[128], what;
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    printf("%d\n", (int)begin());
+    while (fgets(line, sizeof line, stdin)) {
+        number slot = 0, a = 0, b = 0;
+        if (sscanf(line, "%c %llu %llu %llu", &what, &slot, &a, &b) < 1 || slot >= OBJECTS)
+            return 1;
+        CUresult result = do_memory(what, slot, a, b);
+        if (result == CUDA_ERROR_NOT_FOUND)
+            result = do_other(what, slot, a, b);
+        if (what != 'I') {
+            printf("%d\n", (int)result);
+            continue;
+        }
+        size_t free = 0, total = 0;
+        cuMemGetInfo_v2(&free, &total);
+        printf("%zu %zu\n", free, total);
+    }
+    return 0;
+}
