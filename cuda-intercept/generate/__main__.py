@@ -10,6 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import document
 import glue
 import headers
 import tables
@@ -17,6 +18,8 @@ from errors import DriftError, GenerateError
 
 HERE = Path(__file__).resolve().parent
 OUTPUT = HERE.parent / "src" / "generated"
+DOCUMENT = HERE.parents[1] / "docs" / "driver-symbols.md"
+TITLES = {"CUDA": "CUDA driver (libcuda.so.1)", "NVML": "NVML (libnvidia-ml.so.1)"}
 
 
 def build_outputs(cuda12: Path, cuda13: Path, nvml: Path, compiler: str) -> dict[Path, str]:
@@ -28,13 +31,16 @@ def build_outputs(cuda12: Path, cuda13: Path, nvml: Path, compiler: str) -> dict
     }
     outputs: dict[Path, str] = {}
     symbols: list[glue.Symbol] = []
+    documented: dict[str, tuple[dict[str, tables.Row], dict[str, tables.Classified]]] = {}
     for library, (name, rows) in libraries.items():
         path = HERE / "classes" / f"{name}.tsv"
         classes = tables.read_classes(path)
         tables.check_complete(rows, classes, path)
         outputs[HERE / "tables" / f"{name}.tsv"] = tables.table_text(rows)
         symbols += glue.select(library, rows, classes)
+        documented[TITLES[library]] = (rows, classes)
     symbols.sort(key=lambda symbol: symbol.function.symbol)
+    outputs[DOCUMENT] = document.document_text(documented)
     outputs[OUTPUT / "hooks.h"] = glue.header_text(symbols)
     outputs[OUTPUT / "hook_table.c"] = glue.table_text(symbols)
     outputs[OUTPUT / "gates.c"] = glue.gates_text(symbols)

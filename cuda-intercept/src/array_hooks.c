@@ -51,22 +51,35 @@ static uint64_t array3d_bytes(const CUDA_ARRAY3D_DESCRIPTOR *d)
 
 /* How the driver lays an array out is its own affair: what it shows to be gone is
  * believed as far as the padding to pages explains it. More is somebody else's. */
-static void reconcile(struct ci_pending *pending, uint64_t free_before)
+static bool reconcile(struct ci_pending *pending, uint64_t free_before)
 {
     uint64_t free_after = free_bytes();
     uint64_t computed = pending->entry == NULL ? 0 : ci_charge_bytes(&pending->entry->charge);
     if (computed == 0 || free_after >= free_before)
-        return;
+        return true;
     uint64_t gone = free_before - free_after;
-    if (gone > computed && gone - computed < PAGE_BYTES)
-        ci_charge_resize(pending, gone);
+    bool is_padding = gone > computed && gone - computed < PAGE_BYTES;
+    return !is_padding || ci_charge_resize(pending, gone);
 }
 
-static CUresult settle(struct ci_pending *pending, CUresult result, enum ci_space space, void *const *handle,
+static void undo(enum ci_space space, void **handle)
+{
+    ci_pfn_cuArrayDestroy end_array = CI_CALL(cuArrayDestroy);
+    ci_pfn_cuMipmappedArrayDestroy end_mipmap = CI_CALL(cuMipmappedArrayDestroy);
+    if (space == CI_SPACE_ARRAY && end_array != NULL)
+        end_array(*handle);
+    if (space == CI_SPACE_MIPMAP && end_mipmap != NULL)
+        end_mipmap(*handle);
+    *handle = NULL;
+}
+
+static CUresult settle(struct ci_pending *pending, CUresult result, enum ci_space space, void **handle,
                        uint64_t free_before)
 {
-    if (result == CUDA_SUCCESS)
-        reconcile(pending, free_before);
+    if (result == CUDA_SUCCESS && !reconcile(pending, free_before)) {
+        undo(space, handle);
+        result = CUDA_ERROR_OUT_OF_MEMORY;
+    }
     if (result == CUDA_SUCCESS)
         ci_charge_keep(pending, space, (uintptr_t)*handle, true);
     else

@@ -30,12 +30,13 @@ static CUresult begin(struct ci_implicit *implicit, CUdevice ordinal)
     return ci_implicit_begin(implicit, HAMI_TOTAL_CONTEXT, &device, ci_context_estimate(config, &device));
 }
 
-static CUresult finish_context(struct ci_implicit *implicit, CUresult result, const CUcontext *context)
+static CUresult finish_context(struct ci_implicit *implicit, CUresult result, CUcontext *context)
 {
     ci_pfn_cuCtxDestroy_v2 undo = CI_CALL(cuCtxDestroy_v2);
     if (result == CUDA_SUCCESS && !ci_implicit_fits(implicit)) {
         if (undo != NULL)
             undo(*context);
+        *context = NULL;
         result = CUDA_ERROR_OUT_OF_MEMORY;
     }
     if (result != CUDA_SUCCESS) {
@@ -138,6 +139,7 @@ CUresult cuDevicePrimaryCtxRetain(CUcontext *pctx, CUdevice dev)
     if (result == CUDA_SUCCESS && !ci_implicit_fits(&implicit)) {
         if (undo != NULL)
             undo(dev);
+        *pctx = NULL;
         result = CUDA_ERROR_OUT_OF_MEMORY;
     }
     if (result != CUDA_SUCCESS) {
@@ -151,12 +153,13 @@ CUresult cuDevicePrimaryCtxRetain(CUcontext *pctx, CUdevice dev)
     return result;
 }
 
-static CUresult finish_green(struct ci_implicit *implicit, CUresult result, const CUgreenCtx *green)
+static CUresult finish_green(struct ci_implicit *implicit, CUresult result, CUgreenCtx *green)
 {
     ci_pfn_cuGreenCtxDestroy undo = CI_CALL(cuGreenCtxDestroy);
     if (result == CUDA_SUCCESS && !ci_implicit_fits(implicit)) {
         if (undo != NULL)
             undo(*green);
+        *green = NULL;
         result = CUDA_ERROR_OUT_OF_MEMORY;
     }
     if (result == CUDA_SUCCESS)

@@ -33,7 +33,7 @@ CUresult cuInit(unsigned int Flags)
         return CUDA_ERROR_NO_DEVICE;
     CUresult result = real(Flags);
     if (result == CUDA_SUCCESS)
-        ci_process_join();
+        ci_process_start();
     return result;
 }
 

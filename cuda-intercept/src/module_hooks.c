@@ -48,7 +48,7 @@ static CUresult begin(struct ci_implicit *implicit, uint64_t bytes)
     return ci_implicit_begin(implicit, HAMI_TOTAL_MODULE, &device, 0);
 }
 
-static CUresult finish(struct ci_implicit *implicit, CUresult result, enum ci_space space, void *const *handle)
+static CUresult finish(struct ci_implicit *implicit, CUresult result, enum ci_space space, void **handle)
 {
     ci_pfn_cuModuleUnload unload_module = CI_CALL(cuModuleUnload);
     ci_pfn_cuLibraryUnload unload_library = CI_CALL(cuLibraryUnload);
@@ -59,6 +59,7 @@ static CUresult finish(struct ci_implicit *implicit, CUresult result, enum ci_sp
             unload_module(*handle);
         if (space == CI_SPACE_LIBRARY && unload_library != NULL)
             unload_library(*handle);
+        *handle = NULL;
         result = CUDA_ERROR_OUT_OF_MEMORY;
     }
     if (result != CUDA_SUCCESS) {

@@ -60,6 +60,7 @@ static void take_back(const struct request *request, CUmemoryPool pool)
     ci_pfn_cuMemPoolTrimTo trim = CI_CALL(cuMemPoolTrimTo);
     if (give_back != NULL)
         give_back(*request->address, request->stream);
+    *request->address = 0;
     if (trim != NULL)
         trim(pool, 0);
 }

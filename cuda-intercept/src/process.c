@@ -107,16 +107,30 @@ static void join(struct ci_config *config)
         enter(mark(STAGE_JOINED));
 }
 
+/* True for the one thread that begins the joining. */
+static bool begin_joining(struct ci_config *config)
+{
+    int64_t seen = atomic_load(&session);
+    if (seen == mark(STAGE_JOINING) || seen == mark(STAGE_JOINED) ||
+        !atomic_compare_exchange_strong(&session, &seen, mark(STAGE_JOINING)))
+        return false;
+    join(config);
+    return true;
+}
+
+void ci_process_start(void)
+{
+    struct ci_config *config = ci_config_get();
+    if (config != NULL)
+        begin_joining(config);
+}
+
 struct ci_config *ci_process_join(void)
 {
     struct ci_config *config = ci_config_get();
     while (config != NULL && atomic_load(&session) != mark(STAGE_JOINED)) {
         uint32_t step = atomic_load(&steps);
-        int64_t seen = atomic_load(&session);
-        if (seen != mark(STAGE_JOINING) && seen != mark(STAGE_JOINED) &&
-            atomic_compare_exchange_strong(&session, &seen, mark(STAGE_JOINING)))
-            join(config);
-        else if (seen != mark(STAGE_JOINED))
+        if (!begin_joining(config) && atomic_load(&session) == mark(STAGE_JOINING))
             wait_for_step(step);
     }
     return config;

@@ -2,6 +2,7 @@
  * with the driver's code. Objects are named by kind and number. */
 #define __CUDA_API_VERSION_INTERNAL
 #include <cuda.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,32 @@ static const CUmemPoolProps pool_on_device = {
     .allocType = CU_MEM_ALLOCATION_TYPE_PINNED, .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE}};
 
 typedef unsigned long long number;
+
+/* Whether an object is there to be undone: a failed call leaves its place empty. */
+static bool is_there(char what, number slot)
+{
+    switch (what) {
+    case 'f': return memories[slot] != 0;
+    case 'r': return handles[slot] != 0;
+    case 'B': return arrays[slot] != NULL;
+    case 'u': return modules[slot] != NULL;
+    case 'X': return contexts[slot] != NULL;
+    default: return true;
+    }
+}
+
+/* For scripts that do not look at the answers. */
+static void forget(char what, number slot)
+{
+    switch (what) {
+    case 'f': memories[slot] = 0; break;
+    case 'r': handles[slot] = 0; break;
+    case 'B': arrays[slot] = NULL; break;
+    case 'u': modules[slot] = NULL; break;
+    case 'X': contexts[slot] = NULL; break;
+    default: break;
+    }
+}
 
 static CUresult allocate_in(CUcontext context, CUdeviceptr *memory, size_t bytes)
 {
@@ -184,9 +211,14 @@ int main(void)
         number slot = 0, a = 0, b = 0;
         if (sscanf(line, "%c %llu %llu %llu", &what, &slot, &a, &b) < 1 || slot >= OBJECTS)
             return 1;
+        if (!is_there(what, slot)) {
+            puts("0");
+            continue;
+        }
         CUresult result = do_memory(what, slot, a, b);
         if (result == CUDA_ERROR_NOT_FOUND)
             result = do_other(what, slot, a, b);
+        forget(what, slot);
         if (what != 'I') {
             printf("%d\n", (int)result);
             continue;

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import random
 import signal
 import subprocess
 import tempfile
@@ -412,6 +413,46 @@ class ModelTest(unittest.TestCase):
                 world.check(call)
         finally:
             world.close()
+
+    def test_racing_processes_never_pass_the_limit(self) -> None:
+        """However fast processes take and give back, neither ledger nor GPU ever shows more than the limit."""
+        container.lay_out(share := Share(memory_mib=LIMIT // MIB))
+        chance = random.Random(4711)
+        racers = [self.start_racer(chance) for _ in range(6)]
+        looks = 0
+        while any(racer.poll() is None for racer in racers):
+            self.assertLessEqual(share.total(0), LIMIT)
+            self.assertLessEqual(self.driver.used(), LIMIT)
+            looks += 1
+            if looks == 50:
+                racers[0].kill()
+        self.assertGreater(looks, 50)
+        for racer in racers:
+            racer.wait()
+        self.assertEqual([racer.returncode for racer in racers[1:]], [0] * 5)
+        last = Worker(self.driver)
+        self.addCleanup(last.end)
+        self.assertEqual(last.call("a", 1, LIMIT - CONTEXT), 0)
+
+    def start_racer(self, chance: random.Random) -> subprocess.Popen[bytes]:
+        """One call after the other, whatever the answer: what is not there cannot be freed."""
+        makers = ("a {0} {1}", "c {0} {1}", "A {0} 1024 {2}", "C {0}")
+        undoers = ("f {0}", "r {0}", "B {0}", "X {0}")
+        lines = []
+        for number in range(2000):
+            kind, size = chance.randrange(4), chance.choice((2, 2, 4, 8, 30, 100, 250)) * MIB
+            lines.append(makers[kind].format(number % 60, size, size // 4096))
+            if chance.random() < 0.95:
+                lines.append(undoers[kind].format(number % 60))
+        script = tempfile.TemporaryFile("w+")  # noqa: SIM115 - the process reads it after we have closed it
+        script.write("\n".join(lines) + "\n")
+        script.seek(0)
+        environment = container.environment(self.driver.libraries, TEST_LIBRARY)
+        racer = subprocess.Popen([str(WORKER)], env=environment, stdin=script, stdout=subprocess.DEVNULL)
+        script.close()
+        self.addCleanup(racer.wait)
+        self.addCleanup(racer.kill)
+        return racer
 
     def test_process_killed_within_a_call_leaves_nothing(self) -> None:
         """SIGKILL in the driver, before it works or after, at every call that moves memory."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
+import textwrap
 import unittest
 from pathlib import Path
 
@@ -12,10 +14,20 @@ from container import FAKE, FIRST_GPU, MIB, RELEASE, SECOND_GPU, TEST_LIBRARY, S
 
 SAMPLE = FAKE / "gpu-sample"
 PROBES = container.BUILD / "probes"
+LISTS = container.BUILD / "tests" / "probe_lists"
 TOTAL_CHARGED, TOTAL_DENIED = 0, 13
 OUT_OF_MEMORY = 2
 DENIED, NOT_NVIDIAS = 3, 4  # exit statuses of the samples
 TIMEOUT_SECONDS = 60
+PREAMBLE = """
+    import atexit, ctypes, os, subprocess, threading
+    cuda, libc, context = ctypes.CDLL("libcuda.so.1"), ctypes.CDLL(None), ctypes.c_void_p()
+    def allocate(mebibytes):
+        return cuda.cuMemAlloc_v2(ctypes.byref(ctypes.c_uint64()), ctypes.c_size_t(mebibytes << 20))
+    def use(mebibytes):
+        assert cuda.cuInit(0) == 0 and cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0) == 0
+        assert cuda.cuCtxSetCurrent(context) == 0 and allocate(mebibytes) == 0
+    """
 
 
 class ProgramCase(unittest.TestCase):
@@ -85,6 +97,56 @@ class MemoryTest(ProgramCase):
         self.hold(1000)
         self.assertIn(f"total={3000 * MIB} free={2000 * MIB}", self.sample("info"))
         self.assertIn("1000MiB /   3000MiB", self.run_program(FAKE / "nvidia-smi").stdout)
+
+    def test_lists_of_processes_are_those_of_the_share(self) -> None:
+        """Every version of NVML's lists names the share's processes with what they hold of it, and no others."""
+        container.lay_out(Share(memory_mib=3000))
+        self.preload = ()
+        self.hold(500)
+        self.preload = (TEST_LIBRARY,)
+        first, second = self.hold(1000).pid, self.hold(300).pid
+        lines = dict(line.split(" ", 1) for line in self.run_program(LISTS).stdout.splitlines())
+        for version in ("", "_v2", "_v3"):
+            found = lines[f"nvmlDeviceGetComputeRunningProcesses{version}"].split()
+            self.assertEqual((found[0], set(found[1:])), ("0", {f"{first}:1000", f"{second}:300"}))
+        self.assertEqual(lines["nvmlDeviceGetGraphicsRunningProcesses_v3"], "0")
+        for name in ("nvmlDeviceGetProcessUtilization", "nvmlDeviceGetProcessesUtilizationInfo"):
+            self.assertEqual(set(lines[name].split()), {"0", str(first), str(second)})
+        self.assertEqual(lines["room"], "7 2")
+
+    def test_old_driver_without_newer_functions(self) -> None:
+        """A driver of CUDA 11.0 lacks half of what we hook: what it has is held, and nothing breaks."""
+        container.lay_out(Share(memory_mib=3000))
+        libraries, type(self).libraries = self.libraries, f"{FAKE}/old:{self.libraries}"
+        self.addCleanup(setattr, type(self), "libraries", libraries)
+        root = str(Path(libraries).parents[2])
+        for mebibytes, code in ((3001, OUT_OF_MEMORY), (3000, 0)):
+            done = self.run_program(PROBES / "lookup-new", "alloc", mebibytes, FAKE_GPU_ROOT=root)
+            self.assertEqual(done.stdout, f"{code}\n")
+
+    def test_killed_process_frees_a_running_one(self) -> None:
+        """What was killed is there for a process that had joined before, within its next call."""
+        container.lay_out(Share(memory_mib=3000))
+        waiting = subprocess.Popen(
+            [str(container.BUILD / "tests/model_worker")],
+            env=self.environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+        self.addCleanup(end, waiting)
+        assert waiting.stdin is not None and waiting.stdout is not None
+        self.addCleanup(waiting.stdin.close)
+        self.assertEqual(waiting.stdout.readline(), "0\n")
+        holder = self.hold(2500)
+        answers = []
+        for _ in range(2):
+            waiting.stdin.write(f"a 1 {2600 * MIB}\n")
+            answers.append(waiting.stdout.readline())
+            holder.kill()
+            holder.wait()
+        self.assertEqual(answers, [f"{OUT_OF_MEMORY}\n", "0\n"])
 
     def test_processes_share_the_limit(self) -> None:
         """What one process holds is missing to the next one."""
@@ -287,6 +349,84 @@ class VariablesTest(ProgramCase):
         """Preloaded without a word on limits the library is not there."""
         self.assertEqual(self.sample("alloc", 5000), "allocated 5000 MiB\n")
         self.assertEqual(self.run_program(PROBES / "lookup-new", "launch").stdout, "driver\n")
+
+
+class MannersTest(ProgramCase):
+    """What programs do to themselves while the library is in them."""
+
+    def run_python(self, source: str) -> str:
+        return self.run_program(sys.executable, "-c", textwrap.dedent(PREAMBLE) + textwrap.dedent(source)).stdout
+
+    def setUp(self) -> None:
+        container.lay_out(Share(memory_mib=3000))
+
+    def test_many_children_by_every_way_to_make_them(self) -> None:
+        """fork, vfork and exec from a process with a context: each child works and the parent keeps its share."""
+        source = """
+            use(1000)
+            for _ in range(20):
+                assert subprocess.run(["sh", "-c", "true & wait; ls /dev/null"], capture_output=True).returncode == 0
+                assert os.posix_spawn("/bin/true", ["true"], {}) > 0 and os.wait()[1] == 0
+                child = os.fork()
+                if child == 0:
+                    os._exit(0)
+                assert os.waitpid(child, 0)[1] == 0
+            print(allocate(2001), allocate(2000))
+            """
+        self.assertEqual(self.run_python(source), "2 0\n")
+
+    def test_exec_gives_everything_back(self) -> None:
+        """A process that becomes another program holds nothing of the GPU any more."""
+        share = Share(memory_mib=3000)
+        source = f"""
+            use(2500)
+            os.execve("{SAMPLE}", ["{SAMPLE}", "alloc", "3000"], os.environ)
+            """
+        self.assertEqual(self.run_python(source), "allocated 3000 MiB\n")
+        self.assertLessEqual(share.total(TOTAL_CHARGED), 3000 * MIB)
+
+    def test_driver_may_be_closed_and_opened(self) -> None:
+        """dlclose and dlopen of the driver between calls, and calls from a thread's destructor."""
+        source = """
+            use(100)
+            for _ in range(3):
+                handle = ctypes.CDLL("libcuda.so.1")
+                libc.dlclose(ctypes.c_void_p(handle._handle))
+            threads = [threading.Thread(target=lambda: (cuda.cuCtxSetCurrent(context), allocate(1))) for _ in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            print(allocate(2893), allocate(2892))
+            """
+        self.assertEqual(self.run_python(source), "2 0\n")
+
+    def test_exit_handlers_may_use_the_driver(self) -> None:
+        """Frees in atexit handlers work, and the exit status stays the program's."""
+        source = """
+            use(100)
+            address = ctypes.c_uint64()
+            cuda.cuMemAlloc_v2(ctypes.byref(address), ctypes.c_size_t(1 << 20))
+            atexit.register(lambda: print(cuda.cuMemFree_v2(address)))
+            """
+        self.assertEqual(self.run_python(source), "0\n")
+
+    def test_nothing_of_the_process_is_changed(self) -> None:
+        """Signal handlers, umask, open files and standard error stay the program's own."""
+        source = """
+            import signal
+            def state():
+                mask = os.umask(0o22)
+                os.umask(mask)
+                handlers = [signal.getsignal(number) for number in range(1, 32)]
+                return mask, handlers, signal.pthread_sigmask(signal.SIG_BLOCK, [])
+            before = state()
+            use(100)
+            links = [os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd") if name.isdigit()
+                     and os.path.exists(f"/proc/self/fd/{name}")]
+            print(state() == before, [link for link in links if "hami" in link or "usage" in link])
+            """
+        self.assertEqual(self.run_python(source), "True []\n")
 
 
 class BareProgramTest(ProgramCase):

@@ -1,0 +1,72 @@
+/* Prints what every version of NVML's lists of processes says of GPU 0. */
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../src/generated/hooks.h"
+
+#define ROOM 64
+
+static void *library;
+
+#define CALL(name) ((ci_pfn_##name)dlsym(library, #name))
+
+static void print_first(const char *name, nvmlDevice_t device)
+{
+    struct ci_nvml_process_v1 entries[ROOM];
+    unsigned int count = ROOM;
+    ci_pfn_nvmlDeviceGetComputeRunningProcesses list =
+        (ci_pfn_nvmlDeviceGetComputeRunningProcesses)dlsym(library, name);
+    printf("%s %d", name, list(device, &count, entries));
+    for (unsigned int i = 0; i < count; i++)
+        printf(" %u:%llu", entries[i].pid, entries[i].used >> 20);
+    puts("");
+}
+
+static void print_newer(const char *name, nvmlDevice_t device)
+{
+    struct ci_nvml_process entries[ROOM];
+    unsigned int count = ROOM;
+    ci_pfn_nvmlDeviceGetComputeRunningProcesses_v3 list =
+        (ci_pfn_nvmlDeviceGetComputeRunningProcesses_v3)dlsym(library, name);
+    printf("%s %d", name, list(device, &count, entries));
+    for (unsigned int i = 0; i < count; i++)
+        printf(" %u:%llu", entries[i].pid, entries[i].used >> 20);
+    puts("");
+}
+
+static void print_utilization(nvmlDevice_t device)
+{
+    struct ci_nvml_sample samples[ROOM];
+    struct ci_nvml_utilization_entry entries[ROOM];
+    struct ci_nvml_utilization all = {(unsigned int)(sizeof(all) | 1 << 24), ROOM, 0, entries};
+    unsigned int count = ROOM;
+    int result = CALL(nvmlDeviceGetProcessUtilization)(device, samples, &count, 0);
+    printf("nvmlDeviceGetProcessUtilization %d", result);
+    for (unsigned int i = 0; result == NVML_SUCCESS && i < count; i++)
+        printf(" %u", samples[i].pid);
+    result = CALL(nvmlDeviceGetProcessesUtilizationInfo)(device, &all);
+    printf("\nnvmlDeviceGetProcessesUtilizationInfo %d", result);
+    for (unsigned int i = 0; result == NVML_SUCCESS && i < all.count; i++)
+        printf(" %u", all.entries[i].pid);
+    puts("");
+}
+
+int main(void)
+{
+    static const char uuid[] = "GPU-1f2e6a40-5c0d-4b7e-9a31-0d6c1b8e7f01";
+    nvmlDevice_t device;
+    unsigned int none = 0;
+    library = dlopen("libnvidia-ml.so.1", RTLD_NOW);
+    if (library == NULL || CALL(nvmlInit_v2)() != NVML_SUCCESS || CALL(nvmlDeviceGetHandleByUUID)(uuid, &device) != 0)
+        return 1;
+    print_first("nvmlDeviceGetComputeRunningProcesses", device);
+    print_newer("nvmlDeviceGetComputeRunningProcesses_v2", device);
+    print_newer("nvmlDeviceGetComputeRunningProcesses_v3", device);
+    print_newer("nvmlDeviceGetGraphicsRunningProcesses_v3", device);
+    print_newer("nvmlDeviceGetMPSComputeRunningProcesses_v3", device);
+    print_utilization(device);
+    printf("room %d", CALL(nvmlDeviceGetComputeRunningProcesses_v3)(device, &none, NULL));
+    printf(" %u\n", none);
+    return 0;
+}
