@@ -41,6 +41,16 @@ static void use_mapping(size_t size, CUdeviceptr address)
     expect(cuMemUnmap(address, size) == CUDA_SUCCESS);
 }
 
+static void use_pool(size_t size)
+{
+    CUdeviceptr address;
+    CUresult result = cuMemAllocAsync(&address, size, NULL);
+    expect(result == CUDA_SUCCESS || result == CUDA_ERROR_OUT_OF_MEMORY);
+    if (result == CUDA_SUCCESS)
+        expect(cuMemFreeAsync(address, NULL) == CUDA_SUCCESS);
+    expect(cuStreamSynchronize(NULL) == CUDA_SUCCESS);
+}
+
 static void *work(void *argument)
 {
     size_t number = (size_t)(uintptr_t)argument + 1;
@@ -49,6 +59,7 @@ static void *work(void *argument)
         size_t total = 0;
         use_memory(number * 150 * MIB);
         use_mapping(number * 100 * MIB, number << 40);
+        use_pool(number * MIB);
         expect(cuMemGetInfo_v2(&free, &total) == CUDA_SUCCESS && free <= total && total == 1000 * MIB);
     }
     return NULL;
@@ -59,7 +70,7 @@ int main(void)
     pthread_t threads[THREADS];
     size_t free = 0;
     size_t total = 0;
-    if (dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL) == NULL)
+    if (dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL) == NULL)
         return 1;
     for (uintptr_t i = 0; i < THREADS; i++)
         if (pthread_create(&threads[i], NULL, work, (void *)i) != 0)
@@ -67,6 +78,9 @@ int main(void)
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
     CHECK(troubles == 0);
+    CUmemoryPool pool;
+    CHECK(((CUresult(*)(CUmemoryPool *, CUdevice))dlsym(RTLD_DEFAULT, "cuDeviceGetMemPool"))(&pool, 0) == CUDA_SUCCESS);
+    CHECK(cuMemPoolTrimTo(pool, 0) == CUDA_SUCCESS);
     CHECK(cuMemGetInfo_v2(&free, &total) == CUDA_SUCCESS && free == total);
     return failures != 0;
 }

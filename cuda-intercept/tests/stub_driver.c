@@ -1,12 +1,14 @@
 /* A libcuda.so.1 with one GPU and no rules, for calls that need no more of a
  * driver than that it says yes: arrays and virtual memory. */
+#include <stdatomic.h>
 #include <string.h>
 
 #include "../src/abi.h"
 
 #define API CI_EXPORT
 
-static unsigned long long next_handle = 0x1000;
+static _Atomic unsigned long long next_handle = 0x1000;
+static unsigned long long context;
 
 API CUresult cuInit(unsigned int flags)
 {
@@ -19,9 +21,9 @@ API CUresult cuCtxGetDevice(CUdevice *device)
     return CUDA_SUCCESS;
 }
 
-API CUresult cuCtxGetCurrent(CUcontext *context)
+API CUresult cuCtxGetCurrent(CUcontext *current)
 {
-    *context = &next_handle;
+    *current = &context;
     return CUDA_SUCCESS;
 }
 
@@ -39,9 +41,9 @@ API CUresult cuMemGetInfo_v2(size_t *free, size_t *total)
     return CUDA_SUCCESS;
 }
 
-API CUresult cuCtxDestroy_v2(CUcontext context)
+API CUresult cuCtxDestroy_v2(CUcontext destroyed)
 {
-    return context == &next_handle ? CUDA_SUCCESS : 201;
+    return destroyed == &context ? CUDA_SUCCESS : 201;
 }
 
 API CUresult cuMemAlloc_v2(CUdeviceptr *address, size_t size)
@@ -112,4 +114,65 @@ API CUresult cuMipmappedArrayCreate(CUmipmappedArray *array, const CUDA_ARRAY3D_
 API CUresult cuMipmappedArrayDestroy(CUmipmappedArray array)
 {
     return array != NULL ? CUDA_SUCCESS : 1;
+}
+
+/* One pool, which grows by 32 MiB, keeps all that it has, and gives nothing back but by a trim. */
+static _Atomic unsigned long long pool_used;
+static _Atomic unsigned long long pool_reserved;
+
+API CUresult cuDeviceGetMemPool(CUmemoryPool *pool, CUdevice device)
+{
+    *pool = (CUmemoryPool)&pool_used;
+    return device == 0 ? CUDA_SUCCESS : 101;
+}
+
+API CUresult cuDeviceGetCount(int *count)
+{
+    *count = 1;
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuDeviceGetDefaultMemPool(CUmemoryPool *pool, CUdevice device)
+{
+    return cuDeviceGetMemPool(pool, device);
+}
+
+API CUresult cuMemAllocAsync(CUdeviceptr *address, size_t size, CUstream stream)
+{
+    (void)stream;
+    *address = next_handle++ << 20;
+    unsigned long long chunk = 32ULL << 20;
+    unsigned long long wanted = (atomic_fetch_add(&pool_used, size) + size + chunk - 1) / chunk * chunk;
+    if (wanted > pool_reserved)
+        pool_reserved = wanted;
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuMemFreeAsync(CUdeviceptr address, CUstream stream)
+{
+    (void)stream;
+    return address != 0 ? CUDA_SUCCESS : 1;
+}
+
+API CUresult cuMemPoolGetAttribute(CUmemoryPool pool, CUmemPool_attribute attribute, void *value)
+{
+    (void)pool;
+    if (attribute != CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT)
+        return 801;
+    *(unsigned long long *)value = pool_reserved;
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuMemPoolTrimTo(CUmemoryPool pool, size_t keep)
+{
+    (void)pool;
+    pool_reserved = keep;
+    pool_used = 0;
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuStreamSynchronize(CUstream stream)
+{
+    (void)stream;
+    return CUDA_SUCCESS;
 }

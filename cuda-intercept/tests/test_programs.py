@@ -438,6 +438,7 @@ class BareProgramTest(ProgramCase):
         """Shells and static programs run, say nothing more and exit as ever."""
         self.assertEqual(self.run_program("sh", "-c", "ls / >/dev/null; (exit 7)").returncode, 7)
         self.assertEqual(self.run_program("sh", "-c", "kill -TERM $$").returncode, -15)
+        self.assertEqual(self.run_program(PROBES / "static").stdout, "here\n")
 
     def test_no_file_of_ours_is_opened(self) -> None:
         """Nothing is read before a program asks for the driver."""

@@ -1,0 +1,7 @@
+/* Needs no loader: says that it ran. */
+#include <stdio.h>
+
+int main(void)
+{
+    return puts("here") < 0;
+}
