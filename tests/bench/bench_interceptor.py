@@ -40,11 +40,14 @@ def main() -> None:
         }
         _calls(places, 1, ("link", "dlsym", "procaddress"))
         _calls(places, 8, ("dlsym",))
+        _calls(places, 64, ())
         _shares(root, places[BARE])
 
 
 def _calls(places: Mapping[str, Place], processes: int, ways: Sequence[str]) -> None:
-    _table("cuInit, microseconds", places, ("init",), "ns", processes, INIT_RUNS // processes + 1, scale=1e3)
+    rounds = max(INIT_RUNS // processes, ROUNDS)
+    _table("cuInit, microseconds", places, ("init",), "ns", processes, rounds, scale=1e3)
+    _table("cuInit to the first allocation, microseconds", places, ("init",), "first_ns", processes, rounds, scale=1e3)
     _table("cuMemAlloc + cuMemFree of 64 KiB, p50, ns", places, ("alloc", CALL_MS), "p50_ns", processes)
     for way in ways:
         _table(f"cuLaunchKernel by {way}, p50, ns", places, ("launch", way, CALL_MS), "p50_ns", processes)
