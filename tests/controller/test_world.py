@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from controller_objects import claim_json, pod_json
 
+from hami_dra.api import names
 from hami_dra.controller.pods import PodUid
 from hami_dra.controller.world import KnownClaim, World
 
@@ -28,5 +29,10 @@ def test_of_a_pod_without_claims_only_what_it_takes_is_kept() -> None:
         world.put_pod(raw)
     assert set(world.pods) == {PodUid("uid-claiming"), PodUid("uid-asking")}
     assert world.loads.by_node["node-a"].requests == {"cpu": 2000}
+    held = pod_json("plain", claims=[], schedulingGates=[{"name": names.ALLOCATION_GATE}])
+    world.put_pod(held)
+    assert world.pods[PodUid("uid-plain")].held
+    world.put_pod(plain)
+    assert PodUid("uid-plain") not in world.pods
     world.drop_pod(plain)
     assert "node-a" not in world.loads.by_node

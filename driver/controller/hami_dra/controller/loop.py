@@ -39,9 +39,8 @@ class Loop:
         state, now = self._state, self._tools.clock.monotonic()
         state.active = True
         self._tools.metrics.leader.set(1)
-        for uid, pod in state.world.pods.items():
-            if pod.claims or pod.extended_resources or pod.held:
-                state.revisit_pod(uid, now)
+        for uid in state.world.pods:
+            state.revisit_pod(uid, now)
         for key in state.world.claims:
             state.revisit_claim(key, now)
         for name, slice_ in state.world.slices.items():

@@ -73,7 +73,7 @@ class Observer:
         old, new = self._state.world.put_pod(observed.object)
         if old == new:
             return
-        if new.claims or new.extended_resources or new.held:
+        if new.wants_turns or old is not None:
             self._state.revisit_pod(new.uid, now)
         self._note_released(old, new, now)
         self._note_bound(old, new, now)

@@ -73,6 +73,11 @@ class Pod:
         return self.needs.extended_resources
 
     @property
+    def wants_turns(self) -> bool:
+        """Whether anything is to be decided about it; of others it only matters what they take of their node."""
+        return bool(self.claims or self.extended_resources or self.held)
+
+    @property
     def finished(self) -> bool:
         """Whether its containers have all ended for good."""
         return self.phase in _FINISHED

@@ -96,14 +96,15 @@ class World:
         return self._inventory
 
     def put_pod(self, raw: JsonObject) -> tuple[Pod | None, Pod]:
-        """Store a pod; the one before, if it has claims, and the one now."""
+        """Store a pod, if it wants turns; the one stored before and the one now."""
         pod = Pod.from_json(raw)
         old = self.pods.get(pod.uid)
         if old is not None:
             self._unlink(old)
-        # Of others it only matters what they take of their node.
-        if pod.claims or pod.extended_resources:
+        if pod.wants_turns:
             self.pods[pod.uid] = pod
+        else:
+            self.pods.pop(pod.uid, None)
         for entry in pod.claims:
             if entry.claim_name:
                 self._users[f"{pod.namespace}/{entry.claim_name}"].add(pod.uid)
