@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from controller_fakes import Bench
 from controller_objects import (
@@ -19,6 +21,7 @@ from controller_objects import (
 from loop_steps import bound, pending, small_bench
 
 from hami_dra.controller.world import Kind
+from hami_dra.kube.errors import Forbidden
 
 LABELS = {"node": "node-a", "device": gpu_uuid(0).lower(), "model": "NVIDIA H100 80GB HBM3"}
 
@@ -90,3 +93,30 @@ def test_any_text_can_stand_in_a_label() -> None:
     bench.see(Kind.SLICE, slice_json("node-a", [gpu(0, model=model)]))
     bench.run()
     assert bench.metric("gpu_shares_capacity", **{**LABELS, "model": model}) == 10
+
+
+def test_requests_that_change_something_are_counted_and_timed() -> None:
+    """Also those that fail; who does not lead sends none."""
+    bench = Bench()
+    bench.claims.faults = [Forbidden("no")]
+    pending(bench)
+    bench.run(3)
+    assert bench.metric("writes_total", kind="finalizer") == 2
+    assert bench.metric("writes_total", kind="allocation") == 1
+    assert bench.metric("write_seconds_count") == 3
+    bench.leads = False
+    pending(bench, "other", "another")
+    bench.run()
+    assert bench.total("writes_total") == 3
+
+
+def test_every_metric_is_in_the_documentation() -> None:
+    """By its name."""
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    bench = Bench()
+    bench.run()
+    shown = bench.metrics.render().decode()
+    families = {line.split()[2] for line in shown.splitlines() if line.startswith("# TYPE")}
+    names = {name for name in families if not name.endswith("_created")}
+    assert "hami_dra_pending_claims" in names
+    assert sorted(name for name in names if f"`{name}`" not in page) == []
