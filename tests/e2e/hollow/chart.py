@@ -60,6 +60,11 @@ def render(kubectl: Kubectl, values: Mapping[str, object]) -> Chart:
 
 def wait_for_policies(client: Client) -> None:
     """Until the API server adds the finalizer to a claim of our class; it takes up policies in its own time."""
+    until(lambda: protects_claims(client), "claims get their finalizer from the admission policy")
+
+
+def protects_claims(client: Client) -> bool:
+    """Whether the API server adds the finalizer to a claim of our class. Raises KubeError."""
     request = {"name": "gpu", "exactly": {"deviceClassName": names.DEVICE_CLASS}}
     claim = {
         "apiVersion": "resource.k8s.io/v1",
@@ -67,9 +72,5 @@ def wait_for_policies(client: Client) -> None:
         "metadata": {"name": "probe"},
         "spec": {"devices": {"requests": [request]}},
     }
-    path = f"{namespaced(CLAIMS, 'default')}?dryRun=All"
-
-    def protected() -> bool:
-        return _FINALIZER in (client.create(path, claim)["metadata"].get("finalizers") or ())
-
-    until(protected, "claims get their finalizer from the admission policy")
+    stored = client.create(f"{namespaced(CLAIMS, 'default')}?dryRun=All", claim)
+    return _FINALIZER in (stored["metadata"].get("finalizers") or ())
