@@ -20,7 +20,7 @@ NVIDIA = $(wildcard .venv/lib/python3.*/site-packages/nvidia)
 HEADERS = --cuda12 $(NVIDIA)/cuda_runtime/include --cuda13 $(NVIDIA)/cu13/include --nvml $(NVIDIA)/cu13/include/nvml.h
 PYTHON_SOURCES := $(shell find api driver -name '*.py' -o -name '*.pyi') pyproject.toml
 
-.PHONY: help demo demo-down test unit native-test e2e e2e-1.36 lint bench plots packages programs images driver-image generate lock clean
+.PHONY: help demo demo-down test unit native-test e2e e2e-1.36 lint bench bench-control-plane plots packages programs images driver-image generate lock clean
 
 help:
 	@echo "make demo        a two-node cluster with fake GPUs, the driver, and a pod with a share of a GPU"
@@ -28,6 +28,7 @@ help:
 	@echo "make test        every check and test; make unit, native-test, e2e, lint run a part"
 	@echo "make e2e-1.36    the first share on Kubernetes 1.36, with either allocator"
 	@echo "make bench       benchmarks, with ratios against a baseline of the same run"
+	@echo "make bench-control-plane  CPU of the control plane per pod at 500 nodes, three rounds; half an hour and more"
 	@echo "make plots       how decisions and the controller's memory grow, as pictures in docs/; a quarter of an hour"
 	@echo "make driver-image  build/images/driver.tar, the image of both daemons, with Docker or without"
 	@echo "CLUSTER=kind or CLUSTER=local says on what; else kind, where a Docker engine and kind's node image are there"
@@ -113,12 +114,17 @@ e2e-1.36: programs $(NATIVE) $(WHEELS)
 
 test: packages lint native-test unit e2e
 
-bench: packages $(NATIVE)
+bench: programs $(NATIVE)
 	@for bench in tests/bench/bench_*.py; do echo "==> $$bench"; $(PY) $$bench || exit 1; done
 
 plots: packages
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-plots.lock
 	@$(PY) tests/bench/plot_growth.py
+
+BENCH_NODES ?= 500
+BENCH_PODS ?= 2000
+bench-control-plane: programs
+	@$(PY) tests/bench/bench_control_plane.py --nodes $(BENCH_NODES) --pods $(BENCH_PODS) --rounds 3 --variant controller --variant scheduler --variant controller-pinned --variant plain
 
 lock: $(VENV)
 	@$(BIN)/pip install --quiet uv

@@ -40,6 +40,11 @@ _HINTS = {"SchedulerPreQueueingHints": True}
 _ALL = (
     Variant("controller", "our controller allocates, as installed"),
     Variant("controller-own-finalizer", "without the admission policy that adds the finalizer", policy=False),
+    Variant(
+        "controller-pinned",
+        "pods are gated, and pinned as they are let go",
+        values={"controller.gateAndPin": "true"},
+    ),
     Variant("controller-no-nomination", "kube-scheduler without NominatedNodeNameForExpectation", gates=_NO_NOMINATION),
     Variant("controller-hints", "kube-scheduler with SchedulerPreQueueingHints", gates=_HINTS),
     Variant("scheduler", "kube-scheduler allocates", "scheduler", with_controller=False),
