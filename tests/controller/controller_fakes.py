@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -58,6 +58,7 @@ class FakeClaims:
         self.templates: dict[str, JsonObject] = {}
         self.unread: list[KubeError] = []
         self.writes: list[tuple[str, str]] = []
+        self.on_write: Callable[[], None] = lambda: None
         self.version = 100
 
     def put(self, claim: JsonObject) -> JsonObject:
@@ -103,6 +104,7 @@ class FakeClaims:
     def _write(self, verb: str, read: JsonObject, changed: JsonObject) -> JsonObject:
         key = f"{read['metadata']['namespace']}/{read['metadata']['name']}"
         self.writes.append((verb, key))
+        self.on_write()
         fault = self.faults.pop(0) if self.faults else None
         if isinstance(fault, KubeError):
             raise fault
@@ -121,10 +123,10 @@ class FakePods:
 
     def __init__(self) -> None:
         self.stored: dict[str, JsonObject] = {}
-        self.reads = 0
         self.changes: list[tuple[JsonObject, bool]] = []
         """Objects as our own writes left them and whether they are gone, for the watch to report."""
         self.nudged: list[str] = []
+        self.reads = 0
         self.writes: list[tuple[str, str]] = []
         self.faults: list[KubeError | None] = []
 

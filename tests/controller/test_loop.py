@@ -354,6 +354,22 @@ def test_a_higher_priority_goes_first() -> None:
     assert (bench.node_of("low"), bench.node_of("high")) == (None, "node-a")
 
 
+def test_turns_that_take_long_leave_time_to_look() -> None:
+    """What the watches told meanwhile counts for the turns that are left."""
+    bench = Bench()
+    names = ["first", "second", "third"]
+    pods = {name: pod_json(name, [name]) for name in names}
+    for name, pod in pods.items():
+        bench.add_claim(claim_json(name))
+        bench.add_pod(pod)
+    bench.claims.on_write = lambda: setattr(bench.clock, "seconds", bench.clock.seconds + 0.3)
+    bench.loop.step()
+    assert [name for name in names if bench.node_of(name)] == ["first"]
+    bench.remove_pod(pods["second"])
+    bench.run(2)
+    assert [name for name in names if bench.node_of(name)] == ["first", "third"]
+
+
 def test_an_unforeseen_error_in_one_turn_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
     """The loop outlives a bug that one object triggers."""
     bench = Bench()

@@ -27,8 +27,8 @@ LOG = logging.getLogger(__name__)
 FOREIGN = "ForeignAllocation"
 TAKEN_BACK = "AllocationTakenBack"
 _RETRY_SECONDS = 1.0
-_UNSEEN_SECONDS = 10.0
-"""How long a binding may be on its way to us: the watch tells of it, and gives the claim its turn then."""
+# The pod's watch will tell, and give the claim its turn. To ask again sooner costs most when the watch is behind.
+_UNSEEN_SECONDS = 30.0
 
 
 class Tender:
@@ -120,9 +120,9 @@ class Tender:
 
     def _end(self, known: KnownClaim, users: list[Pod], cause: Cause, now: float) -> None:
         if cause in (Cause.UNBOUND, Cause.UNSCHEDULABLE, Cause.DELETED):
-            again = self._bound_unseen(users)
-            if again is not None:
-                self._state.revisit_claim(known.key, now + again)
+            stays = self._seconds_to_stay(users)
+            if stays:
+                self._state.revisit_claim(known.key, now + stays)
                 return
         if cause in (Cause.UNBOUND, Cause.UNSCHEDULABLE):
             self._hold_place(known, now)  # Before the write: its reply may be lost, and the pod bound.
@@ -136,11 +136,8 @@ class Tender:
             self._refuse(known, users, cause, now)
         self._tools.observer.take_own_write(cleared.claim)
 
-    def _bound_unseen(self, users: list[Pod]) -> float | None:
-        """Seconds to leave the allocation alone, because a pod was bound without our having seen it, or may have been.
-
-        None: it was not.
-        """
+    def _seconds_to_stay(self, users: list[Pod]) -> float:
+        """How long an allocation must stay where a pod was bound without our having seen it yet, or may have been."""
         try:
             read = self._tools.writer.read_pod
             current = [read(pod.namespace, pod.name) for pod in users if pod.needs_claims]
@@ -148,8 +145,9 @@ class Tender:
             LOG.warning("pod-not-read", extra={"error": str(error)})
             return _RETRY_SECONDS
         known = {pod.uid for pod in users}
-        bound = any(pod is not None and pod.uid in known and pod.node_name for pod in current)
-        return _UNSEEN_SECONDS if bound else None
+        if any(pod is not None and pod.uid in known and pod.node_name for pod in current):
+            return _UNSEEN_SECONDS
+        return 0.0
 
     def _not_ended(self, known: KnownClaim, outcome: Outcome, message: str, now: float) -> None:
         LOG.warning("write-failed", extra={"claim": known.key, "outcome": outcome.name, "error": message})
