@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster.control_plane import SCHEDULER
 from cluster.errors import tail_of
 from control_plane.bindings import Bindings
 from control_plane.components import CREATOR, cpu_seconds, difference, wait_until_quiet
@@ -25,7 +26,7 @@ from hollow.writing import create_all
 from testbed.waiting import until
 
 NAMESPACE = "bench"
-_PATIENCE_SECONDS = 60.0
+_PATIENCE_SECONDS = 120.0
 _POLICIES = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies"
 
 
@@ -83,6 +84,8 @@ def run(variant: Variant, size: Size, name: str) -> Figures:
         bindings.stop()
         created = _creator_report(bed)
         first, bound = min(created["created"].values()), dict(bindings.times)
+        if not bound:
+            raise TrialError(f"no pod was bound; {tail_of(bed.cluster.log_of(SCHEDULER))}")
         return Figures(
             variant=variant.name,
             nodes=size.nodes,
@@ -135,7 +138,7 @@ def _report_path(bed: HollowCluster) -> Path:
 
 
 def _creator_report(bed: HollowCluster) -> JsonObject:
-    until(lambda: bed.cluster.process_pid(CREATOR) is None, "the creator ends")
+    until(lambda: bed.cluster.process_pid(CREATOR) is None, "the creator ends", timeout=_PATIENCE_SECONDS)
     path = _report_path(bed)
     if not path.exists():
         raise TrialError(f"the creator failed; {tail_of(bed.cluster.log_of(CREATOR))}")
