@@ -40,7 +40,7 @@ OURS = 'device.attributes["gpu.hami.io"]'
         'device.capacity["gpu.hami.io"].memory == quantity("81559Mi")',
         'device.capacity["gpu.hami.io"].cores.asInteger() == 100',
         'quantity("1.5Gi").sub(quantity("0.5Gi")).compareTo(quantity("1Gi")) == 0',
-        'quantity("500m").add(quantity("500m")).isInteger() && isQuantity("1e3") && !isQuantity("x")',
+        'quantity("500").add(quantity("500m")) == quantity("500.5") && isQuantity("1e3") && !isQuantity("x")',
         'quantity("-1").sign() == -1 && quantity("0.1").asApproximateFloat() < 0.2',
         f'{OURS}.driverVersion.compareTo(semver("580.65.6")) == 0',
         f"{OURS}.driverVersion.major() == 580 && {OURS}.driverVersion.minor() == 65",

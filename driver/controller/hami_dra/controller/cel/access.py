@@ -20,12 +20,13 @@ from hami_dra.controller.cel.values import (
 )
 
 _MAPS = frozenset({dict, Domains})
+_CONTAINERS = _MAPS | {list}
 
 
-def select(operand: Value, field: str) -> Value:
+def select(frame: Frame, operand: Value, field: str) -> Value:
     """``operand.field`` of a map, or of what an optional holds."""
     if type(operand) is Maybe:
-        return _maybe(MISSING if operand.value is MISSING else _field(operand.value, field))
+        return at_optional_key(frame, operand, field)
     found = _field(operand, field)
     if found is MISSING:
         raise CelEvaluationError(f"no such key: {field}")
@@ -33,10 +34,13 @@ def select(operand: Value, field: str) -> Value:
 
 
 def has_field(operand: Value, field: str) -> bool:
-    """``has(operand.field)``: a domain that nobody published is not there."""
-    if type(operand) is Maybe:
+    """``has(operand.field)``: false for what has no fields; a domain that nobody published is there, and empty."""
+    kind = type(operand)
+    if kind is Maybe:
         return operand.value is not MISSING and has_field(operand.value, field)
-    return field in operand if type(operand) in _MAPS else _field(operand, field) is not MISSING
+    if kind is list:
+        raise no_overload("has", (operand,))
+    return kind in _MAPS and look_up(operand, field) is not MISSING
 
 
 def at_key(frame: Frame, operand: Value, key: Value) -> Value:
@@ -52,9 +56,12 @@ def at_key(frame: Frame, operand: Value, key: Value) -> Value:
 
 
 def at_optional_key(frame: Frame, operand: Value, key: Value) -> Maybe:
-    """``operand[?key]`` and ``operand.?field``: an optional, none where there is no such key."""
+    """``operand[?key]`` and ``operand.?field``: an optional, none where there is no such key, or can be none."""
     container = operand.value if type(operand) is Maybe else operand
-    return NONE if container is MISSING else _maybe(index(frame, container, key))
+    if type(container) not in _CONTAINERS:
+        return NONE
+    found = index(frame, container, key)
+    return NONE if found is MISSING else Maybe(found)
 
 
 def build_list(items: Iterable[tuple[Value, bool]]) -> list[Value]:
@@ -67,16 +74,17 @@ def build_list(items: Iterable[tuple[Value, bool]]) -> list[Value]:
     return made
 
 
-def build_map(entries: Iterable[tuple[Value, Value, bool]]) -> dict[Value, Value]:
-    """A map of keys and values, as [build_list][] does."""
+def build_map(entries: Iterable[tuple[Value, Value, bool]], *, repeat: bool = True) -> dict[Value, Value]:
+    """A map of keys and values, as [build_list][] does; ``repeat``: a key may come again, and then wins."""
     made: dict[Value, Value] = {}
     for key, value, optional in entries:
         held = _held(value) if optional else value
         if held is MISSING:
             continue
-        if make_key(key) in made:
+        known = make_key(key)
+        if known in made and not repeat:
             raise CelEvaluationError(f"repeated key: {key}")
-        made[make_key(key)] = held
+        made[known] = held
     return made
 
 
@@ -84,10 +92,6 @@ def _field(operand: Value, field: str) -> Value:
     if type(operand) in _MAPS:
         return look_up(operand, field)
     raise CelEvaluationError(f"no such overload: a {name_of(operand)} has no field {field!r}")
-
-
-def _maybe(found: Value) -> Maybe:
-    return NONE if found is MISSING else Maybe(found)
 
 
 def _held(value: Value) -> Value:

@@ -7,8 +7,9 @@ from typing import Any
 
 from hami_dra.controller.cel.access import at_key, at_optional_key, build_list, build_map, has_field, select
 from hami_dra.controller.cel.device import Steps
-from hami_dra.controller.cel.errors import CelError, CelEvaluationError, CelSyntaxError
+from hami_dra.controller.cel.errors import CelError, CelEvaluationError
 from hami_dra.controller.cel.functions import LIBRARY
+from hami_dra.controller.cel.laziness import lazy
 from hami_dra.controller.cel.loops import LOOPS, Closure, LoopParts
 from hami_dra.controller.cel.operators import BINARY, UNARY, equal
 from hami_dra.controller.cel.registry import Function
@@ -42,6 +43,7 @@ class Compiler:
         self.reads: dict[Steps, int] = {}
         self._base = 1 + slots
         self._nodes = 0
+        self._bound: dict[int, Closure] = {}
 
     def compile(self, node: Node) -> Closure:
         """The closure that evaluates the node."""
@@ -56,12 +58,10 @@ class Compiler:
         return lambda _: value
 
     def _variable(self, node: Variable) -> Closure:
-        slot = node.slot
-        return lambda frame: frame[slot]
+        slot, compute = node.slot, self._bound.get(node.slot)
+        return (lambda frame: frame[slot]) if compute is None else lazy(slot, compute)
 
     def _path(self, node: Path) -> Closure:
-        if not node.steps:
-            raise CelSyntaxError("does not compile: device can only be used through its fields")
         slot = self._read(node.steps)
         if len(node.steps) < 3:
             return lambda frame: frame[slot]
@@ -82,7 +82,7 @@ class Compiler:
         operand, field, optional = self.compile(node.operand), node.field, node.optional
         if optional:
             return lambda frame: at_optional_key(frame, operand(frame), field)
-        return lambda frame: select(operand(frame), field)
+        return lambda frame: select(frame, operand(frame), field)
 
     def _index(self, node: Index) -> Closure:
         operand, key = self.compile(node.operand), self.compile(node.key)
@@ -120,7 +120,8 @@ class Compiler:
                 raise no_overload(name, values)
             if overload.framed:
                 return overload.call(frame, *values)
-            spend_on(frame, values[0])
+            for value in values:
+                spend_on(frame, value)
             return overload.call(*values)
 
         return call
@@ -150,10 +151,12 @@ class Compiler:
         return LOOPS[node.kind](LoopParts(over, node.slots, body, keep, cost=1 + self._nodes - before))
 
     def _bind(self, node: Bind) -> Closure:
-        slot, value, body = node.slot, self.compile(node.value), self.compile(node.body)
+        slot, value = node.slot, self.compile(node.value)
+        self._bound[slot] = value
+        body = self.compile(node.body)
 
         def bind(frame: Frame) -> Value:
-            frame[slot] = value(frame)
+            frame[slot] = MISSING
             return body(frame)
 
         return bind
@@ -274,8 +277,8 @@ def _call(name: str, args: list[Closure]) -> Closure:
             raise no_overload(name, values)
         if function.framed:
             return function.call(frame, *values)
-        if values:
-            spend_on(frame, values[0])
+        for value in values:
+            spend_on(frame, value)
         return function.call(*values)
 
     return call

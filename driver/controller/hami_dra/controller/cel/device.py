@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
@@ -11,14 +10,19 @@ from hami_dra.api import names
 from hami_dra.api.resources import AttributeType, Device, DeviceAttribute
 from hami_dra.controller.cel.quantities import Quantity
 from hami_dra.controller.cel.semvers import Semver
-from hami_dra.controller.cel.values import MISSING, Domains, Value
+from hami_dra.controller.cel.values import MISSING, SECOND, Domains, Value
 
+DEVICE_FIELDS = ("allowMultipleAllocations", "attributes", "capacity", "driver")
 Steps = tuple[str, ...]
-"""``("attributes", domain, name)``, or fewer for a whole domain, or all of them."""
+"""``("attributes", domain, name)``, or fewer for a whole domain, or all of them; none for all of the device."""
 
 
 def find_raw(device: Device, steps: Steps) -> Hashable:
     """What the device publishes there, as is; equal for two devices exactly when the expression sees the same."""
+    if not steps:
+        return tuple(find_raw(device, (field,)) for field in DEVICE_FIELDS)
+    if steps[0] == "driver":
+        return names.DRIVER
     if steps[0] == "allowMultipleAllocations":
         return device.allow_multiple_allocations
     published = device.attributes if steps[0] == "attributes" else _amounts(device)
@@ -34,7 +38,9 @@ def find_raw(device: Device, steps: Steps) -> Hashable:
 
 def to_value(steps: Steps, raw: Any) -> Value:
     """What [find_raw][] found, as a CEL value."""
-    if steps[0] == "allowMultipleAllocations":
+    if not steps:
+        return {field: to_value((field,), part) for field, part in zip(DEVICE_FIELDS, raw, strict=True)}
+    if steps[0] in ("driver", "allowMultipleAllocations"):
         return raw
     if len(steps) == 3:
         return MISSING if raw is None else _convert(raw)
@@ -67,7 +73,7 @@ def _names_in(published: Mapping[str, Any], domain: str) -> dict[str, Any]:
 
 def _convert(published: DeviceAttribute | int) -> Value:
     if isinstance(published, int):
-        return Quantity(Fraction(published))
+        return Quantity(published * SECOND)
     if published.type is AttributeType.VERSION:
         return _version(str(published.value))
     return published.value

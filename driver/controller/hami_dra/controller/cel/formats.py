@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import base64
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
+
+import re2  # type: ignore[import-untyped]
 
 from hami_dra.controller.cel.errors import CelEvaluationError
 from hami_dra.controller.cel.registry import Library
-from hami_dra.controller.cel.times import read_time
 from hami_dra.controller.cel.urls import Url
-from hami_dra.controller.cel.values import NONE, Maybe, name_type
+from hami_dra.controller.cel.values import NONE, Maybe, add_type
 
-_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_OLD_LABEL = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
-_NAME = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
-_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_NAME = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
+_UUID = "(?i)[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}"
+_BASE_64 = "([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})"
+_DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_TIME = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](.[0-9]+)?(z|[+-][0-9]{2}:[0-9]{2})"
+Problems = list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,56 +32,77 @@ class Format:
     name: str
 
 
-name_type(Format, "kubernetes.NamedFormat")
+add_type(Format, "kubernetes.NamedFormat")
 
 
-def _pattern(pattern: str, longest: int, *, prefix: bool = False) -> Callable[[str], bool]:
-    compiled = re.compile(pattern, re.ASCII)
+def _pattern(what: str, pattern: str, longest: int | None = None) -> Callable[[str], Problems]:
+    compiled = re2.compile(pattern)
 
-    def fits(text: str) -> bool:
-        # A prefix may end in a dash: a name will follow.
-        whole = text[:-2] + "a" if prefix and len(text) > 1 and text.endswith("-") else text
-        return len(text.encode()) <= longest and compiled.fullmatch(whole) is not None
+    def problems(text: str) -> Problems:
+        found = []
+        if longest is not None and len(text.encode()) > longest:
+            found.append(f"must be at most {longest} bytes")
+        if not compiled.fullmatch(text):
+            found.append(f"{text[:60]!r} is not a {what}")
+        return found
 
-    return fits
-
-
-def _qualified(text: str) -> bool:
-    prefix, slash, name = text.rpartition("/")
-    return _pattern(_NAME, 63)(name) and (not slash or _pattern(_SUBDOMAIN, 253)(prefix))
+    return problems
 
 
-def _reads(read: Callable[[str], object]) -> Callable[[str], bool]:
-    def fits(text: str) -> bool:
-        try:
-            read(text)
-        except (ValueError, CelEvaluationError):
-            return False
-        return True
-
-    return fits
+def _prefix(check: Callable[[str], Problems]) -> Callable[[str], Problems]:
+    # A prefix may end in a dash: a name will follow.
+    return lambda text: check(f"{text[:-2]}a" if len(text) > 1 and text.endswith("-") else text)
 
 
-def _date(text: str) -> None:
-    if not _DATE.fullmatch(text):
-        raise ValueError(text)
-    date.fromisoformat(text)
+def _qualified(text: str) -> Problems:
+    parts = text.split("/")
+    if len(parts) > 2:
+        return [f"{text[:60]!r} has more than one slash"]
+    problems: Problems = []
+    if len(parts) == 2:
+        problems += _SUBDOMAINS(parts[0]) if parts[0] else ["the prefix before the slash is empty"]
+    return problems + ([] if parts[-1] else ["the name is empty"]) + _NAMES(parts[-1])
 
 
-_FORMATS: dict[str, Callable[[str], bool]] = {
-    "dns1123Label": _pattern(_LABEL, 63),
-    "dns1123Subdomain": _pattern(_SUBDOMAIN, 253),
-    "dns1035Label": _pattern(r"[a-z]([-a-z0-9]*[a-z0-9])?", 63),
-    "dns1123LabelPrefix": _pattern(_LABEL, 63, prefix=True),
-    "dns1123SubdomainPrefix": _pattern(_SUBDOMAIN, 253, prefix=True),
-    "dns1035LabelPrefix": _pattern(r"[a-z]([-a-z0-9]*[a-z0-9])?", 63, prefix=True),
+def _uri(text: str) -> Problems:
+    try:
+        Url.parse(text)
+    except CelEvaluationError as error:
+        return [str(error)]
+    return []
+
+
+def _date(what: str, text: str) -> Problems:
+    try:
+        return [] if _DATES.fullmatch(text) and date.fromisoformat(text) else [f"{text[:60]!r} is not a {what}"]
+    except ValueError as error:
+        return [f"{text[:60]!r} is not a {what}: {error}"]
+
+
+def _datetime(text: str) -> Problems:
+    day, _, time = text.lower().partition("t")
+    return _date("datetime", day) or ([] if _TIMES.fullmatch(time) else [f"{text[:60]!r} is not a datetime"])
+
+
+_DATES, _TIMES = re2.compile(_DATE), re2.compile(_TIME)
+_LABELS = _pattern("lower-case RFC 1123 label", _LABEL, 63)
+_OLD_LABELS = _pattern("lower-case RFC 1035 label", _OLD_LABEL, 63)
+_SUBDOMAINS = _pattern("lower-case RFC 1123 subdomain", _SUBDOMAIN, 253)
+_NAMES = _pattern("qualified name", _NAME, 63)
+_FORMATS: dict[str, Callable[[str], Problems]] = {
+    "dns1123Label": _LABELS,
+    "dns1123Subdomain": _SUBDOMAINS,
+    "dns1035Label": _OLD_LABELS,
+    "dns1123LabelPrefix": _prefix(_LABELS),
+    "dns1123SubdomainPrefix": _prefix(_SUBDOMAINS),
+    "dns1035LabelPrefix": _prefix(_OLD_LABELS),
     "qualifiedName": _qualified,
-    "labelValue": _pattern(rf"({_NAME})?", 63),
-    "uri": _reads(Url.parse),
-    "uuid": _pattern(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}", 36),
-    "byte": _reads(lambda text: base64.b64decode(text, validate=True)),
-    "date": _reads(_date),
-    "datetime": _reads(read_time),
+    "labelValue": _pattern("label value", f"({_NAME})?", 63),
+    "uri": _uri,
+    "uuid": _pattern("UUID", _UUID),
+    "byte": _pattern("base64 text", _BASE_64),
+    "date": partial(_date, "date"),
+    "datetime": _datetime,
 }
 
 
@@ -85,7 +111,8 @@ def _named(name: str) -> Maybe:
 
 
 def _validate(format_: Format, text: str) -> Maybe:
-    return NONE if _FORMATS[format_.name](text) else Maybe([f"{text[:60]!r} is not a {format_.name}"])
+    problems = _FORMATS[format_.name](text)
+    return Maybe(problems) if problems else NONE
 
 
 LIBRARY = Library()

@@ -6,21 +6,24 @@ import itertools
 from collections.abc import Callable
 
 from hami_dra.controller.cel.errors import CelEvaluationError
-from hami_dra.controller.cel.operators import add, contains, equal
+from hami_dra.controller.cel.operators import add, contains, same
 from hami_dra.controller.cel.orders import check_sortable, sort_by
 from hami_dra.controller.cel.registry import Library
-from hami_dra.controller.cel.values import NONE, Frame, Maybe, Value, spend
+from hami_dra.controller.cel.values import NONE, Duration, Frame, Maybe, Uint, Value, no_overload, spend
 
 Items = list[Value]
+_SUMMABLE = frozenset({int, Uint, float, Duration})
 
 
 def _is_sorted(frame: Frame, items: Items) -> bool:
     check_sortable(items)
     spend(frame, len(items))
-    return all(left <= right for left, right in itertools.pairwise(items))
+    return not any(left > right for left, right in itertools.pairwise(items))
 
 
 def _sum(frame: Frame, items: Items) -> Value:
+    if not all(type(item) in _SUMMABLE for item in items):
+        raise no_overload("sum", (items,))
     spend(frame, len(items))
     total = items[0] if items else 0
     for item in items[1:]:
@@ -41,7 +44,7 @@ def _extreme(name: str, choose: Callable[[Items], Value]) -> Callable[[Frame, It
 
 def _index_of(frame: Frame, items: Items, item: Value) -> int:
     spend(frame, len(items))
-    return next((number for number, other in enumerate(items) if equal(frame, item, other)), -1)
+    return next((number for number, other in enumerate(items) if same(frame, item, other)), -1)
 
 
 def _last_index_of(frame: Frame, items: Items, item: Value) -> int:
@@ -83,7 +86,9 @@ def _reverse(frame: Frame, items: Items) -> Items:
 
 
 def _range(frame: Frame, count: int) -> Items:
-    spend(frame, max(count, 0))
+    if count < 0:
+        raise CelEvaluationError(f"lists.range wants a count of at least 0, not {count}")
+    spend(frame, count)
     return list(range(count))
 
 
@@ -97,7 +102,7 @@ def _has_any(frame: Frame, items: Items, wanted: Items) -> bool:
 
 def _includes(frame: Frame, value: Value, item: Value) -> bool:
     """So that a selector works for an attribute of one value and for a list of them."""
-    return contains(frame, item, value) if type(value) is list else equal(frame, value, item)
+    return contains(frame, item, value) if type(value) is list else bool(same(frame, value, item))
 
 
 LIBRARY = Library()

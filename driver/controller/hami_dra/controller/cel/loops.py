@@ -95,7 +95,7 @@ def _map(parts: LoopParts) -> Closure:
 
 def _transform_map(parts: LoopParts) -> Closure:
     body = parts.body
-    return lambda frame: build_map([(key, body(frame), False) for _, key in parts.rounds(frame)])
+    return lambda frame: build_map([(key, body(frame), False) for _, key in parts.rounds(frame)], repeat=False)
 
 
 def _transform_entry(parts: LoopParts) -> Closure:
@@ -104,11 +104,11 @@ def _transform_entry(parts: LoopParts) -> Closure:
     def entries(frame: Frame) -> Iterator[tuple[Value, Value, bool]]:
         for _ in parts.rounds(frame):
             entry = body(frame)
-            if type(entry) is not dict:
+            if type(entry) is not dict and type(entry) is not Domains:
                 raise no_overload("transformMapEntry", (entry,))
             yield from zip(keys_of(entry), entry.values(), [False] * len(entry), strict=True)
 
-    return lambda frame: build_map(entries(frame))
+    return lambda frame: build_map(entries(frame), repeat=False)
 
 
 def _sort_by(parts: LoopParts) -> Closure:

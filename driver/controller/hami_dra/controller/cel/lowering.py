@@ -8,6 +8,7 @@ from typing import Any, cast
 from lark import Token, Tree
 
 from hami_dra.api import names
+from hami_dra.controller.cel.device import DEVICE_FIELDS
 from hami_dra.controller.cel.errors import CelSyntaxError
 from hami_dra.controller.cel.functions import LIBRARY, TYPES
 from hami_dra.controller.cel.literals import literal
@@ -30,7 +31,6 @@ from hami_dra.controller.cel.syntax import (
 )
 
 MAX_DEPTH = 120
-DEVICE_FIELDS = frozenset({"driver", "attributes", "capacity", "allowMultipleAllocations"})
 _CHAIN = frozenset(
     {
         *("expr", "conditionalor", "conditionaland", "relation", "addition", "multiplication", "unary"),
@@ -131,7 +131,7 @@ class Lowering:
         optional = tree.data == "member_optional_index"
         if isinstance(operand, Path):
             if not operand.steps:
-                raise CelSyntaxError(f"does not compile: device has fields, no keys: {sorted(DEVICE_FIELDS)}")
+                raise CelSyntaxError(f"does not compile: device has fields, no keys: {list(DEVICE_FIELDS)}")
             if isinstance(key, Literal) and type(key.value) is str:
                 return _member(operand, key.value, optional=optional)
         return Index(operand, key, optional)
@@ -153,7 +153,7 @@ class Lowering:
         if name == "has" and len(args) == 1:
             return self._has(args[0], scope)
         lowered = tuple(self.lower(arg, scope) for arg in args)
-        if name == "dyn" and len(lowered) == 1:
+        if name == "dyn" and len(lowered) == 1 and lowered[0] != Path(()):
             return lowered[0]
         return _checked_call(name, lowered)
 
@@ -262,7 +262,7 @@ def _member(operand: Node, field: str, *, optional: bool = False) -> Node:
     if not steps:
         if field not in DEVICE_FIELDS:
             raise CelSyntaxError(
-                f"does not compile: unknown field 'device.{field}', wanted one of {sorted(DEVICE_FIELDS)}"
+                f"does not compile: unknown field 'device.{field}', wanted one of {list(DEVICE_FIELDS)}"
             )
         found: Node = Literal(names.DRIVER) if field == "driver" else Path((field,))
         return Call("optional.of", (found,)) if optional else found

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hami_dra.controller.cel.errors import CelEvaluationError
 from hami_dra.controller.cel.quantities import is_readable
 from hami_dra.controller.cel.registry import Library
-from hami_dra.controller.cel.values import Value, name_type, no_overload
+from hami_dra.controller.cel.values import Value, add_type, no_overload
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -76,8 +76,8 @@ class Cidr:
         return ipaddress.ip_network((self.ip.address, self.length), strict=False)
 
 
-name_type(Ip, "net.IP")
-name_type(Cidr, "net.CIDR")
+add_type(Ip, "net.IP")
+add_type(Cidr, "net.CIDR")
 
 
 def _contains_ip(cidr: Cidr, other: Value) -> bool:

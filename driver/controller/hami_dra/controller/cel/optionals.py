@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-
 from hami_dra.controller.cel.errors import CelEvaluationError
 from hami_dra.controller.cel.registry import Library
-from hami_dra.controller.cel.values import MISSING, NONE, Maybe, Value
+from hami_dra.controller.cel.times import read_time
+from hami_dra.controller.cel.values import MISSING, NONE, Maybe, Timestamp, Value, no_overload
+
+_ZERO_TIME = read_time("0001-01-01T00:00:00Z")
 
 
 def _of_non_zero(value: Value) -> Maybe:
-    empty = value is None or (type(value) is not datetime and not value)
-    return NONE if empty or value == timedelta(0) else Maybe(value)
+    empty = value == _ZERO_TIME if type(value) is Timestamp else value is None or not value
+    return NONE if empty else Maybe(value)
 
 
 def _value(maybe: Maybe) -> Value:
@@ -21,7 +22,9 @@ def _value(maybe: Maybe) -> Value:
 
 
 def _unwrap(items: list[Value]) -> list[Value]:
-    return [item.value for item in items if type(item) is Maybe and item.value is not MISSING]
+    if not all(type(item) is Maybe for item in items):
+        raise no_overload("optional.unwrap", (items,))
+    return [item.value for item in items if item.value is not MISSING]
 
 
 LIBRARY = Library()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 
 from hami_dra.controller.cel.errors import CelEvaluationError
-from hami_dra.controller.cel.values import Frame, Uint, Value, name_of, spend
+from hami_dra.controller.cel.values import Duration, Frame, Timestamp, Uint, Value, name_of, spend
 
-_SORTABLE = frozenset({int, Uint, float, bool, str, bytes, timedelta, datetime})
+_SORTABLE = frozenset({int, Uint, float, bool, str, bytes, Duration, Timestamp})
 
 
 def check_sortable(values: Sequence[Value]) -> None:

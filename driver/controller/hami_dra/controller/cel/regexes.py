@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -13,10 +14,13 @@ from hami_dra.controller.cel.values import Frame, spend
 
 _QUIET = re2.Options()
 _QUIET.log_errors = False
+_ONE_BYTE = re.compile(r"(?<!\\)(?:\\\\)*\\C")
 
 
 @lru_cache(maxsize=1_000)
 def _compiled(pattern: str) -> Any:
+    if _ONE_BYTE.search(pattern):
+        raise CelEvaluationError(f"{pattern[:60]!r} is not a regular expression: \\C, a single byte, is not allowed")
     try:
         return re2.compile(pattern, _QUIET)
     except re2.error as error:
@@ -41,8 +45,15 @@ def _find(frame: Frame, text: str, pattern: str) -> str:
 
 def _find_all(frame: Frame, text: str, pattern: str, limit: int = -1) -> list[str]:
     _charge(frame, text, pattern)
-    found = [match.group() for match in _compiled(pattern).finditer(text)]
-    return found if limit < 0 else found[:limit]
+    found: list[str] = []
+    end = -1
+    for match in _compiled(pattern).finditer(text):
+        if len(found) == limit:
+            break
+        if match.start() < match.end() or match.start() != end:  # As in Go: nothing is found where a match ended.
+            found.append(match.group())
+        end = match.end()
+    return found
 
 
 LIBRARY = Library()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from hami_dra.controller.cel.errors import CelEvaluationError
 from hami_dra.controller.cel.quantities import is_readable
 from hami_dra.controller.cel.registry import Library
-from hami_dra.controller.cel.values import name_type
+from hami_dra.controller.cel.values import INT_LIMIT, UINT_LIMIT, add_type
 
 _SEMVER = re.compile(
     r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
@@ -37,8 +38,11 @@ class Semver:
         match = _SEMVER.fullmatch(_normalized(text) if normalize else text) if short else None
         if match is None:
             raise CelEvaluationError(f"{text[:60]!r} is not a semantic version")
-        major, minor, patch, prerelease = match.groups()
-        return cls((int(major), int(minor), int(patch)), tuple(prerelease.split(".")) if prerelease else ())
+        major, minor, patch, dashed = match.groups()
+        release, prerelease = (int(major), int(minor), int(patch)), tuple(dashed.split(".")) if dashed else ()
+        if max(*release, *(int(part) for part in prerelease if part.isdigit())) >= UINT_LIMIT:
+            raise CelEvaluationError(f"{text[:60]!r} has a number of more than 64 bits")
+        return cls(release, prerelease)
 
     def _key(self) -> tuple[Any, ...]:
         identifiers = tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in self.prerelease)
@@ -48,7 +52,7 @@ class Semver:
         return self._key() < other._key()
 
 
-name_type(Semver, "kubernetes.Semver")
+add_type(Semver, "kubernetes.Semver")
 
 
 def _normalized(text: str) -> str:
@@ -56,15 +60,22 @@ def _normalized(text: str) -> str:
     if match is None:
         return text
     major, minor, patch, rest = match.groups()
+    if rest and patch is None:
+        raise CelEvaluationError(f"{text[:60]!r} is not a semantic version: a short one ends after its numbers")
     return f"{int(major)}.{int(minor or 0)}.{int(patch or 0)}{rest or ''}"
+
+
+def _number(place: int) -> Callable[[Semver], int]:
+    # Kubernetes reads 64 bits without a sign and shows them with one.
+    return lambda version: (version.release[place] + INT_LIMIT) % UINT_LIMIT - INT_LIMIT
 
 
 LIBRARY = Library()
 LIBRARY.function("semver", (str, bool), Semver, Semver.parse, optional=1)
 LIBRARY.function("isSemver", (str, bool), bool, is_readable(Semver.parse), optional=1)
-LIBRARY.method("major", (Semver,), int, lambda version: version.release[0])
-LIBRARY.method("minor", (Semver,), int, lambda version: version.release[1])
-LIBRARY.method("patch", (Semver,), int, lambda version: version.release[2])
+LIBRARY.method("major", (Semver,), int, _number(0))
+LIBRARY.method("minor", (Semver,), int, _number(1))
+LIBRARY.method("patch", (Semver,), int, _number(2))
 LIBRARY.method("compareTo", (Semver, Semver), int, lambda left, right: (left > right) - (left < right))
 LIBRARY.method("isLessThan", (Semver, Semver), bool, lambda left, right: left < right)
 LIBRARY.method("isGreaterThan", (Semver, Semver), bool, lambda left, right: left > right)

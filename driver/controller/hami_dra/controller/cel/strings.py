@@ -31,17 +31,19 @@ def _substring(text: str, start: int, end: int | None = None) -> str:
 
 
 def _index_of(text: str, part: str, start: int = 0) -> int:
-    if part and not 0 <= start <= len(text):
+    if start < 0:
         raise CelEvaluationError(f"index out of range: {start}")
-    return text.find(part, start)
+    return text.find(part, start) if part else min(start, len(text))
 
 
 def _last_index_of(text: str, part: str, last: int | None = None) -> int:
     if last is None:
         return text.rfind(part)
-    if not 0 <= last <= len(text):
+    if last < 0:
         raise CelEvaluationError(f"index out of range: {last}")
-    return text.rfind(part, 0, last + len(part))
+    if not part:
+        return min(last, len(text))
+    return text.rfind(part, 0, last + len(part)) if last < len(text) else -1
 
 
 def _replace(frame: Frame, text: str, old: str, new: str, limit: int = -1) -> str:

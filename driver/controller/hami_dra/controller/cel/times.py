@@ -1,88 +1,122 @@
-"""Durations and timestamps, to the microsecond."""
+"""Durations and timestamps, to the nanosecond."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from hami_dra.controller.cel.errors import CelEvaluationError
 from hami_dra.controller.cel.registry import Library
-from hami_dra.controller.cel.values import Value, no_overload
+from hami_dra.controller.cel.values import (
+    SECOND,
+    Duration,
+    Timestamp,
+    Value,
+    checked_duration,
+    checked_time,
+    no_overload,
+)
 
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
-_DURATION = re.compile(rf"([+-]?)(0|(?:{_PART.pattern})+)", re.ASCII)
-_MICROSECONDS = {"ns": 0.001, "us": 1, "µs": 1, "μs": 1, "ms": 1_000, "s": 1e6, "m": 6e7, "h": 3.6e9}
+_PART = re.compile(r"(\d*)(?:\.(\d*))?(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
+_DURATION = re.compile(rf"([+-]?)(0|(?:(?=\.?\d){_PART.pattern})+)", re.ASCII)
+_UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "μs": 1_000, "ms": 1_000_000}
+_UNITS |= {"s": SECOND, "m": 60 * SECOND, "h": 3_600 * SECOND}
+_LONGEST = 1_000  # Python refuses to read numbers of some thousand digits.
 _OFFSET = re.compile(r"([+-]?)(\d{1,2}):(\d{2})", re.ASCII)
-_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
-_LONGEST = timedelta(seconds=315_576_000_000)
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def checked_duration(duration: timedelta) -> timedelta:
-    """The duration; CelEvaluationError when it is longer than about 10,000 years."""
-    if abs(duration) > _LONGEST:
-        raise CelEvaluationError("duration overflow")
-    return duration
-
-
-def checked_time(start: datetime, duration: timedelta) -> datetime:
-    """The time after the duration; CelEvaluationError outside of the years 1 to 9999."""
-    try:
-        return start + duration
-    except OverflowError as error:
-        raise CelEvaluationError("timestamp overflow") from error
-
-
-def _duration(value: Value) -> timedelta:
-    if type(value) is timedelta:
+def _duration(value: Value) -> Duration:
+    if type(value) is Duration:
         return value
-    match = _DURATION.fullmatch(value) if type(value) is str else None
+    match = _DURATION.fullmatch(value) if type(value) is str and len(value) <= _LONGEST else None
     if match is None:
         raise _unreadable("duration", value)
-    total = sum(float(number) * _MICROSECONDS[unit] for number, unit in _PART.findall(match[2]))
-    try:
-        return checked_duration(timedelta(microseconds=round(-total if match[1] == "-" else total)))
-    except OverflowError as error:
-        raise CelEvaluationError("duration overflow") from error
+    total = sum(_part(*part) for part in _PART.findall(match[2]))
+    return checked_duration(-total if match[1] == "-" else total)
 
 
-def read_time(value: Value) -> datetime:
+def _part(whole: str, fraction: str, unit: str) -> int:
+    nanoseconds: int = _UNITS[unit]
+    return int(whole or 0) * nanoseconds + int(f"{fraction}0") * nanoseconds // int(f"1{'0' * len(fraction)}0")
+
+
+def read_time(value: Value) -> Timestamp:
     """``timestamp(value)``: RFC 3339, or seconds since 1970."""
+    if type(value) is Timestamp:
+        return value
+    if type(value) is int:
+        return checked_time(value * SECOND)
+    match = _STAMP.fullmatch(value) if type(value) is str else None
+    if match is None:
+        raise _unreadable("timestamp", value)
+    start, fraction, sign, hours, minutes = match.groups()
     try:
-        if type(value) is datetime:
-            return value
-        if type(value) is int:
-            return datetime.fromtimestamp(value, UTC)
-        if type(value) is str and _STAMP.fullmatch(value):
-            return datetime.fromisoformat(value).astimezone(UTC)
-    except (ValueError, OverflowError, OSError) as error:
+        local = datetime.fromisoformat(start).replace(tzinfo=UTC)
+    except ValueError as error:
         raise _unreadable("timestamp", value) from error
-    raise _unreadable("timestamp", value)
+    if int(hours or 0) > 24 or int(minutes or 0) > 60:
+        raise _unreadable("timestamp", value)
+    offset = (int(hours or 0) * 60 + int(minutes or 0)) * 60 * (-1 if sign == "-" else 1)
+    seconds = (local - _EPOCH) // timedelta(seconds=1) - offset
+    return checked_time(seconds * SECOND + int((fraction or "0")[:9].ljust(9, "0")))
 
 
 def _unreadable(kind: str, value: Value) -> CelEvaluationError:
     return CelEvaluationError(f"{value[:60]!r} is not a {kind}") if type(value) is str else no_overload(kind, (value,))
 
 
-def _local(time: datetime, zone: str) -> datetime:
-    match = _OFFSET.fullmatch(zone)
-    try:
-        if match:
-            offset = timedelta(hours=int(match[2]), minutes=int(match[3]))
-            return time.astimezone(timezone(-offset if match[1] == "-" else offset))
-        return time.astimezone(ZoneInfo(zone))
-    except (ValueError, KeyError, OSError, OverflowError) as error:
-        raise CelEvaluationError(f"{zone[:60]!r} is not a time zone") from error
+def duration_text(duration: Duration) -> str:
+    """Seconds with as many decimals as it takes: ``90s``, ``1.5s``."""
+    whole, rest = divmod(abs(int(duration)), SECOND)
+    return f"{'-' if duration < 0 else ''}{_decimals(str(whole), rest)}s"
+
+
+def time_text(time: Timestamp) -> str:
+    """RFC 3339 in UTC with as many decimals as it takes."""
+    return f"{_decimals(_at(time, UTC).isoformat()[:19], int(time) % SECOND)}Z"
+
+
+def _decimals(whole: str, nanoseconds: int) -> str:
+    return f"{whole}.{nanoseconds:09}".rstrip("0") if nanoseconds else whole
+
+
+def _at(time: Timestamp, zone: tzinfo) -> datetime:
+    return (_EPOCH + timedelta(seconds=int(time) // SECOND)).astimezone(zone)
+
+
+@lru_cache(maxsize=64)
+def _zone(name: str) -> tzinfo:
+    if name in ("", "Local", "UTC"):
+        return UTC
+    match = _OFFSET.fullmatch(name)
+    if match is None:
+        return ZoneInfo(name)
+    offset = timedelta(hours=int(match[2]), minutes=int(match[3]))
+    return timezone(-offset if match[1] == "-" else offset)
 
 
 def _getter(read: Callable[[datetime], int]) -> Callable[..., int]:
-    return lambda time, zone="UTC": read(_local(time, zone) if zone != "UTC" else time)
+    def get(time: Timestamp, zone: str = "UTC") -> int:
+        try:
+            return read(_at(time, _zone(zone)))
+        except (ValueError, KeyError, OSError, OverflowError) as error:
+            raise CelEvaluationError(f"{zone[:60]!r} is not a time zone") from error
+
+    return get
+
+
+def _spans(unit: int) -> Callable[[Duration], int]:
+    return lambda span: -(-int(span) // unit) if span < 0 else int(span) // unit
 
 
 LIBRARY = Library()
-LIBRARY.function("duration", (object,), timedelta, _duration)
-LIBRARY.function("timestamp", (object,), datetime, read_time)
+LIBRARY.function("duration", (object,), Duration, _duration)
+LIBRARY.function("timestamp", (object,), Timestamp, read_time)
 for _name, _read in {
     "getFullYear": lambda time: time.year,
     "getMonth": lambda time: time.month - 1,
@@ -93,9 +127,10 @@ for _name, _read in {
     "getHours": lambda time: time.hour,
     "getMinutes": lambda time: time.minute,
     "getSeconds": lambda time: time.second,
-    "getMilliseconds": lambda time: time.microsecond // 1000,
 }.items():
-    LIBRARY.method(_name, (datetime, str), int, _getter(_read), optional=1)
-for _name, _microseconds in {"getHours": 3_600_000_000, "getMinutes": 60_000_000, "getSeconds": 1_000_000}.items():
-    LIBRARY.method(_name, (timedelta,), int, lambda span, unit=_microseconds: int(span / timedelta(microseconds=unit)))
-LIBRARY.method("getMilliseconds", (timedelta,), int, lambda span: span.microseconds // 1000)
+    LIBRARY.method(_name, (Timestamp, str), int, _getter(_read), optional=1)
+LIBRARY.method(
+    "getMilliseconds", (Timestamp, str), int, lambda time, _zone="": int(time) % SECOND // _UNITS["ms"], optional=1
+)
+for _name, _unit in {"getHours": "h", "getMinutes": "m", "getSeconds": "s", "getMilliseconds": "ms"}.items():
+    LIBRARY.method(_name, (Duration,), int, _spans(_UNITS[_unit]))

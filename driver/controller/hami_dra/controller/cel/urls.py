@@ -1,67 +1,149 @@
-"""Kubernetes' URL library: absolute URLs and absolute paths, read as Go's ``url.ParseRequestURI`` does."""
+"""Kubernetes' URL library: absolute URLs and absolute paths, read by the rules of Go's ``url.ParseRequestURI``."""
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
-from urllib.parse import SplitResult, parse_qs, quote, urlsplit
+from urllib.parse import quote, unquote, unquote_plus
 
 from hami_dra.controller.cel.errors import CelEvaluationError
 from hami_dra.controller.cel.quantities import is_readable
 from hami_dra.controller.cel.registry import Library
-from hami_dra.controller.cel.values import name_type
+from hami_dra.controller.cel.values import add_type
 
-_START = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:/|/")
-_WRONG = re.compile(r"[\x00-\x20\x7f]|%(?![0-9a-fA-F]{2})")
-_SAFE = "%/:@!$&'()*+,;=~-._"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)?:", re.ASCII)
+_BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
+_HOST = re.compile(r"(?:[A-Za-z0-9\-_.~!$&'()*+,;=:\[\]<>\"]|[^\x00-\x7f]|%(?:25|[89a-fA-F][0-9a-fA-F]))*")
+_ZONE = re.compile(r"(?:[A-Za-z0-9\-_.~!$&'()*+,;=:\[\]<>\"]|[^\x00-\x7f]|%[0-9a-fA-F]{2})*")
+_USER = re.compile(r"(?:[A-Za-z0-9\-._:~!$&'()*+,;=@]|%[0-9a-fA-F]{2})*")
+_PORT = re.compile(r"(?::[0-9]*)?")
+_ENCODED_PATH = re.compile(r"[A-Za-z0-9\-_.~!$&'()*+,;=:@/\[\]%]*")
+_UNESCAPED = "/$&+,:;=@-_.~"
 
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """A URL; ``#`` starts no fragment."""
+    """A URL in parts, without what follows ``#``."""
 
-    text: str
+    scheme: str = ""
+    opaque: str = ""
+    user: str = ""
+    host: str = ""
+    path: str = ""
+    query: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Url:
-        """Check ``text``; CelEvaluationError when it is no absolute URL or path."""
-        host = text.partition("?")[0]
+        """Read ``text``; CelEvaluationError when it is no absolute URL or path."""
         try:
-            if _START.match(text) and not _WRONG.search(host) and urlsplit(text).port != -1:
-                return cls(text)
+            _parse(text, as_request=True)
+            plain, _, fragment = text.partition("#")
+            if _BAD_ESCAPE.search(fragment):
+                raise ValueError("a percent sign must be followed by two hexadecimal digits")
+            return _parse(plain)
         except ValueError as error:
             raise CelEvaluationError(f"{text[:60]!r} is not a URL: {error}") from error
-        raise CelEvaluationError(f"{text[:60]!r} is not a URL")
 
     @property
-    def parts(self) -> SplitResult:
-        """Scheme, host and the rest."""
-        return urlsplit(self.text, allow_fragments=False)
+    def hostname(self) -> str:
+        """The host without port and brackets."""
+        name, colon, port = self.host.rpartition(":")
+        host = name if colon and _PORT.fullmatch(colon + port) else self.host
+        return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
     @property
-    def host(self) -> str:
-        """Host and port, without the user."""
-        return self.parts.netloc.rpartition("@")[2]
+    def port(self) -> str:
+        """The port, or nothing."""
+        _, colon, port = self.host.rpartition(":")
+        return port if colon and _PORT.fullmatch(colon + port) else ""
 
 
-name_type(Url, "kubernetes.URL")
+add_type(Url, "kubernetes.URL")
 
 
-def _hostname(url: Url) -> str:
-    host = url.host
-    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+def _parse(text: str, *, as_request: bool = False) -> Url:
+    # A request's URL has no fragment, and a host only after a scheme.
+    if (as_request and not text) or _CONTROL.search(text):
+        raise ValueError("it is empty or has control characters")
+    if text == "*":
+        return Url(path="*")
+    match = _SCHEME.match(text)
+    if match and not match[1]:
+        raise ValueError("the scheme is missing")
+    scheme = match[1].lower() if match else ""
+    rest, _, query = (text[match.end() :] if match else text).partition("?")
+    if not rest.startswith("/"):
+        if not scheme and as_request:
+            raise ValueError("it starts with neither a scheme nor a slash")
+        return Url(scheme, opaque=rest, query=query)
+    hosted = bool(scheme) or (not as_request and not rest.startswith("///"))
+    if not hosted or not rest.startswith("//"):
+        return Url(scheme, path=_escaped_path(rest), query=query)
+    authority, slash, path = rest[2:].partition("/")
+    user, _, host = authority.rpartition("@")
+    if not _USER.fullmatch(user):
+        raise ValueError("the user has a character that is not allowed")
+    return Url(scheme, "", user, _host(scheme, host), _escaped_path(slash + path), query)
 
 
-def _port(url: Url) -> str:
-    return url.host.rpartition("]")[2].partition(":")[2]
+def _checked(text: str) -> None:
+    try:
+        _parse(text, as_request=True)
+    except ValueError as error:
+        raise CelEvaluationError(f"{text[:60]!r} is not a URL: {error}") from error
+
+
+def _host(scheme: str, host: str) -> str:
+    if "[" in host:
+        return _literal_host(host)
+    first, last = host.find(":"), host.rfind(":")
+    port = first if scheme in ("http", "https") else last
+    if first >= 0 and not _PORT.fullmatch(host[port:]):
+        raise ValueError("the port is no number")
+    if not _HOST.fullmatch(host):
+        raise ValueError("the host has a character that is not allowed")
+    return unquote(host)
+
+
+def _literal_host(host: str) -> str:
+    address, bracket, port = host.rpartition("]")
+    if not host.startswith("[") or "[" in host[1:] or not bracket or not _PORT.fullmatch(port):
+        raise ValueError("the host is no address in brackets")
+    plain, percent, zone = address[1:].partition("%25")
+    if not _HOST.fullmatch(plain) or not _ZONE.fullmatch(zone):
+        raise ValueError("the host has a character that is not allowed")
+    name = unquote(plain + percent + zone)
+    ipaddress.IPv6Address(name)
+    return f"[{name}]{port}"
+
+
+def _escaped_path(path: str) -> str:
+    if _BAD_ESCAPE.search(path):
+        raise ValueError("a percent sign must be followed by two hexadecimal digits")
+    return (
+        path
+        if _ENCODED_PATH.fullmatch(path)
+        else quote(unquote(path, errors="surrogateescape"), _UNESCAPED, errors="surrogateescape")
+    )
+
+
+def _query(url: Url) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for pair in url.query.split("&"):
+        if pair and ";" not in pair and not _BAD_ESCAPE.search(pair):
+            name, _, value = pair.partition("=")
+            found.setdefault(unquote_plus(name), []).append(unquote_plus(value))
+    return found
 
 
 LIBRARY = Library()
 LIBRARY.function("url", (str,), Url, Url.parse)
-LIBRARY.function("isURL", (str,), bool, is_readable(Url.parse))
-LIBRARY.method("getScheme", (Url,), str, lambda url: url.parts.scheme)
+LIBRARY.function("isURL", (str,), bool, is_readable(_checked))
+LIBRARY.method("getScheme", (Url,), str, lambda url: url.scheme)
 LIBRARY.method("getHost", (Url,), str, lambda url: url.host)
-LIBRARY.method("getHostname", (Url,), str, _hostname)
-LIBRARY.method("getPort", (Url,), str, _port)
-LIBRARY.method("getEscapedPath", (Url,), str, lambda url: quote(url.parts.path, safe=_SAFE))
-LIBRARY.method("getQuery", (Url,), dict, lambda url: parse_qs(url.parts.query, keep_blank_values=True))
+LIBRARY.method("getHostname", (Url,), str, lambda url: url.hostname)
+LIBRARY.method("getPort", (Url,), str, lambda url: url.port)
+LIBRARY.method("getEscapedPath", (Url,), str, lambda url: url.path)
+LIBRARY.method("getQuery", (Url,), dict, _query)

@@ -1,31 +1,47 @@
 """CEL values as Python values.
 
-bool, int, float, str, bytes, None, list and dict stand for themselves, [Uint][] for uint, timedelta for duration,
-datetime for timestamp. Types are told apart by ``type(value)``, never by isinstance: bool is an int in Python.
+bool, int, float, str, bytes, None, list and dict stand for themselves, [Uint][] for uint, [Duration][] for duration,
+[Timestamp][] for timestamp. Types are told apart by ``type(value)``, never by isinstance: bool is an int in Python.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any, Final
 
 from hami_dra.controller.cel.errors import CelBudgetError, CelEvaluationError
+
+Value = Any
+Frame = list[Any]
+"""What one evaluation works on: the steps left, then the variables, then the values read of the device."""
 
 INT_LIMIT: Final = 2**63
 UINT_LIMIT: Final = 2**64
 MAX_COST: Final = 1_000_000
 """Steps of one evaluation, as kube-scheduler's limit for devices."""
 
+SECOND: Final = 1_000_000_000
+"""In nanoseconds."""
+_FIRST_SECOND: Final = -62_135_596_800
+_LAST_SECOND: Final = 253_402_300_799
 _TEXT: Final = 10  # So many characters cost a step.
-Value = Any
-Frame = list[Any]
-"""What one evaluation works on: the steps left, then the values read of the device, then the variables."""
 
 
 class Uint(int):
     """An unsigned integer of 64 bits."""
+
+    __slots__ = ()
+
+
+class Duration(int):
+    """Nanoseconds, in 64 bits."""
+
+    __slots__ = ()
+
+
+class Timestamp(int):
+    """Nanoseconds since 1970, UTC, in the years 1 to 9999."""
 
     __slots__ = ()
 
@@ -43,10 +59,11 @@ MISSING: Final = Missing()
 
 
 @dataclass(frozen=True, slots=True)
-class BoolKey:
-    """A key of a map that is a bool: in Python, True and 1 would be the same key."""
+class Key:
+    """A key of a map that is neither string nor int: in Python, True, 1 and 1.0 would be the same key."""
 
-    value: bool
+    kind: type
+    value: Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +90,12 @@ class Domains(dict[Any, Any]):
 
 
 NUMBERS: Final = frozenset({int, Uint, float})
-_KEYS: Final = frozenset({int, Uint, str, bool})
-_BOOL_KEYS: Final = {True: BoolKey(True), False: BoolKey(False)}
+_PLAIN_KEYS: Final = frozenset({int, str})
+_OTHER_KEYS: Final = frozenset({Uint, bool, float, type(None)})
+HASHABLE: Final = _PLAIN_KEYS | _OTHER_KEYS
+"""Types of which a value can be a key."""
+SELF_EQUAL: set[type] = set()
+"""Types that have no equality with others, as Kubernetes' own types do."""
 _NAMES: dict[type, str] = {
     bool: "bool",
     int: "int",
@@ -88,14 +109,15 @@ _NAMES: dict[type, str] = {
     type(None): "null_type",
     CelType: "type",
     Maybe: "optional_type",
-    timedelta: "google.protobuf.Duration",
-    datetime: "google.protobuf.Timestamp",
+    Duration: "google.protobuf.Duration",
+    Timestamp: "google.protobuf.Timestamp",
 }
 
 
-def name_type(kind: type, name: str) -> None:
-    """Say what a kind of value is called in messages and by ``type()``."""
+def add_type(kind: type, name: str) -> None:
+    """Say what a kind of value that only equals its own kind is called in messages and by ``type()``."""
     _NAMES[kind] = name
+    SELF_EQUAL.add(kind)
 
 
 def type_name(kind: type) -> str:
@@ -129,25 +151,33 @@ def spend_on(frame: Frame, value: Value) -> None:
 def make_key(value: Value) -> Value:
     """The value as a key of a dict."""
     kind = type(value)
-    if kind not in _KEYS:
+    if kind in _PLAIN_KEYS:
+        return value
+    if kind not in _OTHER_KEYS:
         raise CelEvaluationError(f"unsupported key type: {name_of(value)}")
-    return _BOOL_KEYS[value] if kind is bool else value
+    return Key(kind, value)
 
 
 def look_up(entries: dict[Value, Value], key: Value) -> Value:
-    """The value of the key, or MISSING; numbers of different types that are equal are the same key."""
+    """The value of the key, or MISSING; without the very key, that of an equal number of another type."""
     kind = type(key)
-    if kind is float:
-        return entries.get(key, MISSING)
-    found = entries.get(make_key(key) if kind is not str else key, MISSING)
-    if found is MISSING and type(entries) is Domains and kind is str:
-        return {}
-    return found
+    found = entries.get(key if kind in _PLAIN_KEYS else make_key(key), MISSING)
+    if found is MISSING and kind in NUMBERS:
+        found = _look_up_number(entries, key)
+    return {} if found is MISSING and type(entries) is Domains else found
+
+
+def _look_up_number(entries: dict[Value, Value], number: Value) -> Value:
+    if type(number) is float and not number.is_integer():
+        return MISSING
+    whole = int(number)
+    found = entries.get(whole, MISSING) if type(number) is not int else MISSING
+    return entries.get(Key(Uint, Uint(whole)), MISSING) if found is MISSING and whole >= 0 else found
 
 
 def keys_of(entries: dict[Value, Value]) -> list[Value]:
     """The keys as values."""
-    return [key.value if type(key) is BoolKey else key for key in entries]
+    return [key.value if type(key) is Key else key for key in entries]
 
 
 def checked_int(value: int) -> int:
@@ -155,6 +185,20 @@ def checked_int(value: int) -> int:
     if -INT_LIMIT <= value < INT_LIMIT:
         return value
     raise CelEvaluationError("integer overflow")
+
+
+def checked_duration(nanoseconds: int) -> Duration:
+    """The duration; CelEvaluationError when it does not fit 64 bits."""
+    if -INT_LIMIT <= nanoseconds < INT_LIMIT:
+        return Duration(nanoseconds)
+    raise CelEvaluationError("duration overflow")
+
+
+def checked_time(nanoseconds: int) -> Timestamp:
+    """The time; CelEvaluationError outside of the years 1 to 9999."""
+    if _FIRST_SECOND <= nanoseconds // SECOND <= _LAST_SECOND:
+        return Timestamp(nanoseconds)
+    raise CelEvaluationError("timestamp overflow")
 
 
 def checked_uint(value: int) -> Uint:
