@@ -95,3 +95,12 @@ def test_errors_and_results_are_remembered_and_shared_by_threads() -> None:
     for thread in threads:
         thread.join()
     assert wrong == [False] * 160
+
+
+def test_what_takes_long_on_many_kinds_of_gpu_is_cut_off() -> None:
+    """One evaluation stays within its steps, those on thousands of GPUs together would hold up the claims of others."""
+    expression = f"{OURS}.minor >= 0 && lists.range(100000).all(x, x >= 0)"
+    gpus = build_inventory([make_slice("node-a", [gpu(number) for number in range(20)])])
+    with pytest.raises(SelectorError, match="and 1000 for each kind of GPU"):
+        for one in gpus:
+            MATCHES(expression, one)

@@ -222,6 +222,9 @@ _LOWERINGS: dict[str, Callable[[Lowering, Any, Scope], Node]] = {
 }
 
 
+_MOST_PARTS = 3
+
+
 def _arguments(tree: Tree[Any], position: int) -> list[Any]:
     return list(tree.children[position].children) if len(tree.children) > position else []
 
@@ -231,9 +234,9 @@ def _field(token: Token) -> str:
 
 
 def _dotted(tree: Any) -> str:
-    """``a`` or ``a.b.c``, or nothing where the tree is more than names."""
+    """``a`` or ``a.b.c``, or nothing where the tree is more than names, or more names than any type's has."""
     parts: list[str] = []
-    while isinstance(tree, Tree):
+    while isinstance(tree, Tree) and len(parts) < _MOST_PARTS:
         if tree.data == "ident":
             return ".".join((str(tree.children[0]), *parts))
         if tree.data == "member_dot":

@@ -25,15 +25,19 @@ class Program:
 
     def evaluate(self, device: Device) -> bool:
         """Whether it is true of the device. CelEvaluationError, CelBudgetError when it has no value."""
-        value = self.value(device)
+        return self.decide(self.frame(device))
+
+    def decide(self, frame: Frame) -> bool:
+        """As [evaluate][], on a frame, whose first item is afterwards what is left of the steps."""
+        value = self.value(frame)
         if type(value) is not bool:
             raise CelEvaluationError(f"gives a {name_of(value)}, wanted true or false")
         return value
 
-    def value(self, device: Device) -> Value:
+    def value(self, frame: Frame) -> Value:
         """The value of the expression, whatever its type."""
         try:
-            return self.closure(self.frame(device))
+            return self.closure(frame)
         except RecursionError as error:
             raise CelBudgetError("nests too deep") from error
         except CelError:

@@ -10,7 +10,8 @@ from hami_dra.controller.cel.errors import CelEvaluationError
 from hami_dra.controller.cel.registry import Library
 from hami_dra.controller.cel.values import INT_LIMIT, SECOND, Value, add_type, no_overload
 
-_QUANTITY = re.compile(r"([+-]?)0*(\d*)(?:\.(\d*))?(|[KMGTPE]i|[numkMGTPE]|[eE][+-]?\d{1,4})", re.ASCII)
+# Exponents have at most three digits: an operation on a number of ten thousand digits would be no single step.
+_QUANTITY = re.compile(r"([+-]?)0*(\d*)(?:\.(\d*))?(|[KMGTPE]i|[numkMGTPE]|[eE][+-]?\d{1,3})", re.ASCII)
 _LONGEST = 1_000  # Python refuses to read numbers of some thousand digits.
 _NANO = SECOND  # In one.
 _BINARY = {name: 10 * power for power, name in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)}

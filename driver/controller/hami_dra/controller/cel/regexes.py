@@ -1,4 +1,7 @@
-"""Regular expressions (RE2): CEL's ``matches`` and Kubernetes' ``find`` and ``findAll``."""
+"""Regular expressions (RE2): CEL's ``matches`` and Kubernetes' ``find`` and ``findAll``.
+
+Each use is charged for reading the pattern, by the size of RE2's program for it, and for going over the text with it.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,14 @@ from hami_dra.controller.cel.errors import CelEvaluationError
 from hami_dra.controller.cel.registry import Library
 from hami_dra.controller.cel.values import Frame, spend
 
-_QUIET = re2.Options()
-_QUIET.log_errors = False
+_OPTIONS = re2.Options()
+_OPTIONS.log_errors = False
+_OPTIONS.max_mem = 1 << 20
+_MATCH_COST = 10
 _ONE_BYTE = re.compile(r"(?<!\\)(?:\\\\)*\\C")
+_UNREADABLE = 20_000  # Steps: as long as it takes to find that a program gets too large.
+
+_MATCH = 40  # What comes back of a match is counted in characters again.
 
 
 @lru_cache(maxsize=1_000)
@@ -22,34 +30,40 @@ def _compiled(pattern: str) -> Any:
     if _ONE_BYTE.search(pattern):
         raise CelEvaluationError(f"{pattern[:60]!r} is not a regular expression: \\C, a single byte, is not allowed")
     try:
-        return re2.compile(pattern, _QUIET)
+        return re2.compile(pattern, _OPTIONS)
     except re2.error as error:
         raise CelEvaluationError(f"{pattern[:60]!r} is not a regular expression: {error.args[0]}") from error
 
 
-def _charge(frame: Frame, text: str, pattern: str) -> None:
-    spend(frame, (1 + len(text) // 10) * (1 + len(pattern) // 4))
+def _program(frame: Frame, text: str, pattern: str) -> Any:
+    try:
+        program = _compiled(pattern)
+    except CelEvaluationError:
+        spend(frame, _UNREADABLE)
+        raise
+    size = program.programsize
+    spend(frame, size + (1 + len(text) // 10) * (1 + size // 8))
+    return program
 
 
 def matches(frame: Frame, text: str, pattern: str) -> bool:
     """Whether the pattern is found anywhere in the text."""
-    _charge(frame, text, pattern)
-    return _compiled(pattern).search(text) is not None
+    return _program(frame, text, pattern).search(text) is not None
 
 
 def _find(frame: Frame, text: str, pattern: str) -> str:
-    _charge(frame, text, pattern)
-    match = _compiled(pattern).search(text)
+    match = _program(frame, text, pattern).search(text)
     return match.group() if match else ""
 
 
 def _find_all(frame: Frame, text: str, pattern: str, limit: int = -1) -> list[str]:
-    _charge(frame, text, pattern)
     found: list[str] = []
     end = -1
-    for match in _compiled(pattern).finditer(text):
+    for match in _program(frame, text, pattern).finditer(text):
+        spend(frame, _MATCH)
         if len(found) == limit:
             break
+        spend(frame, _MATCH_COST)
         if match.start() < match.end() or match.start() != end:  # As in Go: nothing is found where a match ended.
             found.append(match.group())
         end = match.end()

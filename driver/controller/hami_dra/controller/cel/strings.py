@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable
 
 from hami_dra.controller.cel.errors import CelEvaluationError
@@ -11,10 +12,13 @@ from hami_dra.controller.cel.values import Frame, Value, name_of, spend
 _SPACE = " \t\n\v\f\r\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 _QUOTED = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
 _QUOTED |= {"\\": "\\\\", '"': '\\"'}
+_QUOTES = str.maketrans(_QUOTED)
+_LOWER = {ord(char): char.lower() for char in string.ascii_uppercase}
+_UPPER = {ord(char): char.upper() for char in string.ascii_lowercase}
 
 
-def _ascii(convert: Callable[[str], str]) -> Callable[[str], str]:
-    return lambda text: "".join(convert(char) if char.isascii() else char for char in text)
+def _mapped(table: dict[int, str]) -> Callable[[str], str]:
+    return lambda text: text.translate(table)
 
 
 def _char_at(text: str, position: int) -> str:
@@ -77,11 +81,11 @@ LIBRARY.method("endsWith", (str, str), bool, lambda text, part: text.endswith(pa
 LIBRARY.method("charAt", (str, int), str, _char_at)
 LIBRARY.method("indexOf", (str, str, int), int, _index_of, optional=1)
 LIBRARY.method("lastIndexOf", (str, str, int), int, _last_index_of, optional=1)
-LIBRARY.method("lowerAscii", (str,), str, _ascii(str.lower))
-LIBRARY.method("upperAscii", (str,), str, _ascii(str.upper))
+LIBRARY.method("lowerAscii", (str,), str, _mapped(_LOWER))
+LIBRARY.method("upperAscii", (str,), str, _mapped(_UPPER))
 LIBRARY.method("trim", (str,), str, lambda text: text.strip(_SPACE))
 LIBRARY.method("substring", (str, int, int), str, _substring, optional=1)
 LIBRARY.method("replace", (str, str, str, int), str, _replace, optional=1, framed=True)
 LIBRARY.method("split", (str, str, int), list, _split, optional=1, framed=True)
 LIBRARY.method("join", (list, str), str, _join, optional=1, framed=True)
-LIBRARY.function("strings.quote", (str,), str, lambda text: '"' + "".join(_QUOTED.get(c, c) for c in text) + '"')
+LIBRARY.function("strings.quote", (str,), str, lambda text: f'"{text.translate(_QUOTES)}"')
