@@ -77,7 +77,7 @@ def _plain_native(value: Any) -> Any:
     return value
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(expressions(*(kind for kind in KINDS if kind != "optional"), without=ABSENT, mixed=False))
 @example("cel.bind(b, 1 / 0, true)")
 @example("[1, 2].all(x, x / 0 == 1 || x > 0)")

@@ -18,10 +18,8 @@ from hami_dra.controller.cel.values import Frame, spend
 _OPTIONS = re2.Options()
 _OPTIONS.log_errors = False
 _OPTIONS.max_mem = 1 << 20
-_MATCH_COST = 10
 _ONE_BYTE = re.compile(r"(?<!\\)(?:\\\\)*\\C")
 _UNREADABLE = 20_000  # Steps: as long as it takes to find that a program gets too large.
-
 _MATCH = 40  # What comes back of a match is counted in characters again.
 
 
@@ -63,7 +61,6 @@ def _find_all(frame: Frame, text: str, pattern: str, limit: int = -1) -> list[st
         spend(frame, _MATCH)
         if len(found) == limit:
             break
-        spend(frame, _MATCH_COST)
         if match.start() < match.end() or match.start() != end:  # As in Go: nothing is found where a match ended.
             found.append(match.group())
         end = match.end()
