@@ -37,14 +37,14 @@ NESTED = {name: value for name, (_, value) in ATTRIBUTES.items() if name in ("s"
 """What oracles that know no versions are given of the attributes of our domain."""
 
 
-def run(text: str) -> Any:
+def run(text: str, device: Device = DEVICE) -> Any:
     """The value of a text, straight from its closure: no net catches what functions raise."""
     lowering = Lowering()
     node = lowering.lower(parse(text), {})
     compiler = Compiler(lowering.slots)
     closure = compiler.compile(node)
     program = Program(tuple(compiler.reads), lowering.slots, closure)
-    return closure(program.frame(DEVICE))
+    return closure(program.frame(device))
 
 
 def verdict(text: str) -> Any:

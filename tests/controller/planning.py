@@ -6,6 +6,7 @@ from typing import Any
 
 from controller_objects import A100_MIB, MIB, classes, gpu, gpu_uuid, make_slice, node_json, pod_json
 
+from hami_dra.api.resources import DeviceTaintRule
 from hami_dra.controller.cel import CelMatcher
 from hami_dra.controller.inventory import build_inventory
 from hami_dra.controller.nodes import Node
@@ -14,6 +15,8 @@ from hami_dra.controller.pods import Pod
 from hami_dra.controller.usage import DeviceKey, Usage
 
 MATCHES = CelMatcher()
+SICK = {"key": "health", "value": "bad", "effect": "NoExecute"}
+SMALL = {"memory": "1Gi"}
 A100 = [gpu(n, node="node-b", model="NVIDIA A100-SXM4-40GB", memory_mib=A100_MIB) for n in range(4)]
 
 
@@ -46,3 +49,14 @@ def used(number: int, *, node: str = "node-a", mib: int = 0, cores: int = 0, sha
     """Usage of one GPU."""
     consumed = {"memory": mib * MIB, "cores": cores, "shares": shares}
     return {DeviceKey(node, gpu_uuid(number, node).lower()): Usage(consumed)}
+
+
+def numbers(outcome: Placement | Refusal) -> list[int]:
+    """The chosen GPUs by their numbers."""
+    return [int(device[-12:]) for _, device in placed(outcome)]
+
+
+def rule(name: str = "r", **spec: Any) -> DeviceTaintRule:
+    """A DeviceTaintRule that cordons."""
+    taint = {"key": "cordon", "effect": "NoSchedule"}
+    return DeviceTaintRule.from_json({"metadata": {"name": name}, "spec": {"taint": taint, **spec}})

@@ -1,4 +1,4 @@
-"""What a claim can say in Kubernetes' own words: alternatives, all of them, constraints, taints, admin access."""
+"""What a claim can say in Kubernetes' own words: alternatives, all of them, constraints, admin access."""
 
 from __future__ import annotations
 
@@ -18,21 +18,13 @@ from controller_objects import (
     make_slice,
     request,
 )
-from planning import A100, decide, placed, refused, snapshot, used
+from planning import A100, SICK, SMALL, decide, numbers, placed, refused, rule, snapshot, used
 
-from hami_dra.api.resources import DeviceTaintRule
 from hami_dra.controller.inventory import build_inventory
 from hami_dra.controller.plan import Placement, Refusal
 from hami_dra.controller.usage import DeviceKey, Usage
 
 NUMA = "resource.kubernetes.io/numaNode"
-SICK = {"key": "health", "value": "bad", "effect": "NoExecute"}
-SMALL = {"memory": "1Gi"}
-
-
-def numbers(outcome: Placement | Refusal) -> list[int]:
-    """The chosen GPUs by their numbers."""
-    return [int(device[-12:]) for _, device in placed(outcome)]
 
 
 def requests_of(outcome: Placement | Refusal) -> list[str]:
@@ -44,12 +36,6 @@ def requests_of(outcome: Placement | Refusal) -> list[str]:
 def first(name: str, *alternatives: Json) -> Json:
     """A request for the first of several that can be had; each is a request with a name of its own."""
     return {"name": name, "firstAvailable": [{**one["exactly"], "name": one["name"]} for one in alternatives]}
-
-
-def rule(name: str = "r", **spec: Any) -> DeviceTaintRule:
-    """A DeviceTaintRule that cordons."""
-    taint = {"key": "cordon", "effect": "NoSchedule"}
-    return DeviceTaintRule.from_json({"metadata": {"name": name}, "spec": {"taint": taint, **spec}})
 
 
 def test_a_better_alternative_elsewhere_beats_the_order_of_nodes() -> None:
@@ -280,64 +266,6 @@ def test_what_is_not_understood_is_refused_and_not_left_out(spec: Json, words: s
     assert isinstance(outcome, Refusal)
     assert outcome.bad_claim is not None
     assert words in outcome.message
-
-
-@pytest.mark.parametrize(
-    ("tolerations", "tolerated"),
-    [
-        pytest.param([], False, id="none"),
-        pytest.param([{"operator": "Exists"}], True, id="everything"),
-        pytest.param([{"operator": "Exists", "effect": "NoSchedule"}], False, id="another effect"),
-        pytest.param([{"operator": "Exists", "effect": "NoExecute"}], True, id="the effect"),
-        pytest.param([{"key": "health", "operator": "Exists"}], True, id="the key"),
-        pytest.param([{"key": "other", "operator": "Exists"}], False, id="another key"),
-        pytest.param([{"key": "health", "value": "bad"}], True, id="equal"),
-        pytest.param([{"key": "health", "operator": "Equal", "value": "good"}], False, id="not equal"),
-        pytest.param([{"key": "health", "operator": "Exists", "tolerationSeconds": 5}], True, id="for a while"),
-    ],
-)
-def test_a_taint_is_tolerated_or_not(tolerations: list[Json], tolerated: bool) -> None:
-    """NoExecute keeps new claims away as NoSchedule does, unless key, value and effect are tolerated."""
-    where = snapshot((make_slice("node-a", [gpu(0, taints=(LOCK, SICK))]),))
-    outcome = decide(make_claim("c", request(tolerations=tolerations, **SMALL)), where=where)
-    assert isinstance(outcome, Placement) is tolerated
-
-
-def test_every_taint_must_be_tolerated_and_an_effect_of_none_does_nothing() -> None:
-    """A taint that only informs keeps nobody away."""
-    told = {"key": "told", "effect": "None"}
-    other = {"key": "other", "effect": "NoSchedule"}
-    where = snapshot((make_slice("node-a", [gpu(0, taints=(LOCK, SICK, other)), gpu(1, taints=(LOCK, told))]),))
-    claim = make_claim("c", request(count=2, tolerations=[{"key": "health", "operator": "Exists"}], **SMALL))
-    assert refused(decide(claim, where=where))
-    assert numbers(decide(make_claim("c", request(**SMALL)), where=where)) == [1]
-
-
-@pytest.mark.parametrize(
-    ("selector", "gpus"),
-    [
-        pytest.param({}, None, id="empty: every device"),
-        pytest.param({"driver": "gpu.hami.io"}, None, id="driver"),
-        pytest.param({"driver": "other.example"}, 0, id="other driver"),
-        pytest.param({"pool": "node-a", "device": gpu_uuid(0).lower()}, 1, id="device"),
-        pytest.param({"pool": "node-b", "device": gpu_uuid(0).lower()}, 0, id="device of another pool"),
-        pytest.param(None, 0, id="none: no device"),
-    ],
-)
-def test_a_rule_taints_the_devices_that_it_selects(selector: Any, gpus: int | None) -> None:
-    """All that is given must be equal; no selector selects nothing."""
-    spec = {} if selector is None else {"deviceSelector": selector}
-    outcome = decide(make_claim("c", request(**SMALL)), where=snapshot((make_slice("node-a"),), (rule(**spec),)))
-    if gpus is None:
-        assert refused(outcome) == "0/4 GPUs: 4 CardCordoned"
-    else:
-        assert numbers(outcome) == [gpus]
-
-
-def test_a_rule_with_our_own_taint_is_not_looked_at() -> None:
-    """As little as the lock itself."""
-    lock = {name: value for name, value in LOCK.items() if name != "timeAdded"}
-    assert numbers(decide(make_claim(), where=snapshot(rules=(rule(deviceSelector={}, taint=lock),)))) == [0]
 
 
 def test_admin_access_takes_different_gpus_of_one_claim_and_needs_no_room() -> None:
