@@ -4,78 +4,17 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
-import textwrap
 import unittest
 from pathlib import Path
 
 import container
 from container import FAKE, FIRST_GPU, MIB, RELEASE, SECOND_GPU, TEST_LIBRARY, Share
+from program_case import PROBES, SAMPLE, ProgramCase, end
 
-SAMPLE = FAKE / "gpu-sample"
-PROBES = container.BUILD / "probes"
 LISTS = container.BUILD / "tests" / "probe_lists"
 TOTAL_CHARGED, TOTAL_DENIED = 0, 13
 OUT_OF_MEMORY = 2
 DENIED, NOT_NVIDIAS = 3, 4  # exit statuses of the samples
-TIMEOUT_SECONDS = 60
-PREAMBLE = """
-    import atexit, ctypes, os, subprocess, threading
-    cuda, libc, context = ctypes.CDLL("libcuda.so.1"), ctypes.CDLL(None), ctypes.c_void_p()
-    def allocate(mebibytes):
-        return cuda.cuMemAlloc_v2(ctypes.byref(ctypes.c_uint64()), ctypes.c_size_t(mebibytes << 20))
-    def use(mebibytes):
-        assert cuda.cuInit(0) == 0 and cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0) == 0
-        assert cuda.cuCtxSetCurrent(context) == 0 and allocate(mebibytes) == 0
-    """
-
-
-class ProgramCase(unittest.TestCase):
-    """A driver root for the class, the files of a container for each test."""
-
-    libraries: str
-    preload: tuple[Path, ...] = (TEST_LIBRARY,)
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        root = container.install_driver()
-        cls.addClassCleanup(root.cleanup)
-        cls.libraries = container.libraries_of(root.name)
-
-    def environment(self, **extra: str) -> dict[str, str]:
-        return container.environment(self.libraries, *self.preload, **extra)
-
-    def run_program(self, *command: str | Path, **extra: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [str(part) for part in command],
-            env=self.environment(**extra),
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
-        self.assertEqual(done.stderr, "")
-        return done
-
-    def sample(self, *arguments: object, **extra: str) -> str:
-        return self.run_program(SAMPLE, *map(str, arguments), **extra).stdout
-
-    def hold(self, mebibytes: int) -> subprocess.Popen[str]:
-        holder = subprocess.Popen(
-            [str(SAMPLE), "hold", str(mebibytes), "60"], env=self.environment(), stdout=subprocess.PIPE, text=True
-        )
-        self.addCleanup(end, holder)
-        assert holder.stdout is not None
-        lines = [holder.stdout.readline(), holder.stdout.readline()]
-        self.assertIn(f"holding {mebibytes} MiB\n", lines)
-        return holder
-
-
-def end(process: subprocess.Popen[str]) -> None:
-    process.kill()
-    process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
 
 
 class MemoryTest(ProgramCase):
@@ -349,109 +288,6 @@ class VariablesTest(ProgramCase):
         """Preloaded without a word on limits the library is not there."""
         self.assertEqual(self.sample("alloc", 5000), "allocated 5000 MiB\n")
         self.assertEqual(self.run_program(PROBES / "lookup-new", "launch").stdout, "driver\n")
-
-
-class MannersTest(ProgramCase):
-    """What programs do to themselves while the library is in them."""
-
-    def run_python(self, source: str) -> str:
-        return self.run_program(sys.executable, "-c", textwrap.dedent(PREAMBLE) + textwrap.dedent(source)).stdout
-
-    def setUp(self) -> None:
-        container.lay_out(Share(memory_mib=3000))
-
-    def test_many_children_by_every_way_to_make_them(self) -> None:
-        """fork, vfork and exec from a process with a context: each child works and the parent keeps its share."""
-        source = """
-            use(1000)
-            for _ in range(20):
-                assert subprocess.run(["sh", "-c", "true & wait; ls /dev/null"], capture_output=True).returncode == 0
-                assert os.posix_spawn("/bin/true", ["true"], {}) > 0 and os.wait()[1] == 0
-                child = os.fork()
-                if child == 0:
-                    os._exit(0)
-                assert os.waitpid(child, 0)[1] == 0
-            print(allocate(2001), allocate(2000))
-            """
-        self.assertEqual(self.run_python(source), "2 0\n")
-
-    def test_exec_gives_everything_back(self) -> None:
-        """A process that becomes another program holds nothing of the GPU any more."""
-        share = Share(memory_mib=3000)
-        source = f"""
-            use(2500)
-            os.execve("{SAMPLE}", ["{SAMPLE}", "alloc", "3000"], os.environ)
-            """
-        self.assertEqual(self.run_python(source), "allocated 3000 MiB\n")
-        self.assertLessEqual(share.total(TOTAL_CHARGED), 3000 * MIB)
-
-    def test_driver_may_be_closed_and_opened(self) -> None:
-        """dlclose and dlopen of the driver between calls, and calls from a thread's destructor."""
-        source = """
-            use(100)
-            for _ in range(3):
-                handle = ctypes.CDLL("libcuda.so.1")
-                libc.dlclose(ctypes.c_void_p(handle._handle))
-            threads = [threading.Thread(target=lambda: (cuda.cuCtxSetCurrent(context), allocate(1))) for _ in range(8)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            print(allocate(2893), allocate(2892))
-            """
-        self.assertEqual(self.run_python(source), "2 0\n")
-
-    def test_exit_handlers_may_use_the_driver(self) -> None:
-        """Frees in atexit handlers work, and the exit status stays the program's."""
-        source = """
-            use(100)
-            address = ctypes.c_uint64()
-            cuda.cuMemAlloc_v2(ctypes.byref(address), ctypes.c_size_t(1 << 20))
-            atexit.register(lambda: print(cuda.cuMemFree_v2(address)))
-            """
-        self.assertEqual(self.run_python(source), "0\n")
-
-    def test_nothing_of_the_process_is_changed(self) -> None:
-        """Signal handlers, umask, open files and standard error stay the program's own."""
-        source = """
-            import signal
-            def state():
-                mask = os.umask(0o22)
-                os.umask(mask)
-                handlers = [signal.getsignal(number) for number in range(1, 32)]
-                return mask, handlers, signal.pthread_sigmask(signal.SIG_BLOCK, [])
-            before = state()
-            use(100)
-            links = [os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd") if name.isdigit()
-                     and os.path.exists(f"/proc/self/fd/{name}")]
-            print(state() == before, [link for link in links if "hami" in link or "usage" in link])
-            """
-        self.assertEqual(self.run_python(source), "True []\n")
-
-
-class BareProgramTest(ProgramCase):
-    """Programs that never use a GPU."""
-
-    preload = (RELEASE,)
-
-    def test_ordinary_programs_are_left_alone(self) -> None:
-        """Shells and static programs run, say nothing more and exit as ever."""
-        self.assertEqual(self.run_program("sh", "-c", "ls / >/dev/null; (exit 7)").returncode, 7)
-        self.assertEqual(self.run_program("sh", "-c", "kill -TERM $$").returncode, -15)
-        self.assertEqual(self.run_program(PROBES / "static").stdout, "here\n")
-
-    def test_no_file_of_ours_is_opened(self) -> None:
-        """Nothing is read before a program asks for the driver."""
-        done = subprocess.run(
-            ["sh", "-c", "exec cat /proc/self/maps"],
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        self.assertIn("libhami_share.so", done.stdout)
-        self.assertNotIn("libcuda", done.stdout)
-        self.assertNotIn("/run/hami", done.stdout)
 
 
 if __name__ == "__main__":
