@@ -91,18 +91,19 @@ class Observer:
         if old is None and not (new.held or new.pinned_to):
             return
         # When it was released is not known where it was not seen; that was some time after its claims were allocated.
-        for known in self._state.world.claims_of(new):
-            holding = self._state.holdings.get(known.claim.uid) if known else None
-            if holding is not None:
-                holding.waits_since = now
+        for holding in self._holdings_of(new):
+            holding.waits_since = now
 
     def _note_bound(self, old: Pod | None, new: Pod, now: float) -> None:
         if old is None or old.node_name or not new.node_name:
             return
-        for known in self._state.world.claims_of(new):
-            holding = self._state.holdings.get(known.claim.uid) if known else None
-            if holding is not None:
-                self._state.bindings.note(holding, now)
+        for holding in self._holdings_of(new):
+            self._state.bindings.note(holding, now)
+
+    def _holdings_of(self, pod: Pod) -> list[Holding]:
+        holdings = self._state.holdings
+        known_claims = (known for known in self._state.world.claims_of(pod) if known is not None)
+        return [holdings[known.claim.uid] for known in known_claims if known.claim.uid in holdings]
 
     def _pod_gone(self, pod: Pod, now: float) -> None:
         state = self._state

@@ -35,13 +35,10 @@ class Cause(StrEnum):
 
 @dataclass(slots=True)
 class Holding:
-    """What is known of one allocation since it was first seen. Times are of the monotonic clock.
-
-    ``allocated_at`` is when it was first seen too: the timestamp in it was set by another machine's clock.
-    """
+    """What is known of one allocation since it was first seen. Times are of the monotonic clock."""
 
     waits_since: float
-    """When its pods could first be bound, as far as that is known."""
+    """When its pods could first be bound, as far as was seen: its own timestamp is of another machine's clock."""
     conditions: dict[PodUid, tuple[datetime | None, str]] = field(default_factory=dict)
     failing_since: float | None = None
     idle_since: float | None = None
