@@ -74,3 +74,5 @@ def is_replaced_where_its_node_refuses_it(story: Story, node: str) -> None:
     assert pod["spec"]["nodeName"] != node
     events = [event for event in story.kubectl.items("events") if event["reason"] == "PinnedPodReplaced"]
     assert f"pinned to node {node}" in events[0]["message"]
+    # Nothing is left that makes new pods while the story ends.
+    story.kubectl("delete", "deployment", "noisy", "--cascade=foreground", "--timeout=60s")

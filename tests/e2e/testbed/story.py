@@ -122,8 +122,9 @@ def story(kubectl: Kubectl, name: str, namespace: str, nodes: Sequence[str] = NO
         print(diagnosis(told.kubectl), file=sys.stderr)
         raise
     finally:
-        kubectl("delete", "pods", "--all", "--namespace", namespace, "--grace-period=1", "--wait=true", "--timeout=60s")
-        kubectl("delete", "namespace", namespace, "--wait=true", "--timeout=60s")
+        kubectl("delete", "pods,resourceclaims", "--all", f"--namespace={namespace}", "--grace-period=1", "--timeout=60s")
+        # Its GPUs are free now; the rest of it goes while the next story begins.
+        kubectl("delete", "namespace", namespace, "--wait=false")
 
 
 def diagnosis(kubectl: Kubectl) -> str:
