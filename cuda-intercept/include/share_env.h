@@ -43,8 +43,19 @@
 #define HAMI_NODE_OFFSET_UNLEDGERED_BYTES 32 /* u64, seen by NVML beyond the ledger */
 #define HAMI_NODE_OFFSET_GATE 40            /* u32, HAMI_GATE_* */
 #define HAMI_NODE_OFFSET_PRIORITY 44        /* u32 */
+#define HAMI_NODE_OFFSET_CORRECTION 48      /* u32, GPU time that NVML saw per charged, in 1/65536; 0: unknown */
+#define HAMI_NODE_OFFSET_OTHERS 52          /* u32, HAMI_OTHERS_*: what else runs on the GPU */
 #define HAMI_GATE_OPEN 0
-#define HAMI_GATE_CLOSED 1
+#define HAMI_GATE_CLOSED 1       /* somebody of higher priority works: keep to the floor */
+#define HAMI_GATE_FLOOR_PERCENT 5 /* of the GPU's time, so that nobody starves */
+#define HAMI_CORRECTION_ONE 65536
+#define HAMI_CORRECTION_MIN 16384
+#define HAMI_CORRECTION_MAX 262144
+#define HAMI_OTHERS_UNKNOWN 0
+#define HAMI_OTHERS_IDLE 1
+#define HAMI_OTHERS_BUSY 2
+/* A heartbeat older than this loosens nothing: no idle time, no correction below one. */
+#define HAMI_NODE_STALE_NS 5000000000
 
 /* usage: a frozen 64-byte header, totals within the first page, then slots.
  * Preallocated with zeros by the plugin, initialised by the first process of
