@@ -1,7 +1,7 @@
 /*
  * One helper thread per process holds the mutexes of our slots, from the first
  * use of CUDA until the process dies or calls exec, whichever threads of the
- * program come and go meanwhile. It blocks every signal and never runs again.
+ * program come and go meanwhile. It blocks every signal, and looks after the others.
  */
 #define _GNU_SOURCE
 #include "process.h"
@@ -19,6 +19,7 @@
 #include "pid.h"
 #include "pointers.h"
 #include "pools.h"
+#include "watch.h"
 
 #define HOLDER_STACK_BYTES (256 * 1024)
 #define WAIT_NS 2000000
@@ -70,8 +71,7 @@ static void *hold(void *argument)
     for (int i = 0; i < config->count; i++)
         join_share(config, &config->shares[i]);
     enter(mark(STAGE_JOINED));
-    for (;;)
-        pause();
+    ci_watch(config);
     return NULL;
 }
 

@@ -6,6 +6,7 @@
 #ifndef CI_REGION_H
 #define CI_REGION_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -44,6 +45,12 @@ void ci_region_credit(struct ci_region *region, int kind, uint64_t bytes);
 
 /* Frees the slots of dead processes; true if bytes came back. */
 bool ci_region_sweep(struct ci_region *region);
+
+/* Rises with each process that joins, and is a futex among all of them. */
+const _Atomic uint32_t *ci_region_joins(const struct ci_region *region);
+
+/* Whether any slot but ours is taken; by the dead, too, until they are swept. */
+bool ci_region_has_others(const struct ci_region *region);
 
 struct ci_member {
     uint32_t pid;

@@ -8,9 +8,12 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -92,6 +95,27 @@ bool ci_region_sweep(struct ci_region *region)
     return came_back;
 }
 
+const _Atomic uint32_t *ci_region_joins(const struct ci_region *region)
+{
+    return &ci_notes(region)->joins;
+}
+
+bool ci_region_has_others(const struct ci_region *region)
+{
+    for (int i = 0; i < ci_slots_in_use(region); i++)
+        if (i != region->slot && atomic_load(&ci_slot(region, i)->state) != HAMI_SLOT_FREE)
+            return true;
+    return false;
+}
+
+/* Who is alone sleeps, and looks after the dead again once somebody has come. */
+static void wake_sleepers(struct ci_region *region)
+{
+    _Atomic uint32_t *joins = &ci_notes(region)->joins;
+    atomic_fetch_add(joins, 1);
+    syscall(SYS_futex, joins, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
 static uint64_t read_start_time(void)
 {
     char text[1024];
@@ -132,6 +156,7 @@ static void sign(struct ci_region *region, int index, const struct signature *si
     atomic_store(&slot->start_time, signature->start_time);
     atomic_store(&slot->state, HAMI_SLOT_TAKEN);
     region->slot = index;
+    wake_sleepers(region);
 }
 
 /* Takes the first slot that is free, or whose owner died; others may do so at

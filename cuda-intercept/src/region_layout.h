@@ -35,7 +35,7 @@ struct ci_notes {
     _Atomic uint32_t high_water; /* slots from here on were never taken */
     _Atomic uint32_t repairing;  /* the slot of who is at it, plus 1: nobody may begin a move */
     _Atomic uint32_t dirty;      /* a process died within a move: the totals may be too high */
-    _Atomic uint32_t spare;
+    _Atomic uint32_t joins;      /* processes that have joined so far; sleepers wait on it */
     _Atomic uint64_t context_bytes; /* what a context was seen to take, 0: not seen yet */
 };
 

@@ -1,0 +1,77 @@
+"""What killed processes held, in shares where nobody calls anything."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import time
+import unittest
+from collections.abc import Callable
+from pathlib import Path
+
+import container
+from container import MIB, SECOND_GPU, Share
+from program_case import ProgramCase, end
+
+TOTAL_CHARGED = 0
+PATIENCE_SECONDS = 30
+FUTEX, NANOSLEEP, CLOCK_NANOSLEEP, FUTEX_WAITV = 202, 35, 230, 449
+FOREVER = "0x0"
+
+
+class DeathTest(ProgramCase):
+    """The helper threads of those that are left."""
+
+    def wait_until(self, holds: Callable[[], bool]) -> None:
+        """Looks again and again; only a failure takes long."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        for _ in itertools.count():
+            if holds():
+                return
+            self.assertLess(time.monotonic(), deadline)
+
+    def sleeps(self, process: subprocess.Popen[str]) -> str:
+        """What the helper thread waits in: "looks" (for a period), "rests" (until somebody joins), or something else."""
+        helper = max(Path(f"/proc/{process.pid}/task").iterdir(), key=lambda task: int(task.name))
+        number, *words = (helper / "syscall").read_text().split()
+        if number.isdecimal() and int(number) in (NANOSLEEP, CLOCK_NANOSLEEP):
+            return "looks"
+        is_rest = number in (str(FUTEX), str(FUTEX_WAITV)) and words[3] == FOREVER  # the timeout of either
+        return "rests" if is_rest else "works"
+
+    def test_idle_share_gets_a_killed_process_bytes_back(self) -> None:
+        """Nobody calls anything: what the killed process held comes back all the same."""
+        share = Share(memory_mib=3000)
+        container.lay_out(share)
+        self.hold(1000)
+        killed = self.hold(500)
+        self.assertEqual(share.total(TOTAL_CHARGED), 1500 * MIB)
+        end(killed)
+        self.wait_until(lambda: share.total(TOTAL_CHARGED) == 1000 * MIB)
+
+    def test_all_but_one_killed_at_once(self) -> None:
+        """Whoever is left takes back what all the others held, of each of their shares."""
+        first, second = Share("a", memory_mib=1000), Share("b", SECOND_GPU, memory_mib=1000)
+        container.lay_out(first, second)
+        holders = [self.hold(100) for _ in range(8)]
+        for holder in holders[1:]:
+            holder.kill()
+        self.wait_until(lambda: first.total(TOTAL_CHARGED) == 100 * MIB)
+        self.assertEqual(second.total(TOTAL_CHARGED), 0)
+
+    def test_lone_process_is_never_woken(self) -> None:
+        """Alone the helper thread sleeps without end, with others it looks after them, and alone again it sleeps."""
+        for shares in ((Share(),), (Share("a"), Share("b", SECOND_GPU))):
+            with self.subTest(shares=len(shares)):
+                container.lay_out(*shares)
+                alone = self.hold(100)
+                self.wait_until(lambda: self.sleeps(alone) == "rests")
+                other = self.hold(100)
+                self.wait_until(lambda: self.sleeps(alone) == "looks")
+                end(other)
+                self.wait_until(lambda: self.sleeps(alone) == "rests")
+                end(alone)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
