@@ -94,6 +94,8 @@
 #define HAMI_TOTAL_BUDGET_NS 14        /* i64, what the share may still spend */
 #define HAMI_TOTAL_REFILLED_NS 15      /* CLOCK_MONOTONIC of the last refill */
 #define HAMI_TOTAL_COUNT 16
+/* u32 in the first page: slots from here on were never taken. */
+#define HAMI_USAGE_OFFSET_HIGH_WATER 2048
 /* slot: offsets within it. Its owner is alive as long as the mutex is held. */
 #define HAMI_SLOT_OFFSET_STATE 0         /* u32: HAMI_SLOT_* */
 #define HAMI_SLOT_OFFSET_PID 4           /* u32, in the pid namespace below */
@@ -104,6 +106,8 @@
 #define HAMI_SLOT_OFFSET_LAUNCHES 96     /* u64 */
 #define HAMI_SLOT_OFFSET_GPU_NS 104      /* u64 */
 #define HAMI_SLOT_OFFSET_MUTEX 128       /* robust, process-shared, of type NORMAL */
+#define HAMI_SLOT_OFFSET_LOCK 128        /* u32, its futex: the kernel takes the owner out when it dies */
+#define HAMI_SLOT_LOCK_OWNER 0x3fffffff  /* the bits that name the owner; none: dead, or never taken */
 #define HAMI_SLOT_FREE 0
 #define HAMI_SLOT_TAKEN 1
 

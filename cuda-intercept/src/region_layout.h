@@ -39,7 +39,7 @@ struct ci_notes {
     _Atomic uint64_t context_bytes; /* what a context was seen to take, 0: not seen yet */
 };
 
-#define CI_NOTES_OFFSET 2048
+#define CI_NOTES_OFFSET HAMI_USAGE_OFFSET_HIGH_WATER
 
 _Static_assert(CI_NOTES_OFFSET >= HAMI_USAGE_HEADER_BYTES + 8 * HAMI_TOTAL_COUNT, "notes behind the totals");
 _Static_assert(CI_NOTES_OFFSET + sizeof(struct ci_notes) <= HAMI_USAGE_PAGE_BYTES, "notes in the first page");
@@ -48,6 +48,9 @@ _Static_assert(offsetof(struct ci_slot, intent) == HAMI_SLOT_OFFSET_INTENT, "int
 _Static_assert(offsetof(struct ci_slot, bytes) == HAMI_SLOT_OFFSET_BYTES, "bytes");
 _Static_assert(offsetof(struct ci_slot, launches) == HAMI_SLOT_OFFSET_LAUNCHES, "launches");
 _Static_assert(offsetof(struct ci_slot, mutex) == HAMI_SLOT_OFFSET_MUTEX, "mutex");
+_Static_assert(offsetof(struct ci_notes, high_water) == 0, "high water first");
+_Static_assert(offsetof(struct ci_slot, mutex) + offsetof(pthread_mutex_t, __data.__lock) == HAMI_SLOT_OFFSET_LOCK,
+               "lock of the mutex");
 _Static_assert(HAMI_USAGE_SLOTS_OFFSET + HAMI_USAGE_SLOT_COUNT * HAMI_USAGE_SLOT_BYTES == HAMI_USAGE_FILE_BYTES,
                "file size");
 

@@ -11,6 +11,7 @@ from container import FAKE, TEST_LIBRARY
 
 SAMPLE = FAKE / "gpu-sample"
 PROBES = container.BUILD / "probes"
+LISTS = container.BUILD / "tests" / "probe_lists"
 TIMEOUT_SECONDS = 60
 
 

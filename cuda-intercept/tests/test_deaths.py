@@ -10,13 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import container
-from container import MIB, SECOND_GPU, Share
-from program_case import ProgramCase, end
+from container import FAKE, MIB, SECOND_GPU, Share
+from program_case import LISTS, ProgramCase, end
+
+from hami_dra.kubelet_plugin.usage import Health, Usage, decode_usage
 
 TOTAL_CHARGED = 0
 PATIENCE_SECONDS = 30
 FUTEX, NANOSLEEP, CLOCK_NANOSLEEP, FUTEX_WAITV = 202, 35, 230, 449
 FOREVER = "0x0"
+SMI = FAKE / "nvidia-smi"
 
 
 class DeathTest(ProgramCase):
@@ -31,7 +34,7 @@ class DeathTest(ProgramCase):
             self.assertLess(time.monotonic(), deadline)
 
     def sleeps(self, process: subprocess.Popen[str]) -> str:
-        """What the helper thread waits in: "looks" (for a period), "rests" (until somebody joins), or something else."""
+        """What the helper thread is at: it looks (once in a period), rests (until somebody joins) or works."""
         helper = max(Path(f"/proc/{process.pid}/task").iterdir(), key=lambda task: int(task.name))
         number, *words = (helper / "syscall").read_text().split()
         if number.isdecimal() and int(number) in (NANOSLEEP, CLOCK_NANOSLEEP):
@@ -59,18 +62,46 @@ class DeathTest(ProgramCase):
         self.wait_until(lambda: first.total(TOTAL_CHARGED) == 100 * MIB)
         self.assertEqual(second.total(TOTAL_CHARGED), 0)
 
+    def test_reports_to_others_show_it(self) -> None:
+        """NVML, asked by a process outside the share, says that the memory is free and the process gone."""
+        container.lay_out(Share(memory_mib=3000))
+        stays, killed = self.hold(1000).pid, self.hold(500)
+        end(killed)
+        lists = self.run_program(LISTS).stdout
+        self.assertIn(f"nvmlDeviceGetComputeRunningProcesses_v3 0 {stays}:1000\n", lists)
+        self.assertIn("1000MiB /   3000MiB", self.run_program(SMI).stdout)
+
+    def test_share_without_any_living_process(self) -> None:
+        """Nobody is left to put the totals right: whoever reads the file can tell by the slots' locks."""
+        share = Share(memory_mib=3000)
+        container.lay_out(share)
+        holders = [self.hold(1000), self.hold(500)]
+        self.assertEqual(self.usage(share).memory_bytes, 1500 * MIB)
+        for holder in holders:
+            holder.kill()
+        for holder in holders:
+            end(holder)
+        self.assertEqual(self.usage(share), Usage(Health.READY))
+
+    def usage(self, share: Share) -> Usage:
+        """As the kubelet plugin reads it."""
+        return decode_usage((share.folder / "usage").read_bytes(), device_bytes=80 << 30)
+
     def test_lone_process_is_never_woken(self) -> None:
         """Alone the helper thread sleeps without end, with others it looks after them, and alone again it sleeps."""
         for shares in ((Share(),), (Share("a"), Share("b", SECOND_GPU))):
             with self.subTest(shares=len(shares)):
                 container.lay_out(*shares)
-                alone = self.hold(100)
-                self.wait_until(lambda: self.sleeps(alone) == "rests")
-                other = self.hold(100)
-                self.wait_until(lambda: self.sleeps(alone) == "looks")
-                end(other)
-                self.wait_until(lambda: self.sleeps(alone) == "rests")
-                end(alone)
+                self.watch_one_process()
+
+    def watch_one_process(self) -> None:
+        alone = self.hold(100)
+        self.wait_until(lambda: self.sleeps(alone) == "rests")
+        other = self.hold(100)
+        self.wait_until(lambda: self.sleeps(alone) == "looks")
+        end(other)
+        self.wait_until(lambda: self.sleeps(alone) == "rests")
+        end(alone)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import container
 from container import FAKE, FIRST_GPU, MIB, RELEASE, SECOND_GPU, TEST_LIBRARY, Share
-from program_case import PROBES, SAMPLE, ProgramCase, end
+from program_case import LISTS, PROBES, SAMPLE, ProgramCase, end
 
-LISTS = container.BUILD / "tests" / "probe_lists"
 TOTAL_CHARGED, TOTAL_DENIED = 0, 13
 OUT_OF_MEMORY = 2
 DENIED, NOT_NVIDIAS = 3, 4  # exit statuses of the samples

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from plugin_objects import Node, claim, share, share_id, start
 
+from hami_dra.kubelet_plugin import share_layout as layout
 from hami_dra.kubelet_plugin.errors import NodeStateError
 from hami_dra.kubelet_plugin.heartbeat import Heartbeat
 from hami_dra.kubelet_plugin.ledger import Ledger
@@ -47,6 +48,19 @@ def test_a_heartbeat_cuts_a_grown_usage_region_but_fills_none(node: Node, folder
         usage.truncate(0)
     files.beat(share_id(1))
     assert (folder / "usage").stat().st_size == 0
+    assert files.read_usage(share_id(1)) == b""
+
+
+def test_a_usage_region_that_no_process_can_use_reads_as_nothing(node: Node, folder: Path) -> None:
+    """Cut behind its totals it is closed for memory, and must not look as if it were in order."""
+    files = ShareFiles(node.paths, lambda: 1)
+    files.ensure(share(), fresh=True)
+    with (folder / "usage").open("r+b") as usage:
+        usage.seek(layout.USAGE_OFFSET_HIGH_WATER)
+        usage.write((3).to_bytes(4, "little"))
+        usage.flush()
+        assert len(files.read_usage(share_id(1))) == 4096 + 3 * 256
+        usage.truncate(layout.USAGE_FILE_BYTES - 1)
     assert files.read_usage(share_id(1)) == b""
 
 

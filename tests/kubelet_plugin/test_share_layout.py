@@ -12,8 +12,8 @@ from hami_dra.kubelet_plugin import share_layout as layout
 
 HEADER = Path(__file__).parents[2] / "cuda-intercept/include/share_env.h"
 DEFINES = dict(re.findall(r'^#define HAMI_(\w+) ("[^"]*"|\w+)', HEADER.read_text(), re.MULTILINE))
-# What only processes of a share read and write.
-PRIVATE_TO_C = ("SLOT_",)
+# What only processes of a share read and write, but for what Python says that it reads too.
+PRIVATE_TO_C = [name for name in DEFINES if name.startswith("SLOT_") and not hasattr(layout, name)]
 
 
 def python_value(name: str) -> object:
@@ -24,7 +24,7 @@ def python_value(name: str) -> object:
     pytest.fail(f"share_env.h defines HAMI_{name}, Python has no {name}")
 
 
-@pytest.mark.parametrize("name", [name for name in DEFINES if not name.startswith(PRIVATE_TO_C)])
+@pytest.mark.parametrize("name", [name for name in DEFINES if name not in PRIVATE_TO_C])
 def test_each_constant_of_the_header_is_the_same_here(name: str) -> None:
     """One side that changes alone would leave shares without limits."""
     text = DEFINES[name]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import struct
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hami_dra.kubelet_plugin import share_layout as layout
-from hami_dra.kubelet_plugin.usage import Health, Usage, decode_usage
+from hami_dra.kubelet_plugin.usage import Health, Usage, decode_usage, slots_bytes
 
 GPU_BYTES = 80 << 30
 
@@ -61,3 +62,33 @@ def test_a_scribbled_page_gives_an_answer(offset: int, scribble: bytes) -> None:
 def test_more_than_the_gpu_has_is_damage() -> None:
     """An underflown counter is not shown as 17 TB."""
     assert decode_usage(page(charged=2**64 - 1), device_bytes=GPU_BYTES).health is Health.DAMAGED
+
+
+def slot(memory_bytes: int, *, lock: int, state: int = layout.SLOT_TAKEN) -> bytes:
+    """One process' slot as the interceptor and the kernel leave it."""
+    data = bytearray(layout.USAGE_SLOT_BYTES)
+    struct.pack_into("<I", data, layout.SLOT_OFFSET_STATE, state)
+    struct.pack_into("<Q", data, layout.SLOT_OFFSET_BYTES + 8, memory_bytes)
+    struct.pack_into("<I", data, layout.SLOT_OFFSET_LOCK, lock)
+    return bytes(data)
+
+
+def test_bytes_of_dead_processes_do_not_count() -> None:
+    """Where nobody of the share lives the totals stay as the last one left them; its slot's lock tells."""
+    died, waited_for = 0x40000000, 0x80000000
+    slots = slot(100, lock=4711) + slot(20, lock=died) + slot(3, lock=died | waited_for) + slot(7, lock=0, state=0)
+    assert decode_usage(page(charged=123) + slots, device_bytes=GPU_BYTES).memory_bytes == 100
+
+
+@given(st.binary(max_size=3 * layout.USAGE_SLOT_BYTES))
+def test_any_slots_give_an_answer(slots: bytes) -> None:
+    """Whatever the slots say, the figure stays between nothing and the total."""
+    assert 0 <= decode_usage(page(charged=123) + slots, device_bytes=GPU_BYTES).memory_bytes <= 123
+
+
+@pytest.mark.parametrize(("count", "wanted"), [(0, 0), (3, 3), (1024, 1024), (2**32 - 1, 1024)])
+def test_no_more_slots_are_read_than_there_are(count: int, wanted: int) -> None:
+    """The number of slots in use is the tenant's to write."""
+    data = bytearray(page())
+    struct.pack_into("<I", data, layout.USAGE_OFFSET_HIGH_WATER, count)
+    assert slots_bytes(bytes(data)) == wanted * layout.USAGE_SLOT_BYTES

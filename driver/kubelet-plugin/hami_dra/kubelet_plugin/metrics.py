@@ -26,7 +26,7 @@ class UsagePages(Protocol):
     """The first pages of usage regions."""
 
     def read_usage(self, share_id: ShareId) -> bytes:
-        """One page; empty where it cannot be read."""
+        """The first page and the slots; empty where it cannot be read."""
         ...
 
 

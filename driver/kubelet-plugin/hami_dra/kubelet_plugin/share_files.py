@@ -20,6 +20,7 @@ from hami_dra.kubelet_plugin.errors import NodeStateError
 from hami_dra.kubelet_plugin.node_page import NodeFields
 from hami_dra.kubelet_plugin.paths import NodePaths
 from hami_dra.kubelet_plugin.share_text import Limits, parse_limits, render_limits
+from hami_dra.kubelet_plugin.usage import slots_bytes
 
 _FOLDER_MODE = 0o711
 _READ_ONLY_MODE = 0o444
@@ -76,10 +77,16 @@ class ShareFiles:
                 os.ftruncate(descriptor, layout.USAGE_FILE_BYTES)
 
     def read_usage(self, share_id: ShareId) -> bytes:
-        """The first page of the usage region; empty where it cannot be read."""
+        """The first page of the usage region and the slots that were ever taken.
+
+        Empty where it cannot be read or is too short for its layout, so that no process can use it.
+        """
         try:
             with _opened(self._paths.share(share_id) / names.USAGE_FILE, os.O_RDONLY) as descriptor:
-                return os.pread(descriptor, layout.USAGE_PAGE_BYTES, 0)
+                if os.fstat(descriptor).st_size < layout.USAGE_FILE_BYTES:
+                    return b""
+                page = os.pread(descriptor, layout.USAGE_PAGE_BYTES, 0)
+                return page + os.pread(descriptor, slots_bytes(page), layout.USAGE_SLOTS_OFFSET)
         except NodeStateError:
             return b""
 
