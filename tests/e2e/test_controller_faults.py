@@ -78,6 +78,6 @@ def test_a_lost_node_object_frees_nothing_that_still_runs(stories: Stories, bed:
         node = story.running("loop")["spec"]["nodeName"]
         bed.kubectl.delete("node", node)
         bed.kill_in_node(node, "kubelet")
-        until(lambda: bed.kubectl.get("node", node), f"node {node} registers again", timeout=120)
+        until(lambda: bed.kubectl.get("nodes", node), f"node {node} registers again", timeout=120)
         bed.driver_ready(node)
         bed.doctor()

@@ -7,7 +7,7 @@ import pytest
 
 from testbed.bed import Testbed
 from testbed.errors import CommandError
-from testbed.kubectl import Json
+from testbed.reading import Json
 from testbed.story import Story
 from testbed.waiting import until
 
@@ -95,7 +95,7 @@ def test_a_plugin_killed_while_pods_start_and_end_leaves_nothing_behind(
             story.kubectl.delete("pod", name, "--wait=false")
         bed.kill_in_node(node, "hami-dra-kubelet-plugin")
         for name in names:
-            story.gone("pod", name, timeout=120)
+            story.gone("pods", name, timeout=120)
         until(
             lambda: not [trace for trace in node_files(node) if any(share in trace for share in shares)],
             "the node has no trace of the ended pods",

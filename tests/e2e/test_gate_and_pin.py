@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 import pytest
 
 from testbed.bed import Testbed
-from testbed.kubectl import Json
+from testbed.reading import Json
 from testbed.story import EXAMPLES, Story
 from testbed.waiting import until
 
@@ -70,7 +70,7 @@ def is_replaced_where_its_node_refuses_it(story: Story, node: str) -> None:
     story.running("loner")
     story.apply("deployment.yaml")
     story.kubectl("wait", "--for=condition=Available", "deployment/noisy", "--timeout=60s")
-    (pod,) = story.kubectl.items("pods", "--selector=app=noisy")
+    (pod,) = story.kubectl.items("pods", labels="app=noisy")
     assert pod["spec"]["nodeName"] != node
     events = [event for event in story.kubectl.items("events") if event["reason"] == "PinnedPodReplaced"]
     assert f"pinned to node {node}" in events[0]["message"]

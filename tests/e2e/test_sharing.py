@@ -100,7 +100,7 @@ def test_nothing_is_left_of_a_deleted_pod(stories: Stories, node_files: Callable
             traces = (result["shareID"], claim["metadata"]["uid"])
             assert [trace for trace in node_files(node) if any(mark in trace for mark in traces)]
             story.kubectl.delete("pod", "first-share", *force)
-            story.gone("resourceclaim", claim["metadata"]["name"])
+            story.gone("resourceclaims", claim["metadata"]["name"])
             until(
                 lambda node=node, traces=traces: not [t for t in node_files(node) if any(m in t for m in traces)],
                 "the node has no trace of the share",

@@ -8,8 +8,9 @@ from testbed import chart, clusters, doctor
 from testbed.backend import Backend
 from testbed.choice import Choice
 from testbed.images import Images, built_images
-from testbed.kubectl import Json, Kubectl
+from testbed.kubectl import Kubectl
 from testbed.names import DRIVER, NAMESPACE, PROFILES, RELEASE
+from testbed.reading import Json
 from testbed.waiting import until
 
 NODE_TRACES = """
@@ -61,7 +62,7 @@ class Testbed:
         return bool(devices) and all(bool(d.get("taints")) == (allocator == "controller") for d in devices)
 
     def claims(self) -> list[Json]:
-        return self.kubectl.items("resourceclaims", "--all-namespaces")
+        return self.kubectl.items("resourceclaims", everywhere=True)
 
     def doctor(self) -> str:
         """What ``hami-dra doctor`` says of a sound cluster; raises CommandError with its findings of any other."""
@@ -69,7 +70,7 @@ class Testbed:
 
     def plugin_pod(self, node: str) -> Json:
         """The kubelet plugin's pod on a node."""
-        pods = self.kubectl.within(NAMESPACE).items("pods", "-l", "app.kubernetes.io/component=kubelet-plugin")
+        pods = self.kubectl.within(NAMESPACE).items("pods", labels="app.kubernetes.io/component=kubelet-plugin")
         return next((pod for pod in pods if pod["spec"].get("nodeName") == node), {})
 
     def driver_ready(self, node: str, *, timeout: float = 120) -> None:

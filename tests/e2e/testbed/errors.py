@@ -2,6 +2,7 @@
 
 TestbedError
 ├── CommandError     a program exited non-zero
+├── ReadError        the API server did not say what it holds
 ├── NotReachedError  a condition did not come true in time
 ├── NoClusterError   there is no cluster of that name
 ├── SettingError     the environment asks for something that does not exist
@@ -24,6 +25,10 @@ class CommandError(TestbedError):
         super().__init__(f"{' '.join(argv)}: exit status {status}\n{output.strip()[-4000:]}")
         self.status = status
         self.output = output
+
+
+class ReadError(TestbedError):
+    """The API server did not say what it holds; the message has the request and its error."""
 
 
 class NotReachedError(TestbedError):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from testbed import fakes
-from testbed.errors import CommandError, NoClusterError
+from testbed.errors import CommandError, NoClusterError, ReadError
 from testbed.kubectl import Kubectl, run
 from testbed.names import KIND_CONFIG
 from testbed.waiting import until
@@ -105,7 +105,7 @@ class KindBackend:
         wait = ("wait", "--for=condition=Ready", "nodes", "--all", f"--timeout={READY_SECONDS}s")
         until(self._api_answers, "the API server answers", timeout=READY_SECONDS)
         self.kubectl(*wait, timeout=READY_SECONDS + 30)
-        until(lambda: self.kubectl.get("serviceaccount", "default"), "pods can be created", timeout=READY_SECONDS)
+        until(lambda: self.kubectl.get("serviceaccounts", "default"), "pods can be created", timeout=READY_SECONDS)
 
     def load_image(self, archive: Path) -> None:
         nodes = ",".join(self.nodes)
@@ -148,13 +148,13 @@ class KindBackend:
         self.wait_ready()
 
     def _heartbeat(self, node: str) -> str:
-        lease = self.kubectl.within("kube-node-lease").get("lease", node)
+        lease = self.kubectl.within("kube-node-lease").get("leases", node)
         return str(lease.get("spec", {}).get("renewTime", ""))
 
     def _api_answers(self) -> bool:
         try:
             return bool(self.kubectl.items("nodes"))
-        except CommandError:
+        except ReadError:
             return False
 
     def _all_nodes(self) -> list[str]:

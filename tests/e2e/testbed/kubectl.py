@@ -1,16 +1,13 @@
-"""kubectl and helm, the way a user runs them."""
+"""kubectl and helm, the way a user runs them; reading alone goes past them."""
 
-import json
 import os
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from testbed.errors import CommandError
-
-Json = dict[str, Any]
+from testbed.reading import Json, read_list, read_object
 
 
 def run(
@@ -54,16 +51,15 @@ class Kubectl:
     def environment(self) -> dict[str, str]:
         return {"KUBECONFIG": str(self.kubeconfig), "PATH": f"{self.programs}:{os.environ['PATH']}"}
 
-    def get(self, resource: str, name: str = "", *args: str) -> Json:
-        """One object, or a List where no name is given; {} when it does not exist."""
-        words = [resource, name] if name else [resource]
-        text = self("get", *words, "--ignore-not-found", "--output=json", *args)
-        found: Json = json.loads(text) if text.strip() else {}
-        return found
+    def get(self, resource: str, name: str) -> Json:
+        """One object, {} when it does not exist; `resource` in the plural."""
+        return read_object(self.kubeconfig, resource, name, self.namespace)
 
-    def items(self, resource: str, *args: str) -> list[Json]:
-        listed: list[Json] = self.get(resource, "", *args).get("items", [])
-        return listed
+    def items(self, resource: str, *, labels: str = "", fields: str = "", everywhere: bool = False) -> list[Json]:
+        """The objects of the namespace, or of all."""
+        selectors = {"labelSelector": labels, "fieldSelector": fields}
+        chosen = {key: value for key, value in selectors.items() if value}
+        return read_list(self.kubeconfig, resource, "" if everywhere else self.namespace, chosen)
 
     def apply(self, path: Path) -> None:
         self("apply", "--filename", path)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from testbed.errors import CommandError
-from testbed.kubectl import Json, Kubectl
+from testbed.kubectl import Kubectl
 from testbed.names import NODES
+from testbed.reading import Json
 from testbed.waiting import until
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "deploy" / "examples"
@@ -34,7 +35,7 @@ class Story:
             self.kubectl.apply_text(renamed)
 
     def pod(self, name: str) -> Json:
-        return self.kubectl.get("pod", name)
+        return self.kubectl.get("pods", name)
 
     def phase(self, name: str) -> str:
         return str(self.pod(name).get("status", {}).get("phase", ""))
@@ -73,10 +74,10 @@ class Story:
         found = self.pod(pod)
         for entry in found.get("spec", {}).get("resourceClaims", []):
             if entry["name"] == alias and "resourceClaimName" in entry:
-                return self.kubectl.get("resourceclaim", entry["resourceClaimName"])
+                return self.kubectl.get("resourceclaims", entry["resourceClaimName"])
         for status in found.get("status", {}).get("resourceClaimStatuses", []):
             if status["name"] == alias and status.get("resourceClaimName"):
-                return self.kubectl.get("resourceclaim", status["resourceClaimName"])
+                return self.kubectl.get("resourceclaims", status["resourceClaimName"])
         return {}
 
     def results(self, pod: str, alias: str = "gpu") -> list[Json]:
@@ -86,7 +87,7 @@ class Story:
         return found
 
     def events(self, kind: str, name: str) -> list[Json]:
-        return self.kubectl.items("events", f"--field-selector=involvedObject.kind={kind},involvedObject.name={name}")
+        return self.kubectl.items("events", fields=f"involvedObject.kind={kind},involvedObject.name={name}")
 
     def event_with(self, kind: str, name: str, text: str, *, timeout: float = 60) -> Json:
         """The first Event on an object whose message has `text`."""
@@ -122,7 +123,9 @@ def story(kubectl: Kubectl, name: str, namespace: str, nodes: Sequence[str] = NO
         print(diagnosis(told.kubectl), file=sys.stderr)
         raise
     finally:
-        kubectl("delete", "pods,resourceclaims", "--all", f"--namespace={namespace}", "--grace-period=1", "--timeout=60s")
+        kubectl(
+            "delete", "pods,resourceclaims", "--all", f"--namespace={namespace}", "--grace-period=1", "--timeout=60s"
+        )
         # Its GPUs are free now; the rest of it goes while the next story begins.
         kubectl("delete", "namespace", namespace, "--wait=false")
 
