@@ -20,7 +20,7 @@ from pathlib import Path
 LIBRARY_FOLDER = "usr/lib/x86_64-linux-gnu"
 PROFILE = "etc/fake-gpu/profile"
 STATE = "var/lib/fake-gpu/state"
-STATE_BYTES = 8 << 20  # sparse; FG_STATE_BYTES in device/state.h
+STATE_BYTES = 16 << 20  # sparse; FG_STATE_BYTES in device/state.h
 SPEC_NAME = "k8s.gpu.hami.io-base.json"
 SPEC_KIND = "k8s.gpu.hami.io/base"
 NULL_DEVICE = os.makedev(1, 3)

@@ -44,11 +44,17 @@ static CUresult begin(CUcontext context, CUdevice ordinal, unsigned flags)
     const struct fg_gpu *gpu = fg_device(ordinal);
     unsigned number = fg_machine_number(gpu);
     uint64_t cost = fg_machine()->profile.context_bytes;
-    if (!fg_occupy(gpu, cost))
+    uint32_t channel = fg_queue_begin(number);
+    if (channel == FG_NOBODY)
         return CUDA_ERROR_OUT_OF_MEMORY;
+    if (!fg_occupy(gpu, cost)) {
+        fg_queue_end(channel);
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    }
     memset((void *)context, 0, sizeof *context);
     context->gpu = gpu;
     context->number = number;
+    context->channel = channel;
     context->ordinal = ordinal;
     context->flags = flags;
     context->retained = 1;
@@ -62,7 +68,8 @@ static CUresult begin(CUcontext context, CUdevice ordinal, unsigned flags)
 
 static void end(CUcontext context)
 {
-    fg_clock_wait(context->tail_ns);
+    fg_context_wait(context);
+    fg_queue_end(context->channel);
     fg_memory_release(context);
     fg_arrays_release(context);
     fg_modules_release(context);

@@ -128,7 +128,7 @@ CUresult cuCtxSynchronize(void)
     CUresult result;
     CUcontext context = fg_current(&result);
     if (context)
-        fg_clock_wait(context->tail_ns);
+        fg_context_wait(context);
     if (context)
         fg_pools_settle();
     return result;
@@ -138,7 +138,7 @@ CUresult cuCtxSynchronize_v2(CUcontext context)
 {
     if (!context)
         return cuCtxSynchronize();
-    fg_clock_wait(context->tail_ns);
+    fg_context_wait(context);
     fg_pools_settle();
     return fg_ready();
 }

@@ -19,7 +19,7 @@ static CUresult synchronize(CUstream handle)
     CUresult result;
     CUstream stream = fg_stream(handle, &result);
     if (stream)
-        fg_clock_wait(fg_stream_start(stream));
+        fg_stream_wait(stream);
     return result;
 }
 

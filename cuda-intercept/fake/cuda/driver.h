@@ -11,6 +11,7 @@
 #pragma GCC visibility pop
 
 #include "../device/machine.h"
+#include "../device/queue.h"
 #include "../device/state.h"
 
 #include <stdbool.h>
@@ -19,13 +20,22 @@
 
 #define FG_GRANULARITY ((uint64_t)2 << 20)
 
+/* A mark that only moves on, whichever threads move it. */
+struct fg_tail {
+    _Atomic uint64_t work_ns;
+    _Atomic uint64_t entries;
+};
+
+struct fg_capture;
+
 struct CUstream_st {
     CUcontext context;
     unsigned flags;
     int priority;
     uint64_t id;
     bool legacy;
-    _Atomic uint64_t tail_ns; /* when everything queued so far has run */
+    struct fg_tail tail; /* of everything queued so far */
+    struct fg_capture *capture; /* may have ended; see fg_captured */
 };
 
 struct CUctx_st {
@@ -37,8 +47,10 @@ struct CUctx_st {
     bool primary;
     uint64_t id;
     uint64_t charged_bytes;
-    _Atomic uint64_t tail_ns;          /* of all streams */
-    _Atomic uint64_t blocking_tail_ns; /* of those that the legacy stream waits for */
+    uint32_t channel; /* on the simulated device */
+    struct fg_tail tail;          /* of all streams */
+    struct fg_tail blocking_tail; /* of those that the legacy stream waits for */
+    CUevent holders[FG_ENTRIES];  /* of the channel's latest events, or NULL */
     struct CUstream_st legacy;
     struct CUstream_st per_thread; /* one for all threads: order is not simulated finer */
 };
@@ -59,9 +71,16 @@ CUcontext fg_primary(CUdevice ordinal);
 CUstream fg_stream(CUstream handle, CUresult *result);
 /* What a NULL stream means in a _ptsz function. */
 CUstream fg_per_thread(CUstream handle);
-/* When work put into the stream now can start, and that it ends at `end_ns`. */
-uint64_t fg_stream_start(CUstream stream);
-void fg_stream_extend(CUstream stream, uint64_t end_ns);
+/* What work put into the stream now comes after, and how far it reaches. */
+struct fg_mark fg_stream_start(CUstream stream);
+void fg_stream_extend(CUstream stream, struct fg_mark mark);
+void fg_stream_wait(CUstream stream);
+void fg_context_wait(CUcontext context);
+
+/* Runs `function` on a thread of the driver once `channel` has come to `mark`,
+ * then opens the gate of the other channel. */
+CUresult fg_host_call(uint32_t channel, struct fg_mark mark, CUhostFn function, void *data,
+                      uint32_t gate_channel, struct fg_mark gate);
 
 /* Takes memory of a GPU for this process; what its pools hold and do not use
  * is given up before the call fails. */

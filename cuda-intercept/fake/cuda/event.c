@@ -1,12 +1,21 @@
-#include "driver.h"
+/* Events are stamped by the simulated device as it passes them. It keeps the
+ * stamps of the latest ones only: the event whose place is taken gets its own. */
+#include "capture.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 struct CUevent_st {
     unsigned flags;
     bool recorded;
-    uint64_t at_ns; /* when the device reaches it */
+    CUcontext context; /* of the last record; NULL once the stamp is known */
+    struct fg_mark mark;
+    uint64_t stamp_ns;
+    struct fg_capture *capture; /* it was recorded in one: it marks a point of the graph */
 };
+
+/* Guards all events and the holders of their places. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 CUresult cuEventCreate(CUevent *out, unsigned int flags)
 {
@@ -21,10 +30,26 @@ CUresult cuEventCreate(CUevent *out, unsigned int flags)
     return CUDA_SUCCESS;
 }
 
+static CUevent *place_of(CUevent event)
+{
+    return &event->context->holders[(event->mark.entries - 1) % FG_ENTRIES];
+}
+
+/* Under the lock. */
+static void forget(CUevent event)
+{
+    if (event->context && *place_of(event) == event)
+        *place_of(event) = NULL;
+    event->context = NULL;
+}
+
 CUresult cuEventDestroy_v2(CUevent event)
 {
     if (!event)
         return CUDA_ERROR_INVALID_HANDLE;
+    pthread_mutex_lock(&lock);
+    forget(event);
+    pthread_mutex_unlock(&lock);
     free(event);
     return fg_ready();
 }
@@ -32,6 +57,27 @@ CUresult cuEventDestroy_v2(CUevent event)
 CUresult cuEventDestroy(CUevent event)
 {
     return cuEventDestroy_v2(event);
+}
+
+static void record(CUevent event, CUstream stream)
+{
+    uint64_t reused_ns;
+    pthread_mutex_lock(&lock);
+    forget(event);
+    struct fg_mark mark = fg_queue_event(stream->context->channel, &reused_ns);
+    event->context = stream->context;
+    event->mark = mark;
+    event->stamp_ns = 0;
+    event->recorded = true;
+    event->capture = NULL;
+    CUevent *place = place_of(event);
+    if (*place) {
+        (*place)->stamp_ns = reused_ns;
+        (*place)->context = NULL;
+    }
+    *place = event;
+    pthread_mutex_unlock(&lock);
+    fg_stream_extend(stream, mark);
 }
 
 CUresult cuEventRecord(CUevent event, CUstream handle)
@@ -42,9 +88,13 @@ CUresult cuEventRecord(CUevent event, CUstream handle)
         return result;
     if (!event)
         return CUDA_ERROR_INVALID_HANDLE;
-    uint64_t now = fg_clock_now(), start = fg_stream_start(stream);
-    event->at_ns = start > now ? start : now;
-    event->recorded = true;
+    result = fg_capture_implied(stream);
+    if (result != CUDA_SUCCESS)
+        return result;
+    if (fg_captured(stream))
+        event->capture = fg_captured(stream);
+    else
+        record(event, stream);
     return CUDA_SUCCESS;
 }
 
@@ -64,24 +114,52 @@ CUresult cuEventRecordWithFlags_ptsz(CUevent event, CUstream handle, unsigned in
     return cuEventRecordWithFlags(event, fg_per_thread(handle), flags);
 }
 
-CUresult cuEventQuery(CUevent event)
+/* Whether the device has passed it; an event that was never recorded counts as passed. */
+static bool has_passed(CUevent event)
+{
+    pthread_mutex_lock(&lock);
+    if (event->context && !event->stamp_ns)
+        event->stamp_ns = fg_queue_stamp(event->context->channel, event->mark);
+    bool passed = !event->recorded || event->stamp_ns;
+    pthread_mutex_unlock(&lock);
+    return passed;
+}
+
+/* The errors that asking about an event may have. */
+static CUresult check(CUevent event)
 {
     CUresult result = fg_ready();
     if (result != CUDA_SUCCESS)
         return result;
     if (!event)
         return CUDA_ERROR_INVALID_HANDLE;
-    return event->at_ns > fg_clock_now() ? CUDA_ERROR_NOT_READY : CUDA_SUCCESS;
+    result = fg_capture_forbids();
+    if (result == CUDA_SUCCESS && event->capture)
+        result = CUDA_ERROR_CAPTURED_EVENT;
+    return result;
+}
+
+CUresult cuEventQuery(CUevent event)
+{
+    CUresult result = check(event);
+    if (result != CUDA_SUCCESS)
+        return result;
+    return has_passed(event) ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
 }
 
 CUresult cuEventSynchronize(CUevent event)
 {
-    CUresult result = fg_ready();
+    CUresult result = check(event);
     if (result != CUDA_SUCCESS)
         return result;
-    if (!event)
-        return CUDA_ERROR_INVALID_HANDLE;
-    fg_clock_wait(event->at_ns);
+    if (!has_passed(event)) {
+        pthread_mutex_lock(&lock);
+        CUcontext context = event->context;
+        struct fg_mark mark = event->mark;
+        pthread_mutex_unlock(&lock);
+        if (context)
+            fg_queue_wait(context->channel, mark);
+    }
     fg_pools_settle();
     return CUDA_SUCCESS;
 }
@@ -94,16 +172,33 @@ CUresult cuEventElapsedTime_v2(float *milliseconds, CUevent start, CUevent end)
         return CUDA_ERROR_INVALID_HANDLE;
     if ((start->flags | end->flags) & CU_EVENT_DISABLE_TIMING)
         return CUDA_ERROR_INVALID_HANDLE;
-    uint64_t now = fg_clock_now();
-    if (start->at_ns > now || end->at_ns > now)
+    if (!has_passed(start) || !has_passed(end))
         return CUDA_ERROR_NOT_READY;
-    *milliseconds = (float)((double)((int64_t)(end->at_ns - start->at_ns)) / 1e6);
+    *milliseconds = (float)((double)((int64_t)(end->stamp_ns - start->stamp_ns)) / 1e6);
     return CUDA_SUCCESS;
 }
 
 CUresult cuEventElapsedTime(float *milliseconds, CUevent start, CUevent end)
 {
     return cuEventElapsedTime_v2(milliseconds, start, end);
+}
+
+/* Within a context the order of the launches keeps what comes later behind. */
+static CUresult wait_in(CUstream stream, CUevent event)
+{
+    if (has_passed(event))
+        return CUDA_SUCCESS;
+    pthread_mutex_lock(&lock);
+    CUcontext context = event->context;
+    struct fg_mark mark = event->mark;
+    pthread_mutex_unlock(&lock);
+    if (!context || context == stream->context) {
+        fg_stream_extend(stream, mark);
+        return CUDA_SUCCESS;
+    }
+    struct fg_mark gate = fg_queue_gate(stream->context->channel);
+    fg_stream_extend(stream, gate);
+    return fg_host_call(context->channel, mark, NULL, NULL, stream->context->channel, gate);
 }
 
 CUresult cuStreamWaitEvent(CUstream handle, CUevent event, unsigned int flags)
@@ -115,8 +210,11 @@ CUresult cuStreamWaitEvent(CUstream handle, CUevent event, unsigned int flags)
     (void)flags;
     if (!event)
         return CUDA_ERROR_INVALID_HANDLE;
-    fg_stream_extend(stream, event->at_ns);
-    return CUDA_SUCCESS;
+    if (event->capture) {
+        fg_capture_join(stream, event->capture);
+        return CUDA_SUCCESS;
+    }
+    return wait_in(stream, event);
 }
 
 CUresult cuStreamWaitEvent_ptsz(CUstream handle, CUevent event, unsigned int flags)

@@ -1,6 +1,9 @@
-/* Graphs, of memory nodes and empty ones. All graphs of a GPU share one pool of
+/* Graphs, of kernels, memory nodes and empty ones. A launch runs all kernels one
+ * after the other. All graphs of a GPU share one pool of
  * their own: a launch reserves what its allocations need, what no free node
  * frees stays in use, and only a trim gives anything back. */
+#include "graph.h"
+
 #include "fault.h"
 #include "memory.h"
 #include "pool.h"
@@ -9,12 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_NODES 64
+#define MAX_NODES 1024
 
 struct CUgraphNode_st {
     CUgraphNodeType type;
     CUDA_MEM_ALLOC_NODE_PARAMS allocation;
     CUdeviceptr freed;
+    uint64_t kernel_ns;
 };
 
 struct CUgraph_st {
@@ -25,6 +29,7 @@ struct CUgraph_st {
 struct CUgraphExec_st {
     CUdevice device;
     uint64_t bytes; /* all that its nodes allocate */
+    uint64_t kernel_ns; /* how long its kernels run */
     uint64_t left;  /* of it, what no node of its own frees */
     bool running;   /* launched, and what was left is not freed yet */
 };
@@ -74,6 +79,30 @@ CUresult cuGraphAddEmptyNode(CUgraphNode *out, CUgraph graph, const CUgraphNode 
 {
     (void)after, (void)count;
     return add(out, graph, (struct CUgraphNode_st){.type = CU_GRAPH_NODE_TYPE_EMPTY});
+}
+
+CUresult fg_graph_add_kernel(CUgraphNode *out, CUgraph graph, uint64_t duration_ns)
+{
+    return add(out, graph,
+               (struct CUgraphNode_st){.type = CU_GRAPH_NODE_TYPE_KERNEL, .kernel_ns = duration_ns});
+}
+
+CUresult cuGraphAddKernelNode_v2(CUgraphNode *out, CUgraph graph, const CUgraphNode *after, size_t count,
+                                 const CUDA_KERNEL_NODE_PARAMS_v2 *kernel)
+{
+    (void)after, (void)count;
+    if (!kernel || !kernel->func)
+        return CUDA_ERROR_INVALID_VALUE;
+    return fg_graph_add_kernel(out, graph, fg_kernel_ns(kernel->func, kernel->kernelParams, kernel->extra));
+}
+
+CUresult cuGraphAddKernelNode(CUgraphNode *out, CUgraph graph, const CUgraphNode *after, size_t count,
+                              const CUDA_KERNEL_NODE_PARAMS_v1 *kernel)
+{
+    (void)after, (void)count;
+    if (!kernel || !kernel->func)
+        return CUDA_ERROR_INVALID_VALUE;
+    return fg_graph_add_kernel(out, graph, fg_kernel_ns(kernel->func, kernel->kernelParams, kernel->extra));
 }
 
 /* The address is fixed with the node; its memory comes with the launch. */
@@ -140,6 +169,7 @@ static CUresult instantiate(CUgraphExec *out, CUgraph graph)
         return CUDA_ERROR_INVALID_VALUE;
     for (unsigned i = 0; i < graph->count; i++) {
         const struct CUgraphNode_st *node = graph->nodes[i];
+        made->kernel_ns += node->kernel_ns;
         if (node->type != CU_GRAPH_NODE_TYPE_MEM_ALLOC)
             continue;
         made->device = node->allocation.poolProps.location.id;
@@ -186,7 +216,7 @@ CUresult cuGraphExecDestroy(CUgraphExec graph)
     return CUDA_SUCCESS;
 }
 
-static CUresult launch(CUgraphExec graph)
+static CUresult reserve(CUgraphExec graph)
 {
     if (!graph->bytes)
         return CUDA_SUCCESS;
@@ -203,12 +233,19 @@ static CUresult launch(CUgraphExec graph)
     return result;
 }
 
+static CUresult launch(CUgraphExec graph, CUstream stream)
+{
+    CUresult result = reserve(graph);
+    return result == CUDA_SUCCESS && graph->kernel_ns ? fg_run(stream, graph->kernel_ns) : result;
+}
+
 CUresult cuGraphLaunch(CUgraphExec graph, CUstream handle)
 {
     CUresult result;
-    if (!fg_stream(handle, &result))
+    CUstream stream = fg_stream(handle, &result);
+    if (!stream)
         return result;
-    return graph ? FG_FAULTY("cuGraphLaunch", launch(graph)) : CUDA_ERROR_INVALID_VALUE;
+    return graph ? FG_FAULTY("cuGraphLaunch", launch(graph, stream)) : CUDA_ERROR_INVALID_VALUE;
 }
 
 CUresult cuGraphLaunch_ptsz(CUgraphExec graph, CUstream handle)

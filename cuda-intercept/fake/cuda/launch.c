@@ -1,4 +1,6 @@
 /* Launches: a kernel is a stretch of time on the simulated device. */
+#include "capture.h"
+#include "graph.h"
 #include "module.h"
 
 #include <stdlib.h>
@@ -22,7 +24,7 @@ static const void *find_buffer(void **extra)
     return NULL;
 }
 
-static uint64_t duration_ns(CUfunction function, void **parameters, void **extra)
+uint64_t fg_kernel_ns(CUfunction function, void **parameters, void **extra)
 {
     if (strcmp(function->name, TIMED_KERNEL))
         return default_duration_ns();
@@ -41,6 +43,17 @@ static bool fits(const unsigned grid[3], const unsigned block[3])
     return (uint64_t)block[0] * block[1] * block[2] <= 1024 && block[2] <= 64;
 }
 
+CUresult fg_run(CUstream stream, uint64_t duration_ns)
+{
+    CUresult result = fg_capture_implied(stream);
+    if (result != CUDA_SUCCESS)
+        return result;
+    if (fg_captured(stream))
+        return fg_capture_kernel(fg_captured(stream), duration_ns);
+    fg_stream_extend(stream, fg_queue_launch(stream->context->channel, duration_ns));
+    return CUDA_SUCCESS;
+}
+
 static CUresult launch(CUfunction function, CUstream handle, void **parameters, void **extra)
 {
     CUresult result;
@@ -49,12 +62,7 @@ static CUresult launch(CUfunction function, CUstream handle, void **parameters, 
         return result;
     if (!function)
         return CUDA_ERROR_INVALID_HANDLE;
-    unsigned gpu = stream->context->number;
-    uint64_t end = fg_clock_launch(fg_state_meter(gpu), fg_state_own_meter(gpu),
-                                   fg_stream_start(stream),
-                                   duration_ns(function, parameters, extra));
-    fg_stream_extend(stream, end);
-    return CUDA_SUCCESS;
+    return fg_run(stream, fg_kernel_ns(function, parameters, extra));
 }
 
 CUresult cuLaunchKernel(CUfunction function, unsigned int grid_x, unsigned int grid_y,
@@ -118,6 +126,64 @@ CUresult cuLaunchCooperativeKernel_ptsz(CUfunction function, unsigned int grid_x
 {
     return cuLaunchCooperativeKernel(function, grid_x, grid_y, grid_z, block_x, block_y, block_z,
                                      shared_bytes, fg_per_thread(stream), parameters);
+}
+
+CUresult cuLaunchCooperativeKernelMultiDevice(CUDA_LAUNCH_PARAMS *list, unsigned int count,
+                                              unsigned int flags)
+{
+    (void)flags;
+    if (!list || !count)
+        return CUDA_ERROR_INVALID_VALUE;
+    for (unsigned i = 0; i < count; i++)
+        if (!list[i].hStream || list[i].hStream == CU_STREAM_LEGACY)
+            return CUDA_ERROR_INVALID_VALUE;
+    CUresult result = CUDA_SUCCESS;
+    for (unsigned i = 0; i < count && result == CUDA_SUCCESS; i++)
+        result = cuLaunchKernel(list[i].function, list[i].gridDimX, list[i].gridDimY, list[i].gridDimZ,
+                                list[i].blockDimX, list[i].blockDimY, list[i].blockDimZ,
+                                list[i].sharedMemBytes, list[i].hStream, list[i].kernelParams, NULL);
+    return result;
+}
+
+/* The oldest way: a function carries its shape and its parameters with it. */
+CUresult cuFuncSetBlockShape(CUfunction function, int x, int y, int z)
+{
+    (void)x, (void)y, (void)z;
+    return function ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+}
+
+CUresult cuParamSetSize(CUfunction function, unsigned int bytes)
+{
+    (void)bytes;
+    return function ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+}
+
+CUresult cuParamSetv(CUfunction function, int offset, void *data, unsigned int bytes)
+{
+    if (!function || !data)
+        return CUDA_ERROR_INVALID_HANDLE;
+    if (offset < 0 || (size_t)offset + bytes > sizeof function->parameter)
+        return CUDA_ERROR_INVALID_VALUE;
+    memcpy((char *)&function->parameter + offset, data, bytes);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuLaunchGridAsync(CUfunction function, int width, int height, CUstream stream)
+{
+    if (!function || width <= 0 || height <= 0)
+        return CUDA_ERROR_INVALID_VALUE;
+    void *parameters[] = {&function->parameter};
+    return launch(function, stream, parameters, NULL);
+}
+
+CUresult cuLaunchGrid(CUfunction function, int width, int height)
+{
+    return cuLaunchGridAsync(function, width, height, NULL);
+}
+
+CUresult cuLaunch(CUfunction function)
+{
+    return cuLaunchGridAsync(function, 1, 1, NULL);
 }
 
 CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, CUfunction function,

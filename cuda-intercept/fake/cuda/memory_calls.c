@@ -40,7 +40,7 @@ CUresult cuMemFree_v2(CUdeviceptr address)
     struct fg_allocation allocation;
     if (!fg_memory_find(address, &allocation) || allocation.kind == FG_HOST)
         return CUDA_ERROR_INVALID_VALUE;
-    fg_clock_wait(allocation.context->tail_ns);
+    fg_context_wait(allocation.context);
     return FG_FAULTY("cuMemFree", fg_memory_free(address));
 }
 

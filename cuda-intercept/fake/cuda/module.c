@@ -90,6 +90,7 @@ static struct CUfunc_st *add_function(struct fg_image *image, const char *name)
     if (!function)
         return NULL;
     memcpy(function->name, name, size);
+    function->parameter = 0;
     function->image = image;
     function->next = image->functions;
     image->functions = function;

@@ -17,6 +17,7 @@ struct fg_image {
 struct CUfunc_st {
     struct fg_image *image;
     struct CUfunc_st *next;
+    uint64_t parameter; /* for launches of the oldest kind */
     char name[];
 };
 

@@ -1,4 +1,4 @@
-#include "driver.h"
+#include "capture.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -32,21 +32,45 @@ static bool waits_for_legacy(const struct CUstream_st *stream)
     return !(stream->flags & CU_STREAM_NON_BLOCKING);
 }
 
-uint64_t fg_stream_start(CUstream stream)
+static struct fg_mark read_tail(const struct fg_tail *tail)
 {
-    if (stream->legacy)
-        return stream->context->blocking_tail_ns;
-    uint64_t own = stream->tail_ns;
-    uint64_t legacy = waits_for_legacy(stream) ? stream->context->legacy.tail_ns : 0;
-    return own > legacy ? own : legacy;
+    return (struct fg_mark){tail->work_ns, tail->entries};
 }
 
-void fg_stream_extend(CUstream stream, uint64_t end_ns)
+static void raise_tail(struct fg_tail *tail, struct fg_mark mark)
 {
-    raise_to(&stream->tail_ns, end_ns);
-    raise_to(&stream->context->tail_ns, end_ns);
+    raise_to(&tail->work_ns, mark.work_ns);
+    raise_to(&tail->entries, mark.entries);
+}
+
+struct fg_mark fg_stream_start(CUstream stream)
+{
+    if (stream->legacy)
+        return read_tail(&stream->context->blocking_tail);
+    struct fg_mark own = read_tail(&stream->tail);
+    struct fg_mark legacy = read_tail(&stream->context->legacy.tail);
+    if (!waits_for_legacy(stream))
+        return own;
+    return (struct fg_mark){own.work_ns > legacy.work_ns ? own.work_ns : legacy.work_ns,
+                            own.entries > legacy.entries ? own.entries : legacy.entries};
+}
+
+void fg_stream_extend(CUstream stream, struct fg_mark mark)
+{
+    raise_tail(&stream->tail, mark);
+    raise_tail(&stream->context->tail, mark);
     if (waits_for_legacy(stream))
-        raise_to(&stream->context->blocking_tail_ns, end_ns);
+        raise_tail(&stream->context->blocking_tail, mark);
+}
+
+void fg_stream_wait(CUstream stream)
+{
+    fg_queue_wait(stream->context->channel, fg_stream_start(stream));
+}
+
+void fg_context_wait(CUcontext context)
+{
+    fg_queue_wait(context->channel, read_tail(&context->tail));
 }
 
 CUresult cuStreamCreateWithPriority(CUstream *out, unsigned int flags, int priority)
@@ -92,9 +116,11 @@ CUresult cuStreamSynchronize(CUstream handle)
     CUresult result;
     CUstream stream = fg_stream(handle, &result);
     if (stream)
-        fg_clock_wait(fg_stream_start(stream));
-    if (stream)
+        result = fg_capture_refuses(stream);
+    if (stream && result == CUDA_SUCCESS) {
+        fg_stream_wait(stream);
         fg_pools_settle();
+    }
     return result;
 }
 
@@ -102,9 +128,12 @@ CUresult cuStreamQuery(CUstream handle)
 {
     CUresult result;
     CUstream stream = fg_stream(handle, &result);
-    if (!stream)
+    if (stream)
+        result = fg_capture_refuses(stream);
+    if (result != CUDA_SUCCESS)
         return result;
-    return fg_stream_start(stream) > fg_clock_now() ? CUDA_ERROR_NOT_READY : CUDA_SUCCESS;
+    bool reached = fg_queue_reached(stream->context->channel, fg_stream_start(stream));
+    return reached ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
 }
 
 CUresult cuStreamGetFlags(CUstream handle, unsigned int *flags)
@@ -152,30 +181,6 @@ CUresult cuStreamGetDevice(CUstream handle, CUdevice *device)
     return result;
 }
 
-CUresult cuStreamIsCapturing(CUstream handle, CUstreamCaptureStatus *status)
-{
-    CUresult result;
-    CUstream stream = fg_stream(handle, &result);
-    if (stream && status)
-        *status = CU_STREAM_CAPTURE_STATUS_NONE;
-    return result;
-}
-
-/* A host function runs when the stream has come so far. The caller waits for
- * it: the fake driver has no threads of its own. */
-CUresult cuLaunchHostFunc(CUstream handle, CUhostFn function, void *data)
-{
-    CUresult result;
-    CUstream stream = fg_stream(handle, &result);
-    if (!stream)
-        return result;
-    if (!function)
-        return CUDA_ERROR_INVALID_VALUE;
-    fg_clock_wait(fg_stream_start(stream));
-    function(data);
-    return CUDA_SUCCESS;
-}
-
 CUresult cuStreamSynchronize_ptsz(CUstream handle)
 {
     return cuStreamSynchronize(fg_per_thread(handle));
@@ -209,14 +214,4 @@ CUresult cuStreamGetCtx_ptsz(CUstream handle, CUcontext *context)
 CUresult cuStreamGetDevice_ptsz(CUstream handle, CUdevice *device)
 {
     return cuStreamGetDevice(fg_per_thread(handle), device);
-}
-
-CUresult cuStreamIsCapturing_ptsz(CUstream handle, CUstreamCaptureStatus *status)
-{
-    return cuStreamIsCapturing(fg_per_thread(handle), status);
-}
-
-CUresult cuLaunchHostFunc_ptsz(CUstream handle, CUhostFn function, void *data)
-{
-    return cuLaunchHostFunc(fg_per_thread(handle), function, data);
 }

@@ -1,5 +1,6 @@
 #include "state.h"
 
+#include "queue.h"
 #include "root.h"
 
 #include <assert.h>
@@ -19,7 +20,7 @@
 #endif
 
 #define STATE_PATH "/var/lib/fake-gpu/state"
-#define STATE_MAGIC 0x3145544154534746ull /* "FGSTATE1" */
+#define STATE_MAGIC 0x3245544154534746ull /* "FGSTATE2" */
 
 /* Bytes far beyond the end of the file, locked and never written. */
 #define LOCK_STATE ((off_t)1 << 40)
@@ -29,7 +30,6 @@
 struct process_gpu {
     _Atomic uint64_t used_bytes;
     _Atomic int64_t contexts;
-    struct fg_meter meter;
 };
 
 struct process {
@@ -44,8 +44,9 @@ struct state {
     uint64_t size;
     char boot_id[40];
     _Atomic uint32_t slots_ever_taken; /* slots from here on were never used */
-    struct fg_meter meters[FG_MAX_GPUS];
+    struct fg_schedule schedules[FG_MAX_GPUS];
     struct process processes[FG_MAX_PROCESSES];
+    struct fg_channel channels[FG_MAX_CHANNELS];
 };
 
 static_assert(sizeof(struct state) <= FG_STATE_BYTES, "the state file is too small");
@@ -124,6 +125,10 @@ static void prepare_state(struct state *fresh)
     memset((void *)fresh, 0, offsetof(struct state, processes));
     for (unsigned i = 0; i < FG_MAX_PROCESSES; i++)
         fresh->processes[i].taken = 0;
+    for (unsigned i = 0; i < FG_MAX_CHANNELS; i++)
+        fresh->channels[i].is_taken = 0;
+    for (unsigned i = 0; i < FG_MAX_GPUS; i++)
+        fg_schedule_begin(&fresh->schedules[i]);
     memcpy(fresh->boot_id, boot_id, sizeof boot_id);
     fresh->size = sizeof *fresh;
     fresh->magic = STATE_MAGIC;
@@ -192,12 +197,23 @@ static bool is_live(const struct process *process)
     return fcntl(state_file, F_OFD_GETLK, &lock) || lock.l_type != F_UNLCK;
 }
 
+/* Of the process that had this number before. */
+static void clear_queues(uint32_t number)
+{
+    for (uint32_t i = 0; i < FG_MAX_CHANNELS; i++)
+        if (state->channels[i].is_taken && state->channels[i].owner == number)
+            fg_queue_end(i);
+    for (unsigned i = 0; i < FG_MAX_GPUS; i++)
+        memset(&state->schedules[i].owners[number], 0, sizeof(struct fg_meter));
+}
+
 static int take_slot(void)
 {
     for (unsigned i = 0; i < FG_MAX_PROCESSES; i++) {
         if (lock_byte(F_OFD_SETLK, LOCK_LIVES + i, F_WRLCK))
             continue;
         struct process *slot = &state->processes[i];
+        clear_queues(i);
         memset((void *)slot, 0, sizeof *slot);
         slot->pid = getpid();
         slot->pid_namespace = own_pid_namespace();
@@ -290,20 +306,34 @@ unsigned fg_state_processes(unsigned gpu, struct fg_process_report *out, unsigne
             out[found] = (struct fg_process_report){
                 .pid = pid,
                 .used_bytes = usage->used_bytes,
-                .busy_percent = fg_clock_busy_percent(&usage->meter, 1000000000ull),
-                .at_ns = fg_clock_now(),
+                .number = i,
             };
         found++;
     }
     return found;
 }
 
-struct fg_meter *fg_state_meter(unsigned gpu)
+struct fg_schedule *fg_state_schedule(unsigned gpu)
 {
-    return &state->meters[gpu];
+    return &state->schedules[gpu];
 }
 
-struct fg_meter *fg_state_own_meter(unsigned gpu)
+struct fg_channel *fg_state_channels(void)
 {
-    return &own->gpus[gpu].meter;
+    return state->channels;
+}
+
+uint32_t fg_state_own_number(void)
+{
+    return (uint32_t)(own - state->processes);
+}
+
+bool fg_state_lives(uint32_t number)
+{
+    return is_live(&state->processes[number]);
+}
+
+bool fg_state_is_writable(void)
+{
+    return writable;
 }

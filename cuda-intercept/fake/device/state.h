@@ -1,5 +1,5 @@
 /*
- * What all processes and containers on a machine share: per GPU the clock, per
+ * What all processes and containers on a machine share: per GPU the queues, per
  * process the memory it holds. One file, mapped by everybody.
  *
  * A process lives as long as its open file: it holds an open-file-description
@@ -12,20 +12,18 @@
 #ifndef FG_STATE_H
 #define FG_STATE_H
 
-#include "clock.h"
 #include "profile.h"
+#include "schedule.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
 
-#define FG_MAX_PROCESSES 512
-#define FG_STATE_BYTES (8 << 20) /* of the file, which has room to spare */
+#define FG_STATE_BYTES (16 << 20) /* of the file, which has room to spare */
 
 struct fg_process_report {
     pid_t pid; /* as seen in the caller's pid namespace */
     uint64_t used_bytes;
-    unsigned busy_percent; /* over the last second */
-    uint64_t at_ns;
+    uint32_t number; /* by which the GPU's schedule knows it */
 };
 
 /* Maps the state file. Returns 0 or an errno. */
@@ -52,7 +50,11 @@ uint64_t fg_state_used_bytes(unsigned gpu);
  * see. Returns how many there are. */
 unsigned fg_state_processes(unsigned gpu, struct fg_process_report *out, unsigned capacity);
 
-struct fg_meter *fg_state_meter(unsigned gpu);
-struct fg_meter *fg_state_own_meter(unsigned gpu); /* after fg_state_join */
+/* What runs on the GPUs; see queue.h, which locks it. */
+struct fg_schedule *fg_state_schedule(unsigned gpu);
+struct fg_channel *fg_state_channels(void);
+uint32_t fg_state_own_number(void); /* after fg_state_join */
+bool fg_state_lives(uint32_t number);
+bool fg_state_is_writable(void);
 
 #endif

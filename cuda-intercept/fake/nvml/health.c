@@ -1,5 +1,7 @@
 #include "library.h"
 
+#include "../device/queue.h"
+
 #include <stdlib.h>
 #include <time.h>
 
@@ -62,7 +64,8 @@ nvmlReturn_t nvmlEventSetWait(nvmlEventSet_t set, nvmlEventData_t *data, unsigne
 
 static unsigned busy_percent(const struct fg_gpu *gpu)
 {
-    return fg_clock_busy_percent(fg_state_meter(fg_machine_number(gpu)), 1000000000ull);
+    const struct fg_schedule *schedule = fg_queue_look(fg_machine_number(gpu));
+    return fg_meter_percent(&schedule->meter, &schedule->meter, 0);
 }
 
 nvmlReturn_t nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned int *milliwatts)

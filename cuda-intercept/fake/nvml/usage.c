@@ -1,8 +1,9 @@
 #include "library.h"
 
+#include "../device/queue.h"
+
 #include <string.h>
 
-#define SECOND_NS 1000000000ull
 #define MEMORY_V2 NVML_STRUCT_VERSION(Memory, 2)
 
 static uint64_t used_bytes(const struct fg_gpu *gpu)
@@ -49,7 +50,8 @@ nvmlReturn_t nvmlDeviceGetBAR1MemoryInfo(nvmlDevice_t device, nvmlBAR1Memory_t *
 
 static unsigned busy_percent(const struct fg_gpu *gpu)
 {
-    return fg_clock_busy_percent(fg_state_meter(fg_machine_number(gpu)), SECOND_NS);
+    const struct fg_schedule *schedule = fg_queue_look(fg_machine_number(gpu));
+    return fg_meter_percent(&schedule->meter, &schedule->meter, 0);
 }
 
 nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_t *utilization)
@@ -141,26 +143,36 @@ nvmlReturn_t nvmlDeviceGetMPSComputeRunningProcesses_v3(nvmlDevice_t device, uns
     return none(device, count);
 }
 
-/* One sample per process: the last second's. NOT_FOUND where there is none
- * newer than the caller has seen. */
+/* What a process did, in the samples that the caller has not seen. */
+static nvmlProcessUtilizationSample_t utilization_of(const struct fg_schedule *schedule,
+                                                     const struct fg_process_report *report,
+                                                     uint64_t last_seen_us)
+{
+    return (nvmlProcessUtilizationSample_t){
+        .pid = (unsigned)report->pid,
+        .timeStamp = fg_meter_sampled_ns(&schedule->meter) / 1000,
+        .smUtil = fg_meter_percent(&schedule->owners[report->number], &schedule->meter,
+                                   last_seen_us * 1000),
+    };
+}
+
+/* One sample per process. NOT_FOUND where there is none newer than the caller
+ * has seen. */
 nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t device,
                                              nvmlProcessUtilizationSample_t *out,
                                              unsigned int *count, unsigned long long last_seen)
 {
     FG_GPU(gpu, device, count);
     struct fg_process_report reports[FG_MAX_PROCESSES];
+    const struct fg_schedule *schedule = fg_queue_look(fg_machine_number(gpu));
     unsigned found = list(gpu, reports);
-    if (!found || reports[0].at_ns / 1000 <= last_seen)
+    if (!found || fg_meter_sampled_ns(&schedule->meter) / 1000 <= last_seen)
         return NVML_ERROR_NOT_FOUND;
     nvmlReturn_t result = check_room(count, found, out);
     if (result == NVML_ERROR_INVALID_ARGUMENT)
         result = NVML_ERROR_INSUFFICIENT_SIZE;
     for (unsigned i = 0; result == NVML_SUCCESS && i < found; i++)
-        out[i] = (nvmlProcessUtilizationSample_t){
-            .pid = (unsigned)reports[i].pid,
-            .timeStamp = reports[i].at_ns / 1000,
-            .smUtil = reports[i].busy_percent,
-        };
+        out[i] = utilization_of(schedule, &reports[i], last_seen);
     return result;
 }
 
@@ -171,15 +183,16 @@ nvmlReturn_t nvmlDeviceGetProcessesUtilizationInfo(nvmlDevice_t device,
     if (info->version != NVML_STRUCT_VERSION(ProcessesUtilizationInfo, 1))
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     struct fg_process_report reports[FG_MAX_PROCESSES];
+    const struct fg_schedule *schedule = fg_queue_look(fg_machine_number(gpu));
     unsigned found = list(gpu, reports);
     nvmlReturn_t result = check_room(&info->processSamplesCount, found, info->procUtilArray);
     if (result == NVML_ERROR_INVALID_ARGUMENT)
         result = NVML_ERROR_INSUFFICIENT_SIZE;
-    for (unsigned i = 0; result == NVML_SUCCESS && i < found; i++)
-        info->procUtilArray[i] = (nvmlProcessUtilizationInfo_v1_t){
-            .pid = (unsigned)reports[i].pid,
-            .timeStamp = reports[i].at_ns / 1000,
-            .smUtil = reports[i].busy_percent,
-        };
+    for (unsigned i = 0; result == NVML_SUCCESS && i < found; i++) {
+        nvmlProcessUtilizationSample_t one =
+            utilization_of(schedule, &reports[i], info->lastSeenTimeStamp);
+        info->procUtilArray[i] =
+            (nvmlProcessUtilizationInfo_v1_t){.timeStamp = one.timeStamp, .pid = one.pid, .smUtil = one.smUtil};
+    }
     return result;
 }

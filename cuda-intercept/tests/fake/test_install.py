@@ -72,8 +72,8 @@ class Spec(unittest.TestCase):
     def test_state_has_the_size_of_the_header(self) -> None:
         """The installer and the library mean the same file size."""
         header = (FAKE / "device/state.h").read_text()
-        self.assertIn("FG_STATE_BYTES (8 << 20)", header)
-        self.assertEqual(install.STATE_BYTES, 8 << 20)
+        self.assertIn("FG_STATE_BYTES (16 << 20)", header)
+        self.assertEqual(install.STATE_BYTES, 16 << 20)
 
     def test_only_the_state_can_be_written(self) -> None:
         """Containers get the driver read-only and the shared state writable."""
