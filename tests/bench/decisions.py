@@ -13,7 +13,8 @@ from figures import percentile
 
 from hami_dra.api import names
 from hami_dra.api.resources import Claim
-from hami_dra.controller.plan import Placement, Policy, Snapshot, plan
+from hami_dra.controller.plan import Placement, Policy, plan
+from hami_dra.controller.snapshot import Snapshot
 from hami_dra.controller.usage import UNUSED
 
 SEED = 1

@@ -18,8 +18,8 @@ from hami_dra.controller.cel import CelMatcher
 from hami_dra.controller.inventory import build_inventory
 from hami_dra.controller.nodes import Node
 from hami_dra.controller.plan import Placement, Policy, plan
-from hami_dra.controller.plan import Snapshot as Moment
 from hami_dra.controller.pods import Pod
+from hami_dra.controller.snapshot import Snapshot as Moment
 from hami_dra.controller.usage import Ledger
 
 Json = dict[str, Any]

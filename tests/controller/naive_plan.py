@@ -20,7 +20,7 @@ from hami_dra.controller.inventory import Gpu
 from hami_dra.controller.loads import NO_LOAD
 from hami_dra.controller.nodes import may_run, node_selected
 from hami_dra.controller.ordering import Totals, fullness, order_gpus
-from hami_dra.controller.plan import Placement, Policy, Refusal, Snapshot
+from hami_dra.controller.plan import Placement, Policy, Refusal
 from hami_dra.controller.pods import Pod
 from hami_dra.controller.ranking import rank_of
 from hami_dra.controller.reasons import (
@@ -32,6 +32,7 @@ from hami_dra.controller.reasons import (
     sort_counts,
     summarize,
 )
+from hami_dra.controller.snapshot import Snapshot
 from hami_dra.controller.topology import order_by_connection
 from hami_dra.controller.usage import UNUSED
 

@@ -10,8 +10,9 @@ from hami_dra.api.resources import DeviceTaintRule
 from hami_dra.controller.cel import CelMatcher
 from hami_dra.controller.inventory import build_inventory
 from hami_dra.controller.nodes import Node
-from hami_dra.controller.plan import Placement, Policy, Refusal, Snapshot, plan
+from hami_dra.controller.plan import Placement, Policy, Refusal, plan
 from hami_dra.controller.pods import Pod
+from hami_dra.controller.snapshot import Snapshot
 from hami_dra.controller.usage import DeviceKey, Usage
 
 MATCHES = CelMatcher()

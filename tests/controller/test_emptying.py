@@ -15,8 +15,9 @@ from hami_dra.controller.cel import CelMatcher
 from hami_dra.controller.emptying import find_place
 from hami_dra.controller.inventory import Inventory
 from hami_dra.controller.nodes import Node
-from hami_dra.controller.plan import Placement, Policy, Snapshot
+from hami_dra.controller.plan import Placement, Policy
 from hami_dra.controller.pods import Pod
+from hami_dra.controller.snapshot import Snapshot
 from hami_dra.controller.usage import Ledger, Usage
 
 POD = Pod.from_json(pod_json())

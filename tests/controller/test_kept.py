@@ -27,8 +27,9 @@ from hami_dra.controller.cel import CelMatcher
 from hami_dra.controller.emptying import find_place
 from hami_dra.controller.inventory import build_inventory
 from hami_dra.controller.nodes import Node
-from hami_dra.controller.plan import Policy, Snapshot
+from hami_dra.controller.plan import Policy
 from hami_dra.controller.pods import Pod
+from hami_dra.controller.snapshot import Snapshot
 from hami_dra.controller.usage import DeviceKey, Usage
 from hami_dra.controller.world import Kind
 

@@ -30,8 +30,9 @@ from hami_dra.api.resources import Claim, DeviceResult, DeviceTaintRule, Slice
 from hami_dra.controller.cel import CelMatcher
 from hami_dra.controller.inventory import Inventory, Piece, build_inventory
 from hami_dra.controller.nodes import Node
-from hami_dra.controller.plan import Placement, Policy, Snapshot, plan
+from hami_dra.controller.plan import Placement, Policy, plan
 from hami_dra.controller.pods import Pod
+from hami_dra.controller.snapshot import Snapshot
 from hami_dra.controller.usage import DeviceKey, Ledger
 
 MATCHES = CelMatcher()

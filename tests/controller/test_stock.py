@@ -12,8 +12,9 @@ from small_cluster import FEW, FEWER, MANY, NAMES, share
 
 from hami_dra.controller.cel import CelMatcher
 from hami_dra.controller.nodes import Node
-from hami_dra.controller.plan import Placement, Policy, Refusal, Snapshot, plan
+from hami_dra.controller.plan import Placement, Policy, Refusal, plan
 from hami_dra.controller.pods import Pod
+from hami_dra.controller.snapshot import Snapshot
 from hami_dra.controller.standings import BLOCKED, Amounts, Standings
 from hami_dra.controller.stock import Stock, Tally
 from hami_dra.controller.usage import Ledger

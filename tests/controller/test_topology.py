@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from hami_dra.controller.cel import CelMatcher
 from hami_dra.controller.inventory import Gpu, build_inventory
 from hami_dra.controller.nodes import Node
-from hami_dra.controller.plan import Placement, Policy, Snapshot, plan
+from hami_dra.controller.plan import Placement, Policy, plan
 from hami_dra.controller.pods import Pod
+from hami_dra.controller.snapshot import Snapshot
 from hami_dra.controller.topology import order_by_connection, pair_score
 from hami_dra.controller.usage import DeviceKey, Usage
 

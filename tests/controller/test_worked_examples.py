@@ -29,8 +29,9 @@ from planning import A100, MATCHES, decide, placed, refused, snapshot
 from hami_dra.controller.inventory import Gpu, build_inventory
 from hami_dra.controller.nodes import Node
 from hami_dra.controller.ordering import fullness, order_gpus
-from hami_dra.controller.plan import Placement, Policy, Snapshot, plan
+from hami_dra.controller.plan import Placement, Policy, plan
 from hami_dra.controller.pods import Pod
+from hami_dra.controller.snapshot import Snapshot
 from hami_dra.controller.topology import order_by_connection, pair_score
 from hami_dra.controller.usage import DeviceKey, Usage
 from hami_dra.controller.world import Kind

@@ -19,6 +19,9 @@ from hami_dra.controller.usage import DeviceKey
 Matcher = Callable[[str, Gpu], bool]
 """Evaluates a CEL expression on a GPU; SelectorError when it does not compile or fails."""
 
+AskId = tuple[str, str]
+"""The claim's UID and the request."""
+
 MAX_RESULTS = 32
 _NOTHING_SAID = ShareConfig()
 _MODES = frozenset({"ExactCount", "All"})
@@ -35,6 +38,11 @@ class Ask:
     spec: RequestSpec
     expressions: tuple[str, ...]
     config: ShareConfig
+
+    @property
+    def id(self) -> AskId:
+        """Tells it from the pod's other asks."""
+        return self.claim.uid, self.request
 
     @property
     def takes_all(self) -> bool:

@@ -11,9 +11,10 @@ from hami_dra.controller.asks import Ask, read_requests
 from hami_dra.controller.fitting import Fit
 from hami_dra.controller.inventory import Inventory
 from hami_dra.controller.memo import Memo
-from hami_dra.controller.plan import Placement, Policy, Snapshot, plan
+from hami_dra.controller.plan import Placement, Policy, plan
 from hami_dra.controller.pods import Pod
 from hami_dra.controller.rulings import Ruling
+from hami_dra.controller.snapshot import Snapshot
 from hami_dra.controller.standings import Standing
 from hami_dra.controller.usage import UNUSED, DeviceKey, Usage
 

@@ -13,8 +13,9 @@ from hami_dra.controller.emptying import find_place
 from hami_dra.controller.kept import PATIENCE_SECONDS, RETRY_SECONDS, KeptPlace, load_of, rank_of
 from hami_dra.controller.memo import Memo
 from hami_dra.controller.ordering import Totals
-from hami_dra.controller.plan import Placement, Policy, Snapshot
+from hami_dra.controller.plan import Placement, Policy
 from hami_dra.controller.pods import Pod
+from hami_dra.controller.snapshot import Snapshot
 from hami_dra.controller.state import State, Turn, Work, kept_key
 
 LOG = logging.getLogger(__name__)

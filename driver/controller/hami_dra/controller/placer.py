@@ -16,13 +16,14 @@ from hami_dra.controller.long_searches import LongSearches
 from hami_dra.controller.memory import OUTAGE_MAX_SECONDS
 from hami_dra.controller.metrics import Metrics
 from hami_dra.controller.observer import Observed, Observer
-from hami_dra.controller.plan import Placement, Policy, Refusal, Snapshot, plan
+from hami_dra.controller.plan import Placement, Policy, Refusal, plan
 from hami_dra.controller.pod_policy import policy_for
 from hami_dra.controller.pods import EXTENDED_RESOURCE_PREFIX, Pod, PodUid
 from hami_dra.controller.reasons import NODE_SHORTAGES
 from hami_dra.controller.recreation import Recreation
 from hami_dra.controller.releaser import Releaser
 from hami_dra.controller.reporter import Reporter
+from hami_dra.controller.snapshot import Snapshot
 from hami_dra.controller.state import UNDECIDED, State, Turn, Work, held_key
 from hami_dra.controller.unsupported import unsupported_by_scheduler
 from hami_dra.controller.world import Kind, KnownClaim

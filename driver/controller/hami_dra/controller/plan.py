@@ -6,67 +6,37 @@ and on each the search is exhaustive within its budget.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from operator import attrgetter
-from typing import Any
 
 from hami_dra.api import names
-from hami_dra.api.quantity import format_mib
-from hami_dra.api.resources import Claim, DeviceClass
+from hami_dra.api.resources import Claim
 from hami_dra.api.share_config import DevicePlacement, NodePlacement
 from hami_dra.controller.allocator import Budget, search
-from hami_dra.controller.asks import Ask, Matcher, Request, foreign_classes, read_requests
+from hami_dra.controller.asks import Ask, AskId, Matcher, Request, foreign_classes, read_requests
 from hami_dra.controller.board import Board, Pick
 from hami_dra.controller.dead_ends import DeadEnds
 from hami_dra.controller.errors import BadClaim, BudgetExhausted
+from hami_dra.controller.explaining import Explaining
 from hami_dra.controller.fitting import Fit, room
 from hami_dra.controller.hosting import Obstacle, find_shortage, has_volumes
-from hami_dra.controller.inventory import EMPTY, Gpu, Inventory
+from hami_dra.controller.inventory import Gpu
 from hami_dra.controller.loads import NO_LOAD, Load
 from hami_dra.controller.memo import Admissions, Memo, Searches
 from hami_dra.controller.nodes import Node, may_run, node_selected
 from hami_dra.controller.ordering import Totals, fullness, order_gpus
 from hami_dra.controller.pods import Pod
 from hami_dra.controller.ranking import Candidate, rank, rank_of
-from hami_dra.controller.reasons import (
-    BEFORE_SELECTION,
-    NAMED_GPUS,
-    Misfit,
-    Reason,
-    after_selection,
-    sort_counts,
-    summarize,
-)
-from hami_dra.controller.rulings import LATE, Counts, Ruling, misfit
-from hami_dra.controller.split import Split
+from hami_dra.controller.reasons import Reason
+from hami_dra.controller.rulings import Ruling
+from hami_dra.controller.snapshot import Snapshot
 from hami_dra.controller.standings import Standing
 from hami_dra.controller.topology import effort, order_by_connection
-from hami_dra.controller.usage import UNUSED, DeviceKey
+from hami_dra.controller.usage import UNUSED
 
 _FIRST_NODES = 256
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """The cluster at one moment. ``totals`` has in-flight allocations and leaves out the claims to be planned.
-
-    ``refused``: nodes that turned out not to fit this pod; ``waiting``: devices whose lock was seen too recently.
-    ``loads``: what other pods take of the nodes; ``volumes``: the node selectors of this pod's volumes;
-    ``served_by_claims``: the resources it asks for that a DeviceClass stands for.
-    """
-
-    inventory: Inventory = EMPTY
-    nodes: Mapping[str, Node] = field(default_factory=dict)
-    classes: Mapping[str, DeviceClass] = field(default_factory=dict)
-    totals: Totals = field(default_factory=dict)
-    refused: frozenset[str] = frozenset()
-    waiting: frozenset[DeviceKey] = frozenset()
-    loads: Mapping[str, Load] = field(default_factory=dict)
-    volumes: tuple[Mapping[str, Any], ...] = ()
-    served_by_claims: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -139,7 +109,7 @@ class _Planning:
     claims: tuple[Claim, ...]
     requests: tuple[Request, ...]
     policy: Policy
-    rulings: dict[tuple[str, str], Ruling] = field(default_factory=dict)
+    rulings: dict[AskId, Ruling] = field(default_factory=dict)
     admissions: Admissions = field(default_factory=dict)
     budget: Budget = field(init=False)
     dead_ends: DeadEnds = field(init=False)
@@ -152,7 +122,7 @@ class _Planning:
     def run(self) -> Placement | Refusal:
         memo = self.policy.memo
         memo.move_to(self.snapshot.inventory, self.snapshot.totals)
-        self.rulings = {_id(ask): memo.ruling(ask, self.policy.matches) for ask in self._asks()}
+        self.rulings = {ask.id: memo.ruling(ask, self.policy.matches) for ask in self._asks()}
         selectors = [claim.allocation.node_selector for claim in self.claims if claim.allocation is not None]
         served = sorted(self.snapshot.served_by_claims)
         self.admissions = memo.admissions(self.pod, selectors, self.snapshot.volumes, served)
@@ -227,7 +197,7 @@ class _Planning:
     def _judge(self) -> Refusal | None:
         # Before the search and in full, so that a failing expression fails the claim whatever the search would reach.
         for ask in self._asks():
-            if not self.rulings[_id(ask)].fails:
+            if not self.rulings[ask.id].fails:
                 continue
             try:
                 self._evaluate(ask)
@@ -239,7 +209,7 @@ class _Planning:
 
     def _evaluate(self, ask: Ask) -> None:
         # The error counts, and names a GPU, only if one that could be chosen has it.
-        ruling = self.rulings[_id(ask)]
+        ruling = self.rulings[ask.id]
         standings = self.policy.memo.standings
         failing = (standing for standing in standings.values() if ruling.view(standing.node).fails)
         for standing in sorted(failing, key=_by_name):
@@ -262,7 +232,7 @@ class _Planning:
             yield from self._able_to_all(rest)
 
     def _is_hopeless(self, request: Request) -> bool:
-        return all(self.rulings[_id(ask)].is_hopeless(self.policy.memo.standings) for ask in request)
+        return all(self.rulings[ask.id].is_hopeless(self.policy.memo.standings) for ask in request)
 
     def _able_to_all(self, standings: Iterable[Standing]) -> Iterable[Standing]:
         for request in self.requests:
@@ -271,18 +241,18 @@ class _Planning:
         return standings
 
     def _able(self, ask: Ask, standings: Iterable[Standing]) -> Iterable[Standing]:
-        return self.rulings[_id(ask)].candidates(standings, 1 if ask.takes_all else ask.spec.count)
+        return self.rulings[ask.id].candidates(standings, 1 if ask.takes_all else ask.spec.count)
 
     def _board(self, standing: Standing) -> Board:
         waiting = self.snapshot.waiting
         suited = {name: ruling.fits(standing) for name, ruling in self.rulings.items()}
 
         def fits(ask: Ask, gpu: Gpu) -> Fit | None:
-            return None if gpu.key in waiting else suited[_id(ask)].get(gpu.key)
+            return None if gpu.key in waiting else suited[ask.id].get(gpu.key)
 
         def whole(ask: Ask) -> bool:
             known = standing.node not in self.snapshot.inventory.partial
-            return known and self.rulings[_id(ask)].view(standing.node).whole and waiting.isdisjoint(suited[_id(ask)])
+            return known and self.rulings[ask.id].view(standing.node).whole and waiting.isdisjoint(suited[ask.id])
 
         return Board(gpus=standing.gpus, fits=fits, whole=whole, totals=self.snapshot.totals, order=self._order)
 
@@ -296,7 +266,7 @@ class _Planning:
         return order_gpus(gpus, totals, fullest_first=placement is DevicePlacement.BINPACK)
 
     def _by_connection(self, ask: Ask, gpus: Sequence[Gpu], totals: Totals) -> list[Gpu]:
-        fits = self.rulings[_id(ask)].fits(self.policy.memo.standings[gpus[0].node])
+        fits = self.rulings[ask.id].fits(self.policy.memo.standings[gpus[0].node])
         free = [gpu for gpu in gpus if not room(fits[gpu.key], totals.get(gpu.key, UNUSED))]
         self.budget.spend(effort(len(free), ask.spec.count) // _PAIRS_PER_STEP)
         ordered = order_by_connection(
@@ -313,82 +283,13 @@ class _Planning:
         return next(said, self.policy.node) is NodePlacement.BINPACK
 
     def _refuse(self, *, cut_off: bool) -> Refusal:
-        split = self._split()
-        outside = split.obstacles
-        per_ask = [(ask, outside + Counter(self._count(ask, split))) for ask in self._asks()]
-        # The ask that the fewest GPUs could serve says most about why the pod does not fit.
-        ask, counts = max(per_ask, key=lambda entry: entry[1].total() - entry[1][LATE])
-        left = self._misfits_left(ask, split) if 0 < after_selection(counts) <= NAMED_GPUS else ()
-        parts = [
-            summarize(counts, left),
-            *(sorted(split.shortages) if len(split.shortages) <= NAMED_GPUS else ()),
-            *self._hints(ask),
-        ]
+        explanation = Explaining(self.snapshot, self.policy.memo, self.rulings, self.admissions, self._excluded)
+        message, counts = explanation.explain(tuple(self._asks()))
         if cut_off:
-            parts.append(f"the search was cut off after {self.policy.total_steps - self.budget.total} steps")
-        subject = f"request {ask.request} of claim {ask.claim.name}: " if len(per_ask) > 1 else ""
-        return Refusal(subject + "; ".join(parts), reasons=sort_counts(counts), cut_off=cut_off)
-
-    def _split(self) -> Split:
-        split, known = Split(), self.admissions
-        nodes, loads, refused = self.snapshot.nodes, self.snapshot.loads, self.snapshot.refused
-        for standing in self.policy.memo.standings.values():
-            node = standing.node
-            # What is known of most nodes still holds. Asked in place: a call for each would take longer than the rest.
-            found = known.get(node)
-            if (
-                found is None
-                or found[2] is not None
-                or found[0] is not nodes.get(node)
-                or found[1] is not loads.get(node, NO_LOAD)
-                or node in refused
-            ):
-                split.put(standing, self._excluded(node))
-            else:
-                split.inside.append(standing)
-        return split
-
-    def _count(self, ask: Ask, split: Split) -> Counts:
-        ruling, standings = self.rulings[_id(ask)], self.policy.memo.standings
-        pools = {key.pool for key in self.snapshot.waiting}
-        late = [one for one in split.inside if not pools.isdisjoint(gpu.key.pool for gpu in one.gpus)] if pools else []
-        if not late:
-            return ruling.count(standings, split.inside, split.outside)
-        counts = Counter(found.reason for one in late for found in self._misfits(ask, one))
-        skipped = {one.node for one in late}
-        others = [one for one in split.inside if one.node not in skipped]
-        return counts + Counter(ruling.count(standings, others, [*split.outside, *late]))
-
-    def _misfits_left(self, ask: Ask, split: Split) -> Iterator[Misfit]:
-        ruling = self.rulings[_id(ask)]
-        selected = (standing for standing in split.inside if ruling.view(standing.node).selected)
-        for standing in sorted(selected, key=_by_name):
-            yield from (one for one in self._misfits(ask, standing) if one.reason not in BEFORE_SELECTION)
-
-    def _misfits(self, ask: Ask, standing: Standing) -> Iterator[Misfit]:
-        ruling, totals = self.rulings[_id(ask)], self.snapshot.totals
-        for position, gpu in enumerate(standing.gpus):
-            if gpu.key in self.snapshot.waiting:
-                yield Misfit(gpu.node, gpu.name, Reason.NOT_RESERVED)
-            else:
-                yield misfit(ruling.verdict(gpu, position), totals.get(gpu.key, UNUSED))
-
-    def _hints(self, ask: Ask) -> list[str]:
-        memo, hints = self.policy.memo, []
-        unknown = [uuid for uuid in ask.config.uuids.include if not memo.is_published(uuid)]
-        if unknown:
-            hints.append(f"no node publishes a GPU with UUID {', '.join(unknown)}")
-        memory, largest = ask.spec.capacity.requests.get(names.CAPACITY_MEMORY), memo.largest_memory()
-        if memory is not None and largest is not None and memory > largest:
-            hints.append(f"{format_mib(memory)} of memory is more than the largest GPU has ({format_mib(largest)})")
-        skipped = self.snapshot.inventory.skipped
-        return hints + [f"pool {pool} is left out: {why}" for pool, why in sorted(skipped.items())[:4]]
+            message += f"; the search was cut off after {self.policy.total_steps - self.budget.total} steps"
+        return Refusal(message, reasons=counts, cut_off=cut_off)
 
 
 _by_name = attrgetter("node")
 _PAIRS_PER_STEP = 5
 _UNFIT, _REFUSED = Obstacle(Reason.NODE_UNFIT), Obstacle(Reason.NODE_REFUSED)
-
-
-def _id(ask: Ask) -> tuple[str, str]:
-    return ask.claim.uid, ask.request
