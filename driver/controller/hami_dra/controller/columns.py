@@ -6,7 +6,8 @@ in nothing that somebody reads are found by comparing a few numbers, whatever is
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from itertools import repeat
 
 from hami_dra.api import names
 from hami_dra.api.resources import AttributeType, DeviceCapacity
@@ -17,7 +18,10 @@ TRAIT = ""
 """The column of what is no attribute: lock, taints, capacities. No attribute has an empty name."""
 
 
-_OTHER_TEXT = _OTHER_TEXTS = -1
+_OTHER_TEXT = -1
+NO_CELL = -1
+"""In place of a cell: no GPU of the node publishes such an attribute."""
+_OTHER_TEXTS = -2
 _MOST_CAPACITIES = 10_000
 _MANY_VALUES = 64
 
@@ -26,18 +30,22 @@ class _Column:
     """Numbers for values, and for the values of a node's GPUs in order."""
 
     def __init__(self) -> None:
-        self._cells: dict[tuple[int, ...], int] = {}
+        self._numbers_of: dict[tuple[int, ...], int] = {}
+        self.of_node: dict[str, int] = {}
         self.numbers: dict[Hashable, int] = {}
         self.no_texts: set[int] = set()
+        self.mixed: set[int] = set()
+        """The cells that hold not only texts."""
         self.values: list[tuple[int, ...]] = []
 
-    def cell(self, values: Iterable[Hashable]) -> int:
+    def put(self, node: str, values: Iterable[Hashable]) -> None:
         known = self.numbers.get
         read = tuple([self._number(value) if (number := known(value)) is None else number for value in values])
-        number = self._cells.setdefault(read, len(self.values))
+        number = self.of_node[node] = self._numbers_of.setdefault(read, len(self.values))
         if number == len(self.values):
             self.values.append(read)
-        return number
+            if not self.no_texts.isdisjoint(read):
+                self.mixed.add(number)
 
     def _number(self, value: Hashable) -> int:
         number = self.numbers[value] = len(self.numbers)
@@ -52,12 +60,18 @@ class Watched:
     def __init__(self, column: _Column, texts: Iterable[str]) -> None:
         self._values = column.values
         self._told_apart = column.no_texts | {column.numbers[text] for text in texts if text in column.numbers}
-        told_apart = self._told_apart.isdisjoint
-        self._cells = {cell for cell, values in enumerate(column.values) if not told_apart(values)}
+        self._cells = [_OTHER_TEXTS] * len(column.values)
+        for cell in column.mixed:
+            self._cells[cell] = cell
+        for number in self._told_apart - column.no_texts:
+            for cell, values in enumerate(column.values):
+                if number in values:
+                    self._cells[cell] = cell
+        self._cells.append(NO_CELL)  # The last one is what NO_CELL finds.
 
-    def cell(self, cell: int | None) -> int | None:
-        """The cell; one and the same for all cells that hold nothing but other texts."""
-        return cell if cell is None or cell in self._cells else _OTHER_TEXTS
+    def cells(self, cells: Iterable[int]) -> Iterator[int]:
+        """The cells; one and the same for all cells that hold nothing but other texts."""
+        return map(self._cells.__getitem__, cells)
 
     def values(self, cell: int) -> tuple[int, ...]:
         """The numbers in the cell, one and the same for all other texts."""
@@ -70,8 +84,6 @@ class Columns:
     def __init__(self) -> None:
         self.journal = Journal()
         """The nodes whose row changed."""
-        self.rows: dict[str, dict[str, int]] = {}
-        """The cells of each node by the column's name; none where no GPU of the node publishes such an attribute."""
         self.gpus: dict[str, tuple[Gpu, ...]] = {}
         """The GPUs of each node."""
         self._columns: dict[str, _Column] = {}
@@ -89,9 +101,21 @@ class Columns:
                 self._forget(node)
             self._read(node, by_node[node])
 
+    def cells(self, column: str, nodes: Iterable[str]) -> Iterator[int]:
+        """For each of the nodes a number, the same for those whose GPUs publish the same there, or NO_CELL."""
+        return map(self._column(column).of_node.get, nodes, repeat(NO_CELL))
+
+    def cell(self, column: str, node: str) -> int:
+        """The same for one node."""
+        return self._column(column).of_node.get(node, NO_CELL)
+
     def values(self, column: str, cell: int) -> tuple[int, ...]:
-        """For each GPU of a row with this cell a number, the same for those that publish the same."""
+        """For each GPU of a node with this cell a number, the same for those that publish the same."""
         return self._columns[column].values[cell]
+
+    def names(self, node: str) -> list[str]:
+        """The columns in which the node has a cell."""
+        return [name for name, column in self._columns.items() if node in column.of_node]
 
     def watch(self, column: str, texts: Iterable[str]) -> Watched:
         """The column as it is now, for those who only compare its values with these texts."""
@@ -107,19 +131,22 @@ class Columns:
 
     def outgrown(self) -> bool:
         """Whether most of what is numbered is of nodes that are gone."""
-        return any(len(column.values) > 2 * len(self.rows) + 64 for column in self._columns.values())
+        return any(len(column.values) > 2 * len(self.gpus) + 64 for column in self._columns.values())
 
     def _read(self, node: str, gpus: tuple[Gpu, ...]) -> None:
         published = [gpu.device.attributes for gpu in gpus]
-        row = {TRAIT: self._column(TRAIT).cell(map(self._trait, gpus))}
+        self._column(TRAIT).put(node, map(self._trait, gpus))
         for name in {name for attributes in published for name in attributes}:
             found = [attributes.get(name) for attributes in published]
             # A text stands for itself: to hash an attribute as a whole takes ten times as long.
-            row[name] = self._column(name).cell(
-                one if one is None else one.value if one.type is AttributeType.STRING else (one.type, one.value)
-                for one in found
+            self._column(name).put(
+                node,
+                (
+                    one if one is None else one.value if one.type is AttributeType.STRING else (one.type, one.value)
+                    for one in found
+                ),
             )
-        self.rows[node], self.gpus[node] = row, gpus
+        self.gpus[node] = gpus
         for identity in _identities(gpus):
             self._homes[identity] = (*self._homes.get(identity, ()), node)
         self.journal.note(node)
@@ -131,7 +158,8 @@ class Columns:
                 self._homes[identity] = others
             else:
                 del self._homes[identity]
-        del self.rows[node]
+        for column in self._columns.values():
+            column.of_node.pop(node, None)
         self.journal.note(node)
 
     def _trait(self, gpu: Gpu) -> Hashable:

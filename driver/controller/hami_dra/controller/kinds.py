@@ -6,12 +6,13 @@ A kind is what the verdict depends on: lock, taints, capacities, and the attribu
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator
+from itertools import repeat
 
 from hami_dra.api import names
 from hami_dra.api.share_config import Choice
 from hami_dra.controller.asks import Ask
-from hami_dra.controller.columns import TRAIT, Columns, Watched
+from hami_dra.controller.columns import NO_CELL, TRAIT, Columns, Watched
 from hami_dra.controller.fitting import chosen_by_uuid
 from hami_dra.controller.inventory import Gpu
 from hami_dra.controller.reads import Reads, all_reads
@@ -40,6 +41,7 @@ class Kinds:
         self._numbers: dict[Hashable, int] = {}
         self._patterns: dict[Hashable, int] = {}
         self._stock = Stock()
+        self._wanted = False
         self.examples: list[Gpu] = []
         """One GPU of each kind, in the order in which kinds were met."""
         self.patterns: list[tuple[int, ...]] = []
@@ -64,24 +66,32 @@ class Kinds:
         columns, changed = self._columns, self._columns.journal.since(self._position)
         self._position = columns.journal.position
         if changed is None:
-            changed = self.of_node.keys() | columns.rows.keys()
+            changed = self.of_node.keys() | columns.gpus.keys()
         if not changed:
             return
+        for node in changed - columns.gpus.keys():
+            self.of_node.pop(node, None)
         self._watched = {name: columns.watch(name, texts) for name, texts in self._texts.items()}
-        named = self._named_nodes()
-        for node in changed:
-            row = columns.rows.get(node)
-            if row is None:
-                self.of_node.pop(node, None)
-            else:
-                self.of_node[node] = self._pattern(node, row, named=node in named)
+        self._put([node for node in changed if node in columns.gpus])
+
+    def _put(self, nodes: list[str]) -> None:
+        # By columns, and by node only what no node had before: there may be thousands that are all alike.
+        keys, known = list(zip(*self._key_columns(nodes), strict=True)), self._patterns
+        for key, node in dict(zip(keys, nodes, strict=True)).items():
+            if key not in known:
+                known[key] = len(self.patterns)
+                self.patterns.append(self._sort_node(node))
+        self.of_node.update(zip(nodes, map(known.__getitem__, keys), strict=True))
 
     def outgrown(self, gpus: int) -> bool:
         """Whether most of the kinds known are of GPUs that are gone."""
         return len(self.examples) > 2 * gpus + 64
 
     def stock(self, standings: Standings) -> Stock | None:
-        """What is free of every kind; None while that is being found out, some nodes at each call."""
+        """What is free of every kind; None while that is being found out, some nodes at each call but the first."""
+        if not self._wanted:
+            self._wanted = True  # What is asked for once only, a GPU by its UUID, is not worth it.
+            return None
         self._stock.move_to(standings, self.pattern_of)
         return self._stock if self._stock.complete else None
 
@@ -93,30 +103,36 @@ class Kinds:
         named = (*self._uuids.include, *self._uuids.exclude) if self._reads else ()
         return {node for uuid in named for node in self._columns.homes(uuid.lower())}
 
-    def _pattern(self, node: str, row: Mapping[str, int], *, named: bool) -> int:
-        # Where no GPU is chosen or left out by its UUID, the choice says the same of all of them.
-        chosen = tuple(chosen_by_uuid(self._uuids, gpu) for gpu in self._columns.gpus[node]) if named else None
-        key: Hashable
+    def _key_columns(self, nodes: list[str]) -> Iterator[Iterable[Hashable]]:
+        """What makes the pattern, for each of the nodes."""
+        columns, named = self._columns, self._named_nodes()
         if self._reads is None:
-            key = node, tuple(sorted(row.items()))
-        else:
-            cells = map(row.get, self._reads)
-            key = (*cells, *[one.cell(row.get(name)) for name, one in self._watched.items()], chosen)
-        number = self._patterns.setdefault(key, len(self.patterns))
-        if number == len(self.patterns):
-            self.patterns.append(self._sort_node(node, row, chosen))
-        return number
+            yield nodes
+            yield (tuple((name, columns.cell(name, node)) for name in sorted(columns.names(node))) for node in nodes)
+            return
+        for name in self._reads:
+            yield columns.cells(name, nodes)
+        for name, watched in self._watched.items():
+            yield watched.cells(columns.cells(name, nodes))
+        # Where no GPU is chosen or left out by its UUID, the choice says the same of all of them.
+        yield (self._chosen(node) if node in named else None for node in nodes) if named else repeat(None, len(nodes))
 
-    def _sort_node(self, node: str, row: Mapping[str, int], chosen: tuple[bool, ...] | None) -> tuple[int, ...]:
-        gpus = self._columns.gpus[node]
-        read = [name for name in (*(self._reads or sorted(row)), *self._watched) if name in row]
-        columns = [self._values(name, row[name]) for name in read]
-        others: Iterable[Hashable] = chosen or [not self._uuids.include] * len(gpus)
+    def _chosen(self, node: str) -> tuple[bool, ...]:
+        return tuple(chosen_by_uuid(self._uuids, gpu) for gpu in self._columns.gpus[node])
+
+    def _sort_node(self, node: str) -> tuple[int, ...]:
+        gpus, columns = self._columns.gpus[node], self._columns
+        reads = (*(self._reads or sorted(columns.names(node))), *self._watched)
+        read = [(name, cell) for name in reads if (cell := columns.cell(name, node)) != NO_CELL]
+        others: Iterable[Hashable] = [not self._uuids.include] * len(gpus)
         if self._reads is None:  # Any two GPUs may be told apart, also by what is no attribute.
             others = [gpu.key for gpu in gpus]
-        values: Iterable[tuple[int, ...]] = zip(*columns, strict=True)
+        elif node in self._named_nodes():
+            others = self._chosen(node)
+        values: Iterable[tuple[int, ...]] = zip(*(self._values(name, cell) for name, cell in read), strict=True)
+        names_read = [name for name, _ in read]
         return tuple(
-            self._kind((*zip(read, one, strict=True), other), gpu)
+            self._kind((*zip(names_read, one, strict=True), other), gpu)
             for gpu, one, other in zip(gpus, values, others, strict=True)
         )
 

@@ -22,9 +22,8 @@ class Tally(NamedTuple):
     room: int
 
 
-class _Place(NamedTuple):
-    shares: int
-    cores: int
+_Place = tuple[int, int]
+"""Free shares and cores. Plain, since a shelf is looked for thousands of times in a decision."""
 
 
 class _Seen(NamedTuple):
@@ -33,7 +32,7 @@ class _Seen(NamedTuple):
 
 
 _PARTS, _NODES_AT_ONCE = 8, 128
-_WHOLE = _Place(BLOCKED.shares, BLOCKED.cores)
+_WHOLE: _Place = (BLOCKED.shares, BLOCKED.cores)
 
 
 class Stock:
@@ -81,15 +80,15 @@ class Stock:
     def tally(self, kind: int, need: Amounts) -> Tally:
         """How many of the GPUs of a kind have so much free."""
         whole = shares = memory = cores = room = 0
-        for place, free in self._shelves.get(kind, {}).items():
-            if place == _WHOLE:
+        for (free_shares, free_cores), free in self._shelves.get(kind, {}).items():
+            if (free_shares, free_cores) == _WHOLE:
                 whole += len(free)
-            elif place.shares < need.shares:
+            elif free_shares < need.shares:
                 shares += len(free)
             else:
                 short = bisect_left(free, need.memory)
                 memory += short
-                if place.cores < need.cores:
+                if free_cores < need.cores:
                     cores += len(free) - short
                 else:
                     room += len(free) - short
@@ -100,15 +99,20 @@ class Stock:
         return sum(map(len, self._shelves.get(kind, {}).values()))
 
     def _put_in(self, seen: _Seen) -> None:
-        for kind, free in zip(seen.kinds, seen.standing.free, strict=True):
-            insort(self._shelf(kind, free), free.memory)
+        shelves = self._shelves
+        for kind, (shares, memory, cores) in zip(seen.kinds, seen.standing.free, strict=True):
+            of_kind = shelves.get(kind)
+            if of_kind is None:
+                of_kind = shelves[kind] = {}
+            shelf = of_kind.get((shares, cores))
+            if shelf is None:
+                of_kind[shares, cores] = [memory]
+            else:
+                insort(shelf, memory)
 
     def _take_out(self, seen: _Seen) -> None:
-        for kind, free in zip(seen.kinds, seen.standing.free, strict=True):
-            amounts = self._shelf(kind, free)
-            del amounts[bisect_left(amounts, free.memory)]
-            if not amounts:
-                del self._shelves[kind][_Place(free.shares, free.cores)]
-
-    def _shelf(self, kind: int, free: Amounts) -> list[int]:
-        return self._shelves.setdefault(kind, {}).setdefault(_Place(free.shares, free.cores), [])
+        for kind, (shares, memory, cores) in zip(seen.kinds, seen.standing.free, strict=True):
+            shelf = self._shelves[kind][shares, cores]
+            del shelf[bisect_left(shelf, memory)]
+            if not shelf:
+                del self._shelves[kind][shares, cores]
