@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import signal
 import sys
@@ -14,6 +13,7 @@ from hami_dra.api.share_config import DevicePlacement, NodePlacement
 from hami_dra.controller.cel import CelMatcher, warm_up
 from hami_dra.controller.clock import SystemClock
 from hami_dra.controller.errors import ControllerError
+from hami_dra.controller.garbage import collect_rarely
 from hami_dra.controller.left_out import LeftOut
 from hami_dra.controller.logs import set_up
 from hami_dra.controller.loop import Loop
@@ -85,8 +85,7 @@ class Daemon:
 
     def run(self) -> int:
         """Start everything, wait for a signal, stop everything in reverse."""
-        # The default thresholds walk all stored objects again and again while a large cluster is listed.
-        gc.set_threshold(50_000, 20, 100)
+        collect_rarely()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopping.set())
         decisions = threading.Thread(target=self._decide, name="decisions", daemon=True)
