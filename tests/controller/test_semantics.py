@@ -141,6 +141,15 @@ def test_all_waits_for_gpus_that_are_withheld(devices: list[Json], rules: Any, r
     assert numbers(decide(make_claim("c", request(**SMALL)), where=where)) == [0]
 
 
+def test_all_does_without_gpus_of_others_that_it_does_not_mean() -> None:
+    """A GPU without our lock is in the way of all only where a request means it."""
+    where = snapshot((make_slice("node-a", [gpu(0), gpu(1, taints=(), model="Other", memory_mib=512)]),))
+    every = request(allocationMode="All", **SMALL)
+    assert numbers(decide(make_claim("c", every), where=where)) == [0]
+    said = config(models={"exclude": ["Other"]})
+    assert numbers(decide(make_claim("c", request(allocationMode="All"), configs=[said]), where=where)) == [0]
+
+
 def test_all_with_a_toleration_takes_tainted_gpus_too() -> None:
     """What the request tolerates withholds nothing."""
     where = snapshot((make_slice("node-a", [gpu(0), gpu(1, taints=(LOCK, SICK))]),))

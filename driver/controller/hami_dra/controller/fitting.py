@@ -11,11 +11,14 @@ from hami_dra.api.resources import Taint, Toleration
 from hami_dra.api.share_config import Choice
 from hami_dra.controller.asks import Ask, Matcher
 from hami_dra.controller.capacity import consumed_by
+from hami_dra.controller.errors import SelectorError
 from hami_dra.controller.inventory import Gpu
 from hami_dra.controller.reasons import Misfit, Reason
 from hami_dra.controller.usage import Usage
 
 _BLOCKING = frozenset({"NoSchedule", "NoExecute"})
+WITHHELD = frozenset({Reason.NOT_RESERVED, Reason.NOT_HEALTHY, Reason.CORDONED})
+"""Why a GPU that an ask means cannot be had."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,18 @@ class Fit:
 
 def suit(ask: Ask, gpu: Gpu, matches: Matcher) -> Fit | Misfit:
     """Whether the GPU, empty, would serve the ask. SelectorError when a selector cannot be evaluated on it."""
-    if not gpu.reserved:
+    if gpu.reserved:
+        return _suit(ask, gpu, matches)
+    # It is kube-scheduler's to give, and in the way of a request for all GPUs only where that means this one too.
+    try:
+        found = _suit(ask, gpu, matches)
+    except SelectorError:
         return _misfit(gpu, Reason.NOT_RESERVED)
+    withheld = isinstance(found, Fit) or found.reason in WITHHELD
+    return _misfit(gpu, Reason.NOT_RESERVED) if withheld else found
+
+
+def _suit(ask: Ask, gpu: Gpu, matches: Matcher) -> Fit | Misfit:
     # Selectors come before taints: an expression that fails must fail the claim also on a tainted device.
     if not all(matches(expression, gpu) for expression in ask.expressions):
         return _misfit(gpu, Reason.SELECTOR_MISMATCH)

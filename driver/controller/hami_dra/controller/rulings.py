@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from hami_dra.controller.asks import Ask, Matcher
 from hami_dra.controller.errors import SelectorError
-from hami_dra.controller.fitting import Fit, room, suit
+from hami_dra.controller.fitting import WITHHELD, Fit, room, suit
 from hami_dra.controller.inventory import Gpu
 from hami_dra.controller.kinds import Kinds
 from hami_dra.controller.reasons import BEFORE_SELECTION, Misfit, Reason
@@ -21,7 +21,6 @@ from hami_dra.controller.usage import UNUSED, DeviceKey, Usage
 LATE = Reason.TOO_FEW_TOGETHER
 _NOTHING = -PLENTY
 """What is needed of a capacity that is not consumed: also a GPU that was allocated as a whole has that much."""
-_WITHHELD = frozenset({Reason.NOT_RESERVED, Reason.NOT_HEALTHY, Reason.CORDONED})
 _SHORT = (Reason.SHARES_EXHAUSTED, Reason.INSUFFICIENT_MEMORY, Reason.INSUFFICIENT_CORES)
 
 _COUNTED = frozenset(COUNTED)
@@ -50,7 +49,7 @@ class View:
     @property
     def whole(self) -> bool:
         """Whether no GPU that the ask means is withheld: by a taint, or because it does not carry our lock."""
-        return self.misfits.keys().isdisjoint(_WITHHELD)
+        return self.misfits.keys().isdisjoint(WITHHELD)
 
     def has_room(self, standing: Standing, wanted: int) -> bool:
         """Whether so many GPUs have room, as far as the counted capacities tell."""
