@@ -56,7 +56,8 @@ def test_a_place_is_found_where_most_may_stay(
     ledger = Ledger()
     for number, (node, index, mib, cores) in enumerate(shares):
         ledger.put(str(number), [share(node, index, mib, cores, whole=whole and number == 0)])
-    claim = make_claim("c", *(request(f"r{number}", **said) for number, said in enumerate(asked)))
+    # What a claim asks for never changes, so each has a name, and with it a UID, of its own.
+    claim = make_claim(f"c-{asked}", *(request(f"r{number}", **said) for number, said in enumerate(asked)))
     snapshot = Snapshot(FEW, NODES, classes(), ledger.totals())
     found = find_place(snapshot, POD, [claim], POLICY)
     best = max((part for part in range(PARTS + 1) if fits(snapshot, claim, part / PARTS)), default=None)

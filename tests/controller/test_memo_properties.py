@@ -125,7 +125,9 @@ def claims(draw: st.DrawFn, name: str = "c") -> Claim:
             one = {"name": one["name"], "firstAvailable": alternatives}
         requests.append(one)
     said = draw(st.sampled_from(CONFIGS))
-    return make_claim(name, *requests, configs=[config(**said)] if said else [])
+    made = make_claim(name, *requests, configs=[config(**said)] if said else [])
+    metadata = dataclasses.replace(made.metadata, uid=repr(made))
+    return dataclasses.replace(made, metadata=metadata)  # What a claim asks for never changes: that is another one.
 
 
 held = st.tuples(
