@@ -33,6 +33,7 @@ NEW_READS = [
     f'{_OURS}.cudaComputeCapability.compareTo(semver("9.0.0")) >= 0 && {_OURS}.model.contains("H100")',
 ]
 ANYTHING = [f'{_OURS}.exists(name, name == "model")']
+TURNS, TURNS_COUNT = [f'{_OURS}.exists(name, name == "minor")'], 20
 
 
 def main() -> None:
@@ -51,7 +52,7 @@ def main() -> None:
     policy.memo.move_to(cluster.inventory, cluster.ledger.totals())
     uuids = [f'{_OURS}.uuid == "GPU-00000000-0000-0000-0000-{number:012d}"' for number in range(size.selectors)]
     plain = Decisions(cluster, (None,), policy)
-    new = Decisions(cluster, expressions, policy)
+    new, turns = Decisions(cluster, expressions, policy), Decisions(cluster, TURNS, policy, in_turns=True)
     rows = [
         ("baseline: plain scan, no CEL", time_each(plain.scan, COUNT // 10)),
         ("the first of a leader", time_each(plain.decide, 1)),
@@ -64,7 +65,11 @@ def main() -> None:
         ),
         ("selectors on attributes that none has read", _each(cluster, NEW_READS, policy)),
         (f"{size.selectors} selectors by UUID, each for the first time", _each(cluster, uuids, policy)),
-        ("selector that may read anything, first", _each(cluster, ANYTHING, policy)),
+        ("selector that may read anything, at once", _each(cluster, ANYTHING, policy)),
+        (
+            "another, in the controller's turns",
+            time_each(turns.decide, TURNS_COUNT),
+        ),
         ("selector that may read anything", time_each(Decisions(cluster, ANYTHING, policy).decide, COUNT // 10)),
     ]
     base = percentile(rows[0][1].wall, 50)

@@ -13,6 +13,7 @@ from figures import percentile
 
 from hami_dra.api import names
 from hami_dra.api.resources import Claim
+from hami_dra.controller.long_evaluations import TURN_SECONDS
 from hami_dra.controller.plan import Placement, Policy, plan
 from hami_dra.controller.snapshot import Snapshot
 from hami_dra.controller.usage import UNUSED
@@ -38,16 +39,24 @@ class Decisions:
     """Pods of some shapes with the selectors in turn. A pod that was placed ends: the cluster stays as full as it is.
 
     ``slices_every``: so often a node publishes its GPUs anew before a decision, which is part of its time; 0: never.
+    ``in_turns``: a decision that takes long is interrupted as in the controller, and counts as a refusal.
     """
 
     def __init__(
-        self, cluster: BusyCluster, selectors: Sequence[str | None], policy: Policy, *, slices_every: int = 0
+        self,
+        cluster: BusyCluster,
+        selectors: Sequence[str | None],
+        policy: Policy,
+        *,
+        slices_every: int = 0,
+        in_turns: bool = False,
     ) -> None:
         self._cluster = cluster
         self._random = random.Random(SEED)
         self._selectors = itertools.cycle(selectors)
         self._policy = policy
         self._slices_every = slices_every
+        self._in_turns = in_turns
         self._number = 0
 
     def decide(self) -> bool:
@@ -57,7 +66,10 @@ class Decisions:
             cluster.replace_slice(self._number % cluster.size.nodes)
         totals = cluster.ledger.totals()
         snapshot = Snapshot(cluster.inventory, cluster.nodes, cluster.classes, totals, loads=cluster.loads)
-        outcome = plan(snapshot, pod, (claim,), self._policy)
+        began = time.monotonic()
+        outcome = plan(
+            snapshot, pod, (claim,), self._policy, lambda: self._in_turns and time.monotonic() - began >= TURN_SECONDS
+        )
         if not isinstance(outcome, Placement):
             return False
         results = [device_result(pick.fit.gpu.key, dict(pick.fit.consumed)) for pick in outcome.picks]

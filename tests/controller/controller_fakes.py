@@ -11,6 +11,7 @@ from controller_objects import class_json, node_json, slice_json
 from prometheus_client.parser import text_string_to_metric_families
 
 from hami_dra.api.resources import AllocationResult, ConsumerReference, JsonObject
+from hami_dra.controller.asks import Matcher
 from hami_dra.controller.cel import CelMatcher
 from hami_dra.controller.left_out import LeftOut
 from hami_dra.controller.loop import Loop
@@ -208,6 +209,7 @@ class Bench:
         writes: bool = True,
         keep_after: float = 60.0,
         pins: bool = False,
+        matches: Matcher = MATCHES,
         **policy: Any,
     ) -> None:
         self.clock, self.claims, self.events, self.metrics = FakeClock(), FakeClaims(), FakeEvents(), Metrics()
@@ -221,7 +223,7 @@ class Bench:
             writer=Writer(self.claims, self.pods, lambda: self.leads, self.metrics.writing),
             reporter=reporter,
             metrics=self.metrics,
-            policy=Policy(matches=MATCHES, **policy),
+            policy=Policy(matches=matches, **policy),
             writes=writes,
             pins=pins,
         )

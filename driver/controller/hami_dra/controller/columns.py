@@ -113,10 +113,6 @@ class Columns:
         """For each GPU of a node with this cell a number, the same for those that publish the same."""
         return self._columns[column].values[cell]
 
-    def names(self, node: str) -> list[str]:
-        """The columns in which the node has a cell."""
-        return [name for name, column in self._columns.items() if node in column.of_node]
-
     def watch(self, column: str, texts: Iterable[str]) -> Watched:
         """The column as it is now, for those who only compare its values with these texts."""
         return Watched(self._column(column), texts)

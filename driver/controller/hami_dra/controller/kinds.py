@@ -6,21 +6,50 @@ A kind is what the verdict depends on: lock, taints, capacities, and the attribu
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import repeat
+from typing import NamedTuple
 
 from hami_dra.api import names
 from hami_dra.api.share_config import Choice
+from hami_dra.controller.answers import Answers, Interrupted, never
 from hami_dra.controller.asks import Ask
 from hami_dra.controller.columns import NO_CELL, TRAIT, Columns, Watched
 from hami_dra.controller.fitting import chosen_by_uuid
 from hami_dra.controller.inventory import Gpu
-from hami_dra.controller.reads import Reads, all_reads
+from hami_dra.controller.reads import Reads, joined, reads_of
 from hami_dra.controller.standings import Standings
 from hami_dra.controller.stock import Stock
 
 _MODEL = frozenset({names.ATTRIBUTE_MODEL, names.qualified_name(names.ATTRIBUTE_MODEL)})
 _NO_CHOICE = Choice()
+
+
+class Sorting(NamedTuple):
+    """What tells GPUs apart for an ask: what is read of them, what each is asked, which UUIDs are chosen."""
+
+    reads: Reads
+    asked: tuple[str, ...]
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+
+
+def sorting_for(ask: Ask, columns: Columns) -> Sorting:
+    """Equal for two asks for which GPUs are sorted alike."""
+    known, asked = set[Reads](), set[str]()
+    for expression in ask.expressions:
+        reads = reads_of(expression)
+        if reads is None or any(map(columns.has_many, reads.attributes)):
+            asked.add(expression)
+        else:
+            known.add(reads)
+    reads = joined(known)
+    # With few values there are few kinds anyway, which many expressions then share.
+    whole = {name for name, _ in reads.texts if not columns.has_many(name)}
+    if ask.config.models != _NO_CHOICE:
+        whole |= _MODEL
+    uuids = ask.config.uuids
+    return Sorting(reads.with_attributes(whole), tuple(sorted(asked)), uuids.include, uuids.exclude)
 
 
 class Kinds:
@@ -29,11 +58,13 @@ class Kinds:
     A node's GPUs make a pattern: their kinds in order, numbered, so that equal nodes have the same number.
     """
 
-    def __init__(self, reads: Reads | None, uuids: Choice, columns: Columns) -> None:
+    def __init__(self, sorting: Sorting, uuids: Choice, columns: Columns, answers: Sequence[Answers]) -> None:
+        """``answers``: of the expressions for which ``sorting`` has them."""
         self._texts: dict[str, set[str]] = defaultdict(set)
-        for name, text in reads.texts if reads else ():
+        for name, text in sorting.reads.texts:
             self._texts[name].add(text)
-        self._reads = None if reads is None else (TRAIT, *sorted(reads.attributes))
+        self._reads = (TRAIT, *sorted(sorting.reads.attributes))
+        self._answers = tuple(answers)
         self._uuids = uuids
         self._columns = columns
         self._position = 0
@@ -49,20 +80,13 @@ class Kinds:
         self.of_node: dict[str, int] = {}
         """The number of each node's pattern."""
 
-    @classmethod
-    def key(cls, ask: Ask, columns: Columns) -> tuple[Reads | None, tuple[str, ...], tuple[str, ...]]:
-        """Equal for two asks for which GPUs are sorted alike."""
-        reads, uuids = all_reads(ask.expressions), ask.config.uuids
-        if reads is None:
-            return None, (), ()
-        # With few values there are few kinds anyway, which many expressions then share.
-        whole = {name for name, _ in reads.texts if not columns.has_many(name)}
-        if ask.config.models != _NO_CHOICE:
-            whole |= _MODEL
-        return reads.with_attributes(whole) if whole else reads, uuids.include, uuids.exclude
+    def find_answers(self, interrupted: Interrupted) -> bool:
+        """Ask what has to be asked of each GPU, until interrupted; whether all of it is known now."""
+        return all(answers.find(interrupted) for answers in self._answers)
 
     def sort(self) -> None:
         """Sort the GPUs that there are now; only those of nodes are looked at that changed."""
+        self.find_answers(never)
         columns, changed = self._columns, self._columns.journal.since(self._position)
         self._position = columns.journal.position
         if changed is None:
@@ -100,20 +124,18 @@ class Kinds:
         return self.patterns[self.of_node[node]]
 
     def _named_nodes(self) -> set[str]:
-        named = (*self._uuids.include, *self._uuids.exclude) if self._reads else ()
+        named = (*self._uuids.include, *self._uuids.exclude)
         return {node for uuid in named for node in self._columns.homes(uuid.lower())}
 
     def _key_columns(self, nodes: list[str]) -> Iterator[Iterable[Hashable]]:
         """What makes the pattern, for each of the nodes."""
         columns, named = self._columns, self._named_nodes()
-        if self._reads is None:
-            yield nodes
-            yield (tuple((name, columns.cell(name, node)) for name in sorted(columns.names(node))) for node in nodes)
-            return
         for name in self._reads:
             yield columns.cells(name, nodes)
         for name, watched in self._watched.items():
             yield watched.cells(columns.cells(name, nodes))
+        for answers in self._answers:
+            yield answers.of(nodes)
         # Where no GPU is chosen or left out by its UUID, the choice says the same of all of them.
         yield (self._chosen(node) if node in named else None for node in nodes) if named else repeat(None, len(nodes))
 
@@ -122,13 +144,11 @@ class Kinds:
 
     def _sort_node(self, node: str) -> tuple[int, ...]:
         gpus, columns = self._columns.gpus[node], self._columns
-        reads = (*(self._reads or sorted(columns.names(node))), *self._watched)
-        read = [(name, cell) for name in reads if (cell := columns.cell(name, node)) != NO_CELL]
-        others: Iterable[Hashable] = [not self._uuids.include] * len(gpus)
-        if self._reads is None:  # Any two GPUs may be told apart, also by what is no attribute.
-            others = [gpu.key for gpu in gpus]
-        elif node in self._named_nodes():
-            others = self._chosen(node)
+        read = [
+            (name, cell) for name in (*self._reads, *self._watched) if (cell := columns.cell(name, node)) != NO_CELL
+        ]
+        chosen = self._chosen(node) if node in self._named_nodes() else [not self._uuids.include] * len(gpus)
+        others: Iterable[Hashable] = zip(chosen, *(next(answers.of([node])) for answers in self._answers), strict=True)
         values: Iterable[tuple[int, ...]] = zip(*(self._values(name, cell) for name, cell in read), strict=True)
         names_read = [name for name, _ in read]
         return tuple(

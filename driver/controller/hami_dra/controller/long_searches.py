@@ -1,7 +1,8 @@
-"""Holds back claims whose search was cut off, and all that ask for the same, so that together they stall nobody.
+"""Holds back claims that take long to decide, and all that ask for the same, so that together they stall nobody.
 
 One search is bounded by its budget; a hundred replicas with a claim that is hard to place would still take turns
-without end. Of all such pods together one gets a turn, then none for a while.
+without end. Of all such pods together one gets a turn, then none for a while. The same holds for selectors that take
+long to evaluate.
 """
 
 from __future__ import annotations
@@ -17,16 +18,21 @@ REMEMBERED_SECONDS = 600.0
 
 
 class LongSearches:
-    """What was asked for where a search was cut off, and until when that matters. Only the decision thread uses it."""
+    """What was asked for where a turn was too short, and until when that matters. Only the decision thread uses it."""
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
         self._not_before = 0.0
 
-    def note(self, claims: Iterable[Claim], now: float) -> None:
-        """The search for places for these claims was cut off."""
+    def note(self, claims: Iterable[Claim], now: float, pause: float = PAUSE_SECONDS) -> None:
+        """The search for places for these claims was cut off; for so many seconds there is no other."""
         self._until[_asked(claims)] = now + REMEMBERED_SECONDS
-        self._not_before = now + PAUSE_SECONDS
+        self._not_before = now + pause
+
+    def forget(self, claims: Iterable[Claim]) -> None:
+        """These were decided about."""
+        if self._until:
+            self._until.pop(_asked(claims), None)
 
     def not_before(self, claims: Iterable[Claim], now: float) -> float:
         """When the next search for such claims may begin; 0 where nothing speaks against it."""

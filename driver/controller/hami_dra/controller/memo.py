@@ -10,11 +10,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import TypeVar
 
+from hami_dra.controller.answers import Answers, Interrupted
 from hami_dra.controller.asks import Ask, Matcher
 from hami_dra.controller.columns import Columns
 from hami_dra.controller.hosting import Obstacle
 from hami_dra.controller.inventory import EMPTY, Inventory
-from hami_dra.controller.kinds import Kinds
+from hami_dra.controller.kinds import Kinds, Sorting, sorting_for
 from hami_dra.controller.loads import Load
 from hami_dra.controller.nodes import Node
 from hami_dra.controller.ordering import Totals
@@ -25,7 +26,10 @@ from hami_dra.controller.standings import Standing, Standings
 Admissions = dict[str, tuple[Node | None, Load, Obstacle | None]]
 """Why a node does not take a pod, by the node's name, with the node and its load as they were then."""
 
+Rulings = OrderedDict[Hashable, Ruling]
+
 _MOST_SORTINGS = 64
+_MOST_ANSWERS = 32
 _MOST_ADMISSIONS = 32
 _MOST_SEARCHES = 64
 _MOST_VERDICTS, _MOST_RULINGS = 50_000, 1_000
@@ -66,7 +70,8 @@ class Memo:
         self.standings = Standings()
         self._inventory: Inventory = EMPTY
         self._columns = Columns()
-        self._sortings: OrderedDict[Hashable, tuple[Kinds, OrderedDict[Hashable, Ruling]]] = OrderedDict()
+        self._sortings: OrderedDict[Sorting, tuple[Kinds, Rulings]] = OrderedDict()
+        self._answers: OrderedDict[str, Answers] = OrderedDict()
         self._admissions: OrderedDict[str, Admissions] = OrderedDict()
         self._largest: int | None = None
         self._searches: OrderedDict[Hashable, tuple[tuple[Ruling, ...], Searches]] = OrderedDict()
@@ -79,6 +84,7 @@ class Memo:
             if self._columns.outgrown():
                 self._columns = Columns()
                 self._sortings.clear()
+                self._answers.clear()
             self._columns.move_to(inventory.by_node)
             memories = [one.largest for one in self.standings.values() if one.largest is not None]
             self._largest = max(memories, default=None)
@@ -88,15 +94,27 @@ class Memo:
 
     def ruling(self, ask: Ask, matches: Matcher) -> Ruling:
         """What the ask finds on the GPUs there are now."""
-        key = Kinds.key(ask, self._columns)
-        kinds, rulings = _recall(
-            self._sortings, key, lambda: (Kinds(key[0], ask.config.uuids, self._columns), OrderedDict()), _MOST_SORTINGS
-        )
-        kinds.sort()
-        most = min(max(_MOST_VERDICTS // max(len(kinds.examples), 1), 4), _MOST_RULINGS)
-        ruling = _recall(rulings, _wish(ask), lambda: Ruling(ask, kinds, matches), most)
-        ruling.judge()
-        return ruling
+        kinds, rulings = self._sorted(ask, matches)
+        return _ruling(ask, matches, kinds, rulings)
+
+    def prepare(self, ask: Ask, matches: Matcher, interrupted: Interrupted) -> bool:
+        """Find out what a ruling needs, until interrupted; whether it would take no time now."""
+        kinds, rulings = self._sorted(ask, matches)
+        return kinds.find_answers(interrupted) and _prepared(ask, matches, kinds, rulings).judge(interrupted)
+
+    def _sorted(self, ask: Ask, matches: Matcher) -> tuple[Kinds, Rulings]:
+        sorting = sorting_for(ask, self._columns)
+
+        def answers(expression: str) -> Answers:
+            return _recall(
+                self._answers, expression, lambda: Answers(expression, self._columns, matches), _MOST_ANSWERS
+            )
+
+        def make() -> tuple[Kinds, Rulings]:
+            found = [answers(expression) for expression in sorting.asked]
+            return Kinds(sorting, ask.config.uuids, self._columns, found), OrderedDict()
+
+        return _recall(self._sortings, sorting, make, _MOST_SORTINGS)
 
     def admissions(self, pod: Pod, *others: object) -> Admissions:
         """What was found for pods that ask of nodes just what this one does, and for which ``others`` was the same."""
@@ -121,6 +139,18 @@ class Memo:
     def largest_memory(self) -> int | None:
         """The memory of the largest GPU, in bytes; None where no GPU has any."""
         return self._largest
+
+
+def _ruling(ask: Ask, matches: Matcher, kinds: Kinds, rulings: Rulings) -> Ruling:
+    ruling = _prepared(ask, matches, kinds, rulings)
+    ruling.judge()
+    return ruling
+
+
+def _prepared(ask: Ask, matches: Matcher, kinds: Kinds, rulings: Rulings) -> Ruling:
+    kinds.sort()
+    most = min(max(_MOST_VERDICTS // max(len(kinds.examples), 1), 4), _MOST_RULINGS)
+    return _recall(rulings, _wish(ask), lambda: Ruling(ask, kinds, matches), most)
 
 
 def _wish(ask: Ask) -> Hashable:

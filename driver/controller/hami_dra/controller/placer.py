@@ -12,6 +12,7 @@ from hami_dra.controller.allocation import build_allocation
 from hami_dra.controller.asks import class_is_ours, is_ours
 from hami_dra.controller.clock import Clock
 from hami_dra.controller.keeper import Keeper, Waiting
+from hami_dra.controller.long_evaluations import LongEvaluations
 from hami_dra.controller.long_searches import LongSearches
 from hami_dra.controller.memory import OUTAGE_MAX_SECONDS
 from hami_dra.controller.metrics import Metrics
@@ -40,6 +41,7 @@ BAD_ANNOTATION = "InvalidAnnotation"
 PINNED_NOTE = "; the pod is pinned to node {node} and cannot be moved: delete it and create it again"
 
 _CONFLICT_SECONDS = 0.1
+_SLOW_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Placer:
         self._state = state
         self._tools = tools
         self._long_searches = LongSearches()
+        self._evaluations = LongEvaluations(tools.clock)
         self._recreation = Recreation(state, tools.writer, self._is_ours)
         self._keeper = Keeper(state, tools.clock, keep_after if tools.writes else 0)
         self._releaser = Releaser(state, tools.clock, tools.writer, tools.reporter, pins=tools.pins)
@@ -121,11 +124,16 @@ class Placer:
 
     def _plan(self, pod: Pod, all_claims: Sequence[KnownClaim], open_claims: list[KnownClaim], now: float) -> None:
         relevant = [known.claim for known in all_claims if known.claim.allocation or known in open_claims]
-        if self._must_wait(pod, [known.claim for known in open_claims], now):
+        claims = [known.claim for known in open_claims]
+        if self._must_wait(pod, claims, now):
             return
         with self._tools.metrics.decision_seconds.time():
             snapshot, policy = self._snapshot(pod, now), self._policy(pod, now)
-            outcome = plan(snapshot, pod, relevant, policy)
+            outcome = plan(snapshot, pod, relevant, policy, self._evaluations.interrupted_after(now))
+        if isinstance(outcome, Refusal) and outcome.unfinished:
+            self._go_on_later(pod, claims, now)
+            return
+        self._evaluations.finished(claims)
         if isinstance(outcome, Refusal):
             if outcome.cut_off:
                 self._long_searches.note([known.claim for known in open_claims], now)
@@ -143,7 +151,18 @@ class Placer:
         elif self._tools.writes:
             self._write_all(pod, open_claims, outcome)
 
+    def _go_on_later(self, pod: Pod, claims: list[Claim], began: float) -> None:
+        now = self._tools.clock.monotonic()
+        self._state.agenda.add(Work(Turn.POD, pod.uid), self._evaluations.interrupted(claims, began, now))
+        if now - self._state.seen[pod.uid] > _SLOW_SECONDS:
+            message = "a CEL selector takes long to evaluate; it goes on in turn with the decisions about other pods"
+            self._warn(pod, claims, NOTHING_FITS, message, now)
+
     def _must_wait(self, pod: Pod, claims: list[Claim], now: float) -> bool:
+        due = self._evaluations.not_before(claims, now)
+        if due > now:
+            self._state.agenda.add(Work(Turn.POD, pod.uid), due)
+            return True
         due = self._long_searches.not_before(claims, now)
         if due <= now:
             return False

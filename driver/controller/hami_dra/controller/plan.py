@@ -15,6 +15,7 @@ from hami_dra.api import names
 from hami_dra.api.resources import Claim
 from hami_dra.api.share_config import DevicePlacement, NodePlacement
 from hami_dra.controller.allocator import Budget, search
+from hami_dra.controller.answers import Interrupted, never
 from hami_dra.controller.asks import Ask, AskId, Matcher, Request, foreign_classes, read_requests
 from hami_dra.controller.board import Board, Pick
 from hami_dra.controller.dead_ends import DeadEnds
@@ -74,17 +75,24 @@ class Refusal:
     """Why there is no placement: GPUs by reason, the most frequent first.
 
     ``bad_claim``: no change of the cluster will help, the claim is wrong. ``cut_off``: there may be a place all the
-    same, but the search for it takes too long.
+    same, but the search for it takes too long. ``unfinished``: the plan was interrupted, the next one goes on from
+    there.
     """
 
     message: str
     reasons: Mapping[Reason, int] = field(default_factory=dict)
     bad_claim: Claim | None = None
     cut_off: bool = False
+    unfinished: bool = False
 
 
-def plan(snapshot: Snapshot, pod: Pod, claims: Sequence[Claim], policy: Policy) -> Placement | Refusal:
-    """Place the unallocated ones of ``claims``; allocated ones only restrict the nodes. Never raises."""
+def plan(
+    snapshot: Snapshot, pod: Pod, claims: Sequence[Claim], policy: Policy, interrupted: Interrupted = never
+) -> Placement | Refusal:
+    """Place the unallocated ones of ``claims``; allocated ones only restrict the nodes. Never raises.
+
+    ``interrupted``: asked while selectors are evaluated that take long, as often as a GPU is done.
+    """
     open_claims = [claim for claim in claims if claim.allocation is None]
     requests: list[Request] = []
     for claim in open_claims:
@@ -99,7 +107,7 @@ def plan(snapshot: Snapshot, pod: Pod, claims: Sequence[Claim], policy: Policy) 
             requests += read_requests(claim, snapshot.classes, require_cores=policy.require_cores)
         except BadClaim as error:
             return Refusal(str(error), bad_claim=claim)
-    return _Planning(snapshot, pod, tuple(claims), tuple(requests), policy).run()
+    return _Planning(snapshot, pod, tuple(claims), tuple(requests), policy).run(interrupted)
 
 
 @dataclass
@@ -119,10 +127,12 @@ class _Planning:
         self.budget = Budget(self.policy.total_steps)
         self.dead_ends = DeadEnds(self.requests)
 
-    def run(self) -> Placement | Refusal:
-        memo = self.policy.memo
+    def run(self, interrupted: Interrupted) -> Placement | Refusal:
+        memo, matches = self.policy.memo, self.policy.matches
         memo.move_to(self.snapshot.inventory, self.snapshot.totals)
-        self.rulings = {ask.id: memo.ruling(ask, self.policy.matches) for ask in self._asks()}
+        if not all(memo.prepare(ask, matches, interrupted) for ask in self._asks()):
+            return _UNFINISHED
+        self.rulings = {ask.id: memo.ruling(ask, matches) for ask in self._asks()}
         selectors = [claim.allocation.node_selector for claim in self.claims if claim.allocation is not None]
         served = sorted(self.snapshot.served_by_claims)
         self.admissions = memo.admissions(self.pod, selectors, self.snapshot.volumes, served)
@@ -292,4 +302,5 @@ class _Planning:
 
 _by_name = attrgetter("node")
 _PAIRS_PER_STEP = 5
+_UNFINISHED = Refusal("the selectors have not been evaluated on all GPUs yet", unfinished=True)
 _UNFIT, _REFUSED = Obstacle(Reason.NODE_UNFIT), Obstacle(Reason.NODE_REFUSED)

@@ -47,13 +47,10 @@ def reads_of(expression: str) -> Reads | None:
     return _disjoint(attributes, texts)
 
 
-def all_reads(expressions: Iterable[str]) -> Reads | None:
-    """What several expressions read together; None: perhaps anything."""
+def joined(several: Iterable[Reads]) -> Reads:
+    """What is read by some and by others."""
     attributes, texts = set[str](), set[tuple[str, str]]()
-    for expression in expressions:
-        found = reads_of(expression)
-        if found is None:
-            return None
+    for found in several:
         attributes |= found.attributes
         texts |= found.texts
     return _disjoint(attributes, texts)

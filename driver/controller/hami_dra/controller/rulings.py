@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from hami_dra.controller.answers import Interrupted, never
 from hami_dra.controller.asks import Ask, Matcher
 from hami_dra.controller.errors import SelectorError
 from hami_dra.controller.fitting import WITHHELD, Fit, room, suit
@@ -76,18 +77,24 @@ class Ruling:
         self._countable = True
         self._views: dict[int, View] = {}
 
-    def judge(self) -> None:
-        """Give a verdict on every kind that has none."""
+    def judge(self, interrupted: Interrupted = never) -> bool:
+        """Give a verdict on every kind that has none, until interrupted; whether all kinds have one now."""
         for example in self._kinds.examples[len(self._verdicts) :]:
-            try:
-                verdict = suit(self._ask, example, self._matches)
-            except SelectorError:
-                self._verdicts.append(None)
-                self.fails = True
-                continue
-            self._verdicts.append(verdict)
-            if isinstance(verdict, Fit) and not verdict.consumed.keys() <= _COUNTED:
-                self._countable = False
+            self._judge(example)
+            if interrupted():
+                break
+        return len(self._verdicts) == len(self._kinds.examples)
+
+    def _judge(self, example: Gpu) -> None:
+        try:
+            verdict = suit(self._ask, example, self._matches)
+        except SelectorError:
+            self._verdicts.append(None)
+            self.fails = True
+            return
+        self._verdicts.append(verdict)
+        if isinstance(verdict, Fit) and not verdict.consumed.keys() <= _COUNTED:
+            self._countable = False
 
     def view(self, node: str) -> View:
         """How the node's GPUs look."""

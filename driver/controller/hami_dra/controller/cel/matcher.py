@@ -9,10 +9,9 @@ from weakref import WeakValueDictionary
 
 from hami_dra.api.resources import Device
 from hami_dra.controller.cel.device import Steps
-from hami_dra.controller.cel.errors import CelBudgetError, CelError
+from hami_dra.controller.cel.errors import CelError
 from hami_dra.controller.cel.grouping import Grouping
 from hami_dra.controller.cel.program import Program, compile_program
-from hami_dra.controller.cel.values import MAX_COST
 from hami_dra.controller.errors import SelectorError
 from hami_dra.controller.inventory import Gpu
 
@@ -22,8 +21,6 @@ _TYPICAL = (
 )
 _PROGRAMS = 10_000
 _RESULTS = 50_000
-_CREDIT = 2 * MAX_COST
-_STEPS_PER_GROUP = 1_000
 
 
 def warm_up() -> None:
@@ -33,16 +30,11 @@ def warm_up() -> None:
 
 @dataclass(slots=True)
 class _Known:
-    """A program and its results by group of devices; a text is why it failed.
-
-    ``credit``: steps that it may still take on all groups together, so that one that takes long on each of thousands
-    of GPUs does not stall the claims of others.
-    """
+    """A program and its results by group of devices; a text is why it failed."""
 
     program: Program
     grouping: Grouping
     results: dict[int, bool | str] = field(default_factory=dict)
-    credit: int = _CREDIT
 
 
 class CelMatcher:
@@ -96,15 +88,10 @@ def _result(known: _Known, expression: str, device: Device) -> bool | str:
 
 
 def _evaluate(known: _Known, expression: str, device: Device) -> bool | str:
-    frame = known.program.frame(device)
     try:
-        if known.credit < 0:
-            raise CelBudgetError(f"costs more than {_CREDIT} steps and {_STEPS_PER_GROUP} for each kind of GPU")
-        return known.program.decide(frame)
+        return known.program.evaluate(device)
     except CelError as error:
         return f"CEL expression {_short(expression)} failed on device {device.name}: {str(error)[:200]}"
-    finally:
-        known.credit += _STEPS_PER_GROUP - (MAX_COST - frame[0])
 
 
 def _short(expression: str) -> str:

@@ -25,11 +25,7 @@ class Program:
 
     def evaluate(self, device: Device) -> bool:
         """Whether it is true of the device. CelEvaluationError, CelBudgetError when it has no value."""
-        return self.decide(self.frame(device))
-
-    def decide(self, frame: Frame) -> bool:
-        """As [evaluate][], on a frame, whose first item is afterwards what is left of the steps."""
-        value = self.value(frame)
+        value = self.value(self.frame(device))
         if type(value) is not bool:
             raise CelEvaluationError(f"gives a {name_of(value)}, wanted true or false")
         return value
