@@ -73,6 +73,7 @@ static void end(CUcontext context)
     fg_memory_release(context);
     fg_arrays_release(context);
     fg_modules_release(context);
+    fg_growths_release(context);
     fg_vacate(context->gpu, context->charged_bytes);
     fg_state_add_context(context->number, -1);
     context->retained = 0;

@@ -1,8 +1,8 @@
-#include "driver.h"
+#include "growth.h"
 
 #include <stdatomic.h>
 
-/* What programs set is kept per process and changes nothing. */
+/* What programs set is kept per process. */
 static _Atomic size_t limits[CU_LIMIT_MAX] = {
     [CU_LIMIT_STACK_SIZE] = 1024,
     [CU_LIMIT_PRINTF_FIFO_SIZE] = 1 << 20,
@@ -67,6 +67,11 @@ CUresult cuCtxGetId(CUcontext context, unsigned long long *id)
     return CUDA_SUCCESS;
 }
 
+size_t fg_limit(CUlimit limit)
+{
+    return limits[limit];
+}
+
 CUresult cuCtxGetLimit(size_t *value, CUlimit limit)
 {
     if (limit >= CU_LIMIT_MAX)
@@ -77,12 +82,16 @@ CUresult cuCtxGetLimit(size_t *value, CUlimit limit)
 CUresult cuCtxSetLimit(CUlimit limit, size_t value)
 {
     CUresult result;
-    if (!fg_current(&result))
+    CUcontext context = fg_current(&result);
+    if (!context)
         return result;
     if (limit >= CU_LIMIT_MAX)
         return CUDA_ERROR_UNSUPPORTED_LIMIT;
-    limits[limit] = value;
-    return CUDA_SUCCESS;
+    if (limit == CU_LIMIT_STACK_SIZE) /* this one takes effect at once */
+        result = fg_grow(context, FG_LOCAL, value);
+    if (result == CUDA_SUCCESS)
+        limits[limit] = value;
+    return result;
 }
 
 CUresult cuCtxGetCacheConfig(CUfunc_cache *config)

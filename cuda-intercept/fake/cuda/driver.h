@@ -38,6 +38,9 @@ struct CUstream_st {
     struct fg_capture *capture; /* may have ended; see fg_captured */
 };
 
+/* Kinds of memory that a context comes to take beyond its own. */
+enum fg_growth { FG_LOCAL, FG_FIFO, FG_HEAP, FG_GROWTHS };
+
 struct CUctx_st {
     const struct fg_gpu *gpu;
     unsigned number; /* of the GPU in the shared state */
@@ -47,6 +50,7 @@ struct CUctx_st {
     bool primary;
     uint64_t id;
     uint64_t charged_bytes;
+    uint64_t growths[FG_GROWTHS]; /* bytes */
     uint32_t channel; /* on the simulated device */
     struct fg_tail tail;          /* of all streams */
     struct fg_tail blocking_tail; /* of those that the legacy stream waits for */
@@ -92,6 +96,7 @@ uint64_t fg_round_up(uint64_t bytes, uint64_t unit);
 void fg_memory_release(CUcontext context);
 void fg_arrays_release(CUcontext context);
 void fg_modules_release(CUcontext context);
+void fg_growths_release(CUcontext context);
 
 /* Pools give back what they hold beyond their threshold, as at every
  * synchronization, or all that nobody uses. */

@@ -1,6 +1,7 @@
 /* Launches: a kernel is a stretch of time on the simulated device. */
 #include "capture.h"
 #include "graph.h"
+#include "growth.h"
 #include "module.h"
 
 #include <stdlib.h>
@@ -62,7 +63,8 @@ static CUresult launch(CUfunction function, CUstream handle, void **parameters, 
         return result;
     if (!function)
         return CUDA_ERROR_INVALID_HANDLE;
-    return fg_run(stream, fg_kernel_ns(function, parameters, extra));
+    result = fg_prepare_launch(function, stream->context);
+    return result == CUDA_SUCCESS ? fg_run(stream, fg_kernel_ns(function, parameters, extra)) : result;
 }
 
 CUresult cuLaunchKernel(CUfunction function, unsigned int grid_x, unsigned int grid_y,

@@ -1,6 +1,7 @@
 #include "module.h"
 
 #include "fault.h"
+#include "growth.h"
 
 #include <ctype.h>
 #include <pthread.h>
@@ -43,6 +44,20 @@ static void vacate(struct fg_image *image)
     if (image->charged_bytes)
         fg_vacate(image->context->gpu, image->charged_bytes);
     image->charged_bytes = 0;
+}
+
+CUresult fg_image_grow(struct fg_image *image, CUcontext context, uint64_t bytes)
+{
+    CUresult result = CUDA_SUCCESS;
+    pthread_mutex_lock(&naming);
+    if (!image->context)
+        image->context = context;
+    if (fg_occupy(image->context->gpu, bytes))
+        image->charged_bytes += bytes;
+    else
+        result = CUDA_ERROR_OUT_OF_MEMORY;
+    pthread_mutex_unlock(&naming);
+    return result;
 }
 
 static void unlist(struct fg_image *image)
@@ -92,6 +107,7 @@ static struct CUfunc_st *add_function(struct fg_image *image, const char *name)
     memcpy(function->name, name, size);
     function->parameter = 0;
     function->image = image;
+    function->loaded = false;
     function->next = image->functions;
     image->functions = function;
     return function;
@@ -201,6 +217,14 @@ CUresult cuLibraryGetModule(CUmodule *out, CUlibrary library)
     return CUDA_SUCCESS;
 }
 
+CUresult cuKernelGetLibrary(CUlibrary *out, CUkernel kernel)
+{
+    if (!out || !kernel)
+        return CUDA_ERROR_INVALID_VALUE;
+    *out = (CUlibrary)((CUfunction)kernel)->image;
+    return CUDA_SUCCESS;
+}
+
 CUresult cuKernelGetFunction(CUfunction *out, CUkernel kernel)
 {
     if (!out || !kernel)
@@ -235,6 +259,8 @@ CUresult cuFuncGetAttribute(int *value, CUfunction_attribute name, CUfunction fu
     if (!value || !function)
         return CUDA_ERROR_INVALID_VALUE;
     *value = name == CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK ? 1024 : 0;
+    if (name == CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES)
+        *value = (int)fg_local_bytes(function);
     return CUDA_SUCCESS;
 }
 

@@ -18,7 +18,11 @@ struct CUfunc_st {
     struct fg_image *image;
     struct CUfunc_st *next;
     uint64_t parameter; /* for launches of the oldest kind */
+    bool loaded;
     char name[];
 };
+
+/* Code of the image comes into a context's memory, where it stays as long as the image. */
+CUresult fg_image_grow(struct fg_image *image, CUcontext context, uint64_t bytes);
 
 #endif

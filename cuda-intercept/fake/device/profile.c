@@ -24,6 +24,8 @@ static const struct key machine_keys[] = {
     {"context_bytes", NUMBER, FIELD(struct fg_profile, context_bytes)},
     {"module_bytes", NUMBER, FIELD(struct fg_profile, module_bytes)},
     {"green_context_bytes", NUMBER, FIELD(struct fg_profile, green_context_bytes)},
+    {"function_bytes", NUMBER, FIELD(struct fg_profile, function_bytes)},
+    {"growth_percent", NUMBER, FIELD(struct fg_profile, growth_percent)},
     {"pool_chunk_bytes", NUMBER, FIELD(struct fg_profile, pool_chunk_bytes)},
     {"kernel_ns", NUMBER, FIELD(struct fg_profile, kernel_ns)},
     {0},

@@ -46,6 +46,8 @@ struct fg_profile {
     uint64_t context_bytes; /* what a context costs on its GPU */
     uint64_t module_bytes;  /* ... a module or library */
     uint64_t green_context_bytes;
+    uint64_t function_bytes; /* ... the code of a function, at its first launch */
+    uint64_t growth_percent; /* how much of what limits and local memory ask for is taken; 0: nothing */
     uint64_t pool_chunk_bytes; /* what pools grow by; 0: 2 MiB */
     uint64_t kernel_ns;     /* how long a kernel runs that says nothing */
     unsigned gpu_count;

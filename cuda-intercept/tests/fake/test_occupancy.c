@@ -169,6 +169,41 @@ static void code_and_green_contexts_cost_memory(void)
     CHECK_EQUAL(free_mebibytes(), 1024);
 }
 
+static CUresult launch_once(CUmodule module, const char *name)
+{
+    CUfunction function;
+    CUresult result = cuModuleGetFunction(&function, module, name);
+    return result == CUDA_SUCCESS ? cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL) : result;
+}
+
+static void launches_take_what_they_need(void)
+{
+    CUmodule module;
+    CUfunction function;
+    CHECK_EQUAL(use_gpu(0), CUDA_SUCCESS);
+    CHECK_EQUAL(cuModuleLoad(&module, "/proc/self/exe"), CUDA_SUCCESS);
+    CHECK_EQUAL(cuModuleGetFunction(&function, module, "first"), CUDA_SUCCESS);
+    CHECK_EQUAL(free_mebibytes(), 1024);
+    CHECK_EQUAL(cuFuncLoad(function), CUDA_SUCCESS);
+    CHECK_EQUAL(launch_once(module, "first"), CUDA_SUCCESS);
+    CHECK_EQUAL(free_mebibytes(), 1020);
+    CHECK_EQUAL(launch_once(module, "fake_local_5120"), CUDA_SUCCESS); /* 4 KiB more for 8 x 2048 threads */
+    CHECK_EQUAL(free_mebibytes(), 952);
+    CHECK_EQUAL(cuCtxSetLimit(CU_LIMIT_STACK_SIZE, 3072), CUDA_SUCCESS);
+    CHECK_EQUAL(free_mebibytes(), 952);
+    CHECK_EQUAL(cuCtxSetLimit(CU_LIMIT_STACK_SIZE, 9216), CUDA_SUCCESS);
+    CHECK_EQUAL(free_mebibytes(), 888);
+    CHECK_EQUAL(cuCtxSetLimit(CU_LIMIT_MALLOC_HEAP_SIZE, 108 * MIB), CUDA_SUCCESS);
+    CHECK_EQUAL(free_mebibytes(), 888);
+    CHECK_EQUAL(launch_once(module, "first"), CUDA_SUCCESS);
+    CHECK_EQUAL(free_mebibytes(), 788);
+    CHECK_EQUAL(cuCtxSetLimit(CU_LIMIT_STACK_SIZE, 1 << 20), CUDA_ERROR_OUT_OF_MEMORY);
+    CHECK_EQUAL(cuModuleUnload(module), CUDA_SUCCESS);
+    CHECK_EQUAL(free_mebibytes(), 796);
+    CHECK_EQUAL(cuDevicePrimaryCtxReset_v2(0), CUDA_SUCCESS);
+    CHECK_EQUAL(free_mebibytes(), 1024);
+}
+
 static void imports_cost_nothing(void)
 {
     CUmemGenericAllocationHandle handle, imported;
@@ -229,6 +264,8 @@ static const struct test tests[] = {
     {"arrays", "arrays take what their descriptor says", arrays_take_computed_memory, NULL},
     {"code", "modules, libraries and green contexts cost what the profile says", code_and_green_contexts_cost_memory,
      PROFILE("module_bytes 8388608\ngreen_context_bytes 16777216\n")},
+    {"growth", "launches and limits take what they need of the context's GPU", launches_take_what_they_need,
+     PROFILE("function_bytes 4194304\ngrowth_percent 100\n")},
     {"imports", "memory of another process costs nothing here", imports_cost_nothing, NULL},
     {"faults", "a call fails or kills when it is told to", faults_come_when_they_are_asked_for, NULL},
     {0},
