@@ -16,7 +16,11 @@ typedef unsigned long long CUdeviceptr;
 typedef unsigned int CUdeviceptr_v1;
 typedef unsigned long long CUmemGenericAllocationHandle;
 typedef uint64_t cuuint64_t;
+typedef int CUdevice_attribute;
 typedef int CUdriverProcAddressQueryResult;
+typedef int CUfunction_attribute;
+typedef int CUfunctionLoadingState;
+typedef int CUlimit;
 typedef int CUstreamCaptureStatus;
 typedef int CUgraphMem_attribute;
 typedef int CUgraphNodeType;
@@ -36,6 +40,7 @@ typedef void *CUgraph;
 typedef void *CUgraphExec;
 typedef void *CUgraphNode;
 typedef void *CUgreenCtx;
+typedef void *CUkernel;
 typedef void *CUlibrary;
 typedef void *CUmemoryPool;
 typedef void *CUmodule;
@@ -74,6 +79,9 @@ typedef struct ci_nvml_details nvmlProcessDetailList_t;
 #define CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT 2
 #define CU_GRAPH_NODE_TYPE_GRAPH 4
 #define CU_GRAPH_NODE_TYPE_MEM_ALLOC 10
+#define CU_LIMIT_STACK_SIZE 0
+#define CU_LIMIT_PRINTF_FIFO_SIZE 1
+#define CU_LIMIT_MALLOC_HEAP_SIZE 2
 #define CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT 5
 #define CU_MEMPOOL_ATTR_LOCATION_ID 11
 #define CU_MEMPOOL_ATTR_LOCATION_TYPE 12

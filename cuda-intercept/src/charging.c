@@ -80,7 +80,7 @@ static void shrink(struct ci_config *config, struct ci_charge *charge, uint64_t 
     ci_ledger_credit(config, &back);
 }
 
-static void add(struct ci_charge *charge, const struct ci_charge *more)
+void ci_charge_merge(struct ci_charge *charge, const struct ci_charge *more)
 {
     for (int i = 0; i < more->count; i++) {
         int at = 0;
@@ -100,7 +100,7 @@ bool ci_charge_set(struct ci_config *config, const struct ci_device *device, str
     if (bytes > held && !ci_ledger_reserve(config, device, charge->kind, bytes - held, &more))
         return false;
     if (bytes > held)
-        add(charge, &more);
+        ci_charge_merge(charge, &more);
     else
         shrink(config, charge, held - bytes);
     return true;
@@ -115,7 +115,7 @@ void ci_charge_force(struct ci_config *config, const struct ci_device *device, s
         return;
     }
     ci_ledger_force(config, device, charge->kind, bytes - held, &more);
-    add(charge, &more);
+    ci_charge_merge(charge, &more);
 }
 
 bool ci_charge_resize(struct ci_pending *pending, uint64_t bytes)

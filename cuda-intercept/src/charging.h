@@ -26,6 +26,8 @@ bool ci_charge_resize(struct ci_pending *pending, uint64_t bytes);
 bool ci_charge_set(struct ci_config *config, const struct ci_device *device, struct ci_charge *charge, uint64_t bytes);
 void ci_charge_force(struct ci_config *config, const struct ci_device *device, struct ci_charge *charge,
                      uint64_t bytes);
+/* Adds the parts of another charge of that kind. */
+void ci_charge_merge(struct ci_charge *charge, const struct ci_charge *more);
 uint64_t ci_charge_bytes(const struct ci_charge *charge);
 
 /* Gives the reservation back. */

@@ -4,6 +4,7 @@
 #include "../include/share_env.h"
 #include "cuda_device.h"
 #include "implicit.h"
+#include "lazy.h"
 #include "process.h"
 #include "resolve.h"
 
@@ -14,6 +15,7 @@ static _Atomic(void *) primaries[PRIMARIES_MAX];
 
 static void drop_all(const void *context)
 {
+    ci_lazy_forget(context);
     struct ci_allocation *entry = ci_pointers_take_of_context(context);
     while (entry != NULL) {
         ci_charge_drop(entry);

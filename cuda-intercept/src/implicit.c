@@ -114,6 +114,21 @@ static uint64_t measure(const struct ci_implicit *implicit, bool *is_exact)
     return implicit->estimate_bytes;
 }
 
+static void force(struct ci_implicit *implicit, uint64_t bytes)
+{
+    ci_charge_force(implicit->pending.config, &implicit->pending.device, &implicit->pending.entry->charge, bytes);
+}
+
+/* Others come and go on the GPU. What is not our own may neither end the call
+ * nor be charged for ever. */
+static void force_inexact(struct ci_implicit *implicit, uint64_t bytes)
+{
+    uint64_t known = implicit->estimate_bytes;
+    bytes = known > 0 && bytes > known ? known : bytes;
+    if (bytes < PLAUSIBLE_BYTES)
+        force(implicit, bytes);
+}
+
 bool ci_implicit_fits(struct ci_implicit *implicit)
 {
     bool is_exact = false;
@@ -122,13 +137,30 @@ bool ci_implicit_fits(struct ci_implicit *implicit)
     uint64_t bytes = measure(implicit, &is_exact);
     if (is_exact)
         return ci_charge_resize(&implicit->pending, bytes);
-    /* Others come and go on the GPU. What is not our own may neither end the call
-     * nor be charged for ever. */
-    uint64_t known = implicit->estimate_bytes;
-    bytes = known > 0 && bytes > known ? known : bytes;
-    if (bytes < PLAUSIBLE_BYTES)
-        ci_charge_force(implicit->pending.config, &implicit->pending.device, &implicit->pending.entry->charge, bytes);
+    force_inexact(implicit, bytes);
     return true;
+}
+
+uint64_t ci_implicit_force(struct ci_implicit *implicit)
+{
+    bool is_exact = false;
+    if (!implicit->is_charged)
+        return 0;
+    uint64_t bytes = measure(implicit, &is_exact);
+    if (is_exact)
+        force(implicit, bytes);
+    else
+        force_inexact(implicit, bytes);
+    return ci_charge_bytes(&implicit->pending.entry->charge);
+}
+
+void ci_implicit_add(struct ci_implicit *implicit, struct ci_allocation *owner)
+{
+    if (!implicit->is_charged)
+        return;
+    ci_charge_merge(&owner->charge, &implicit->pending.entry->charge);
+    free(implicit->pending.entry);
+    pthread_mutex_unlock(&mutex);
 }
 
 void ci_implicit_keep(struct ci_implicit *implicit, enum ci_space space, const void *handle, void *context)

@@ -28,6 +28,10 @@ CUresult ci_implicit_begin(struct ci_implicit *implicit, int kind, const struct 
 /* Charges what went; false: it does not fit, and the caller undoes the call and
  * cancels. */
 bool ci_implicit_fits(struct ci_implicit *implicit);
+/* The same where nothing can be undone: charged whether it fits or not. The bytes. */
+uint64_t ci_implicit_force(struct ci_implicit *implicit);
+/* The charge goes with that of an allocation. */
+void ci_implicit_add(struct ci_implicit *implicit, struct ci_allocation *owner);
 void ci_implicit_keep(struct ci_implicit *implicit, enum ci_space space, const void *handle, void *context);
 void ci_implicit_cancel(struct ci_implicit *implicit);
 

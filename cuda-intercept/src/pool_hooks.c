@@ -8,6 +8,7 @@
 #include "../include/share_env.h"
 #include "charging.h"
 #include "cuda_device.h"
+#include "lazy.h"
 #include "pools.h"
 #include "process.h"
 #include "resolve.h"
@@ -177,8 +178,10 @@ CUresult cuMemPoolTrimTo(CUmemoryPool pool, size_t minBytesToKeep)
 /* A synchronization is where pools give back what they hold beyond their threshold. */
 static CUresult after_wait(CUresult result)
 {
-    if (result == CUDA_SUCCESS)
+    if (result == CUDA_SUCCESS) {
         ci_pools_settle();
+        ci_lazy_settle();
+    }
     return result;
 }
 

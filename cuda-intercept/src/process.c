@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "implicit.h"
+#include "lazy.h"
 #include "pid.h"
 #include "pointers.h"
 #include "pools.h"
@@ -100,6 +101,7 @@ static void join(struct ci_config *config)
     ci_pointers_reset(); /* what a parent allocated is the parent's */
     ci_pools_reset();
     ci_implicit_reset();
+    ci_lazy_reset();
     ci_mappings_reset();
     for (int i = 0; i < config->count; i++)
         config->shares[i].region.slot = CI_NO_SLOT;

@@ -61,6 +61,11 @@ SAME(ci_nvml_details, entries, nvmlProcessDetailList_t, procArray);
 _Static_assert(CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT == 0 && CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT == 2, "graph memory");
 _Static_assert(CU_GRAPH_NODE_TYPE_GRAPH == 4 && CU_GRAPH_NODE_TYPE_MEM_ALLOC == 10, "graph nodes");
 _Static_assert(CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT == 5, "pool attributes");
+_Static_assert(CU_LIMIT_STACK_SIZE == 0 && CU_LIMIT_PRINTF_FIFO_SIZE == 1 && CU_LIMIT_MALLOC_HEAP_SIZE == 2, "limits");
+_Static_assert(CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES == 3 && CU_FUNCTION_LOADING_STATE_LOADED == 1, "functions");
+_Static_assert(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT == 16 &&
+                   CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR == 39,
+               "attributes");
 #if CUDA_VERSION >= 13000
 _Static_assert(CU_MEMPOOL_ATTR_LOCATION_ID == 11 && CU_MEMPOOL_ATTR_LOCATION_TYPE == 12, "pool locations");
 #endif

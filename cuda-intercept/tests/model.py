@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 MIB = 1 << 20
 GRANULE = 2 * MIB
-CONTEXT, MODULE, GREEN, CHUNK = 64 * MIB, 4 * MIB, 8 * MIB, 32 * MIB
+CONTEXT, MODULE, GREEN, CHUNK, FUNCTION = 64 * MIB, 4 * MIB, 8 * MIB, 32 * MIB, 2 * MIB
+FIRST_STACK, THREADS = 1024, 8 * 2048
 PROFILE = f"""driver 580.95.05
 nvml 13.580.95.05
 cuda 13000
@@ -14,6 +15,8 @@ context_bytes {CONTEXT}
 module_bytes {MODULE}
 green_context_bytes {GREEN}
 pool_chunk_bytes {CHUNK}
+function_bytes {FUNCTION}
+growth_percent 100
 kernel_ns 1000
 name Model
 memory_bytes {80 << 30}
@@ -62,6 +65,7 @@ class Process:
     physicals: list[Physical] = field(default_factory=list)
     graphs: Pool = field(default_factory=Pool)
     plain: int = CONTEXT  # all that is simply there or not
+    stack: int = FIRST_STACK  # of each thread
 
     @property
     def charged(self) -> int:

@@ -22,6 +22,9 @@ static CUlibrary libraries[OBJECTS];
 static CUcontext contexts[OBJECTS];
 static CUgreenCtx greens[OBJECTS];
 static CUgraphExec graphs[OBJECTS];
+static CUfunction functions[OBJECTS];
+
+static const unsigned char code[64] = "\x7f" "ELF"; /* an image that does not say how large it is */
 
 static const CUmemAllocationProp on_device = {
     .type = CU_MEM_ALLOCATION_TYPE_PINNED, .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE}};
@@ -141,6 +144,33 @@ static CUresult import_memory(CUdeviceptr memory)
     return result == CUDA_SUCCESS ? cuIpcCloseMemHandle(opened) : result;
 }
 
+/* A kernel of its own name; with `local` one whose threads have so much local memory. */
+static void name_kernel(char name[32], number slot, number local)
+{
+    snprintf(name, 32, local == 0 ? "kernel_%llu" : "fake_local_%llu", local == 0 ? slot : local);
+}
+
+static CUresult get_function(number slot, CUmodule module, number local)
+{
+    char name[32];
+    name_kernel(name, slot, local);
+    return cuModuleGetFunction(&functions[slot], module, name);
+}
+
+static CUresult get_kernel(number slot, CUlibrary library, number local)
+{
+    char name[32];
+    CUkernel kernel;
+    name_kernel(name, slot, local);
+    CUresult result = cuLibraryGetKernel(&kernel, library, name);
+    return result == CUDA_SUCCESS ? cuKernelGetFunction(&functions[slot], kernel) : result;
+}
+
+static CUresult launch(CUfunction function)
+{
+    return cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL);
+}
+
 static CUresult begin(void)
 {
     CUcontext context;
@@ -172,6 +202,21 @@ static CUresult do_memory(char what, number slot, number a, number b)
     }
 }
 
+static CUresult do_code(char what, number slot, number a, number b)
+{
+    switch (what) {
+    case 'l': return cuModuleLoadData(&modules[slot], code);
+    case 'u': return cuModuleUnload(modules[slot]);
+    case 'L': return cuLibraryLoadData(&libraries[slot], code, NULL, NULL, 0, NULL, NULL, 0);
+    case 'V': return cuLibraryUnload(libraries[slot]);
+    case 'q': return get_function(slot, modules[a], b);
+    case 'Q': return get_kernel(slot, libraries[a], b);
+    case 'x': return launch(functions[slot]);
+    case 'S': return cuCtxSetLimit((CUlimit)a, b);
+    default: return CUDA_ERROR_NOT_FOUND;
+    }
+}
+
 static CUresult do_other(char what, number slot, number a, number b)
 {
     switch (what) {
@@ -185,10 +230,6 @@ static CUresult do_other(char what, number slot, number a, number b)
     case 'B': return cuArrayDestroy(arrays[slot]);
     case 'Y': return make_mipmap(&mipmaps[slot], a, b);
     case 'Z': return cuMipmappedArrayDestroy(mipmaps[slot]);
-    case 'l': return cuModuleLoadData(&modules[slot], "/");
-    case 'u': return cuModuleUnload(modules[slot]);
-    case 'L': return cuLibraryLoadData(&libraries[slot], "/", NULL, NULL, 0, NULL, NULL, 0);
-    case 'V': return cuLibraryUnload(libraries[slot]);
     case 'C': return make_context(&contexts[slot]);
     case 'X': return cuCtxDestroy_v2(contexts[slot]);
     case 'n': return make_green(&greens[slot]);
@@ -218,6 +259,8 @@ int main(void)
         CUresult result = do_memory(what, slot, a, b);
         if (result == CUDA_ERROR_NOT_FOUND)
             result = do_other(what, slot, a, b);
+        if (result == CUDA_ERROR_NOT_FOUND)
+            result = do_code(what, slot, a, b);
         forget(what, slot);
         if (what != 'I') {
             printf("%d\n", (int)result);

@@ -11,7 +11,7 @@ from pathlib import Path
 import container
 import model
 from container import BUILD, TEST_LIBRARY, Share
-from model import CHUNK, CONTEXT, GREEN, MIB, MODULE, Physical, Pool, Process
+from model import CHUNK, CONTEXT, FUNCTION, GREEN, MIB, MODULE, Physical, Pool, Process
 
 WORKER = BUILD / "tests" / "model_worker"
 LIMIT = 1024 * MIB
@@ -22,11 +22,11 @@ KINDS = range(1, 9)
 class Driver:
     """A driver root with one GPU, and NVML's figure for it."""
 
-    def __init__(self) -> None:
-        folder = tempfile.mkdtemp(prefix="hami-model-")
-        profile = Path(folder) / "model"
-        profile.write_text(model.PROFILE)
-        self.root = container.install_driver(str(profile))
+    def __init__(self, profile_text: str = model.PROFILE) -> None:
+        with tempfile.TemporaryDirectory(prefix="hami-model-") as folder:
+            profile = Path(folder) / "model"
+            profile.write_text(profile_text)
+            self.root = container.install_driver(str(profile))
         self.libraries = container.libraries_of(self.root.name)
         self.nvml = ctypes.CDLL(f"{self.libraries}/libnvidia-ml.so.1")
         self.device = ctypes.c_void_p()
@@ -266,6 +266,26 @@ def import_one(world: World, worker: Worker, _size: int, pick: int) -> None:
         world.expect(worker, True, "i", slot)
 
 
+def load_code(world: World, worker: Worker, kind: str, what: str, pick: int) -> None:
+    """A function of a module or library that was not looked up before; beyond the limit it is charged too."""
+    owner, slot = choose(worker.of(kind), pick), worker.free_slot()
+    if owner is not None and slot not in worker.of("function") and world.charged() + FUNCTION <= LIMIT:
+        world.expect(worker, True, what, slot, owner, 0)
+        size = worker.of(kind)[owner]
+        assert isinstance(size, int)
+        worker.of(kind)[owner] = size + FUNCTION
+        worker.of("function")[slot] = owner
+        worker.state.plain += FUNCTION
+
+
+def raise_stack(world: World, worker: Worker, _size: int, pick: int) -> None:
+    stack = max(worker.state.stack, model.FIRST_STACK + 512 * (pick + 1))
+    grows = (stack - worker.state.stack) * model.THREADS
+    if world.expect(worker, world.fits(worker, grows), "S", 0, 0, stack):
+        worker.state.stack = stack
+        worker.state.plain += grows
+
+
 def new_graph(world: World, worker: Worker, size: int, _pick: int) -> None:
     slot = worker.free_slot()
     if slot not in worker.of("graph"):
@@ -323,6 +343,9 @@ ACTIONS = {
     "unload": lambda w, k, _s, p: w.unplain(k, "module", "u", p),
     "library": lambda w, k, _s, _p: w.plain(k, "library", "L", MODULE),
     "end library": lambda w, k, _s, p: w.unplain(k, "library", "V", p),
+    "function": lambda w, k, _s, p: load_code(w, k, "module", "q", p),
+    "kernel": lambda w, k, _s, p: load_code(w, k, "library", "Q", p),
+    "stack": raise_stack,
     "context": lambda w, k, _s, _p: w.plain(k, "context", "C", CONTEXT),
     "context memory": context_memory,
     "end context": lambda w, k, _s, p: w.unplain(k, "context", "X", p),
@@ -351,6 +374,8 @@ NEEDS = {
     "end array": ("array", "array"),
     "end mipmap": ("mipmap", "mipmap"),
     "unload": ("module", "module"),
+    "function": ("module", "module"),
+    "kernel": ("library", "library"),
     "end library": ("library", "library"),
     "context memory": ("context", "context"),
     "end context": ("context", "context"),

@@ -18,11 +18,14 @@ enum ci_symbol {
     CI_cuCtxDestroy_v2,
     CI_cuCtxGetCurrent,
     CI_cuCtxGetDevice,
+    CI_cuCtxGetLimit,
     CI_cuCtxPopCurrent_v2,
     CI_cuCtxPushCurrent_v2,
+    CI_cuCtxSetLimit,
     CI_cuCtxSynchronize,
     CI_cuCtxSynchronize_v2,
     CI_cuDeviceGet,
+    CI_cuDeviceGetAttribute,
     CI_cuDeviceGetCount,
     CI_cuDeviceGetDefaultMemPool,
     CI_cuDeviceGetGraphMemAttribute,
@@ -44,6 +47,10 @@ enum ci_symbol {
     CI_cuEventRecord,
     CI_cuEventRecord_ptsz,
     CI_cuEventSynchronize,
+    CI_cuFuncGetAttribute,
+    CI_cuFuncGetModule,
+    CI_cuFuncIsLoaded,
+    CI_cuFuncLoad,
     CI_cuGetProcAddress,
     CI_cuGetProcAddress_v2,
     CI_cuGraphChildGraphNodeGetGraph,
@@ -63,6 +70,8 @@ enum ci_symbol {
     CI_cuGreenCtxCreate,
     CI_cuGreenCtxDestroy,
     CI_cuInit,
+    CI_cuKernelGetFunction,
+    CI_cuKernelGetLibrary,
     CI_cuLaunch,
     CI_cuLaunchCooperativeKernel,
     CI_cuLaunchCooperativeKernelMultiDevice,
@@ -73,6 +82,7 @@ enum ci_symbol {
     CI_cuLaunchKernelEx,
     CI_cuLaunchKernelEx_ptsz,
     CI_cuLaunchKernel_ptsz,
+    CI_cuLibraryGetKernel,
     CI_cuLibraryLoadData,
     CI_cuLibraryLoadFromFile,
     CI_cuLibraryUnload,
@@ -103,6 +113,7 @@ enum ci_symbol {
     CI_cuMemUnmap,
     CI_cuMipmappedArrayCreate,
     CI_cuMipmappedArrayDestroy,
+    CI_cuModuleGetFunction,
     CI_cuModuleLoad,
     CI_cuModuleLoadData,
     CI_cuModuleLoadDataEx,
@@ -148,11 +159,14 @@ typedef CUresult (*ci_pfn_cuCtxDestroy)(CUcontext);
 typedef CUresult (*ci_pfn_cuCtxDestroy_v2)(CUcontext);
 typedef CUresult (*ci_pfn_cuCtxGetCurrent)(CUcontext *);
 typedef CUresult (*ci_pfn_cuCtxGetDevice)(CUdevice *);
+typedef CUresult (*ci_pfn_cuCtxGetLimit)(size_t *, CUlimit);
 typedef CUresult (*ci_pfn_cuCtxPopCurrent_v2)(CUcontext *);
 typedef CUresult (*ci_pfn_cuCtxPushCurrent_v2)(CUcontext);
+typedef CUresult (*ci_pfn_cuCtxSetLimit)(CUlimit, size_t);
 typedef CUresult (*ci_pfn_cuCtxSynchronize)(void);
 typedef CUresult (*ci_pfn_cuCtxSynchronize_v2)(CUcontext);
 typedef CUresult (*ci_pfn_cuDeviceGet)(CUdevice *, int);
+typedef CUresult (*ci_pfn_cuDeviceGetAttribute)(int *, CUdevice_attribute, CUdevice);
 typedef CUresult (*ci_pfn_cuDeviceGetCount)(int *);
 typedef CUresult (*ci_pfn_cuDeviceGetDefaultMemPool)(CUmemoryPool *, CUdevice);
 typedef CUresult (*ci_pfn_cuDeviceGetGraphMemAttribute)(CUdevice, CUgraphMem_attribute, void *);
@@ -174,6 +188,10 @@ typedef CUresult (*ci_pfn_cuEventQuery)(CUevent);
 typedef CUresult (*ci_pfn_cuEventRecord)(CUevent, CUstream);
 typedef CUresult (*ci_pfn_cuEventRecord_ptsz)(CUevent, CUstream);
 typedef CUresult (*ci_pfn_cuEventSynchronize)(CUevent);
+typedef CUresult (*ci_pfn_cuFuncGetAttribute)(int *, CUfunction_attribute, CUfunction);
+typedef CUresult (*ci_pfn_cuFuncGetModule)(CUmodule *, CUfunction);
+typedef CUresult (*ci_pfn_cuFuncIsLoaded)(CUfunctionLoadingState *, CUfunction);
+typedef CUresult (*ci_pfn_cuFuncLoad)(CUfunction);
 typedef CUresult (*ci_pfn_cuGetProcAddress)(const char *, void **, int, cuuint64_t);
 typedef CUresult (*ci_pfn_cuGetProcAddress_v2)(const char *, void **, int, cuuint64_t, CUdriverProcAddressQueryResult *);
 typedef CUresult (*ci_pfn_cuGraphChildGraphNodeGetGraph)(CUgraphNode, CUgraph *);
@@ -193,6 +211,8 @@ typedef CUresult (*ci_pfn_cuGraphUpload_ptsz)(CUgraphExec, CUstream);
 typedef CUresult (*ci_pfn_cuGreenCtxCreate)(CUgreenCtx *, CUdevResourceDesc, CUdevice, unsigned int);
 typedef CUresult (*ci_pfn_cuGreenCtxDestroy)(CUgreenCtx);
 typedef CUresult (*ci_pfn_cuInit)(unsigned int);
+typedef CUresult (*ci_pfn_cuKernelGetFunction)(CUfunction *, CUkernel);
+typedef CUresult (*ci_pfn_cuKernelGetLibrary)(CUlibrary *, CUkernel);
 typedef CUresult (*ci_pfn_cuLaunch)(CUfunction);
 typedef CUresult (*ci_pfn_cuLaunchCooperativeKernel)(CUfunction, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, CUstream, void **);
 typedef CUresult (*ci_pfn_cuLaunchCooperativeKernelMultiDevice)(CUDA_LAUNCH_PARAMS *, unsigned int, unsigned int);
@@ -203,6 +223,7 @@ typedef CUresult (*ci_pfn_cuLaunchKernel)(CUfunction, unsigned int, unsigned int
 typedef CUresult (*ci_pfn_cuLaunchKernelEx)(const CUlaunchConfig *, CUfunction, void **, void **);
 typedef CUresult (*ci_pfn_cuLaunchKernelEx_ptsz)(const CUlaunchConfig *, CUfunction, void **, void **);
 typedef CUresult (*ci_pfn_cuLaunchKernel_ptsz)(CUfunction, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, CUstream, void **, void **);
+typedef CUresult (*ci_pfn_cuLibraryGetKernel)(CUkernel *, CUlibrary, const char *);
 typedef CUresult (*ci_pfn_cuLibraryLoadData)(CUlibrary *, const void *, CUjit_option *, void **, unsigned int, CUlibraryOption *, void **, unsigned int);
 typedef CUresult (*ci_pfn_cuLibraryLoadFromFile)(CUlibrary *, const char *, CUjit_option *, void **, unsigned int, CUlibraryOption *, void **, unsigned int);
 typedef CUresult (*ci_pfn_cuLibraryUnload)(CUlibrary);
@@ -233,6 +254,7 @@ typedef CUresult (*ci_pfn_cuMemRetainAllocationHandle)(CUmemGenericAllocationHan
 typedef CUresult (*ci_pfn_cuMemUnmap)(CUdeviceptr, size_t);
 typedef CUresult (*ci_pfn_cuMipmappedArrayCreate)(CUmipmappedArray *, const CUDA_ARRAY3D_DESCRIPTOR *, unsigned int);
 typedef CUresult (*ci_pfn_cuMipmappedArrayDestroy)(CUmipmappedArray);
+typedef CUresult (*ci_pfn_cuModuleGetFunction)(CUfunction *, CUmodule, const char *);
 typedef CUresult (*ci_pfn_cuModuleLoad)(CUmodule *, const char *);
 typedef CUresult (*ci_pfn_cuModuleLoadData)(CUmodule *, const void *);
 typedef CUresult (*ci_pfn_cuModuleLoadDataEx)(CUmodule *, const void *, unsigned int, CUjit_option *, void **);
@@ -274,6 +296,7 @@ CI_EXPORT CUresult cuCtxCreate_v3(CUcontext *pctx, CUexecAffinityParam *paramsAr
 CI_EXPORT CUresult cuCtxCreate_v4(CUcontext *pctx, CUctxCreateParams *ctxCreateParams, unsigned int flags, CUdevice dev);
 CI_EXPORT CUresult cuCtxDestroy(CUcontext ctx);
 CI_EXPORT CUresult cuCtxDestroy_v2(CUcontext ctx);
+CI_EXPORT CUresult cuCtxSetLimit(CUlimit limit, size_t value);
 CI_EXPORT CUresult cuCtxSynchronize(void);
 CI_EXPORT CUresult cuCtxSynchronize_v2(CUcontext ctx);
 CI_EXPORT CUresult cuDeviceGraphMemTrim(CUdevice device);
@@ -285,6 +308,7 @@ CI_EXPORT CUresult cuDevicePrimaryCtxRetain(CUcontext *pctx, CUdevice dev);
 CI_EXPORT CUresult cuDeviceTotalMem(unsigned int *bytes, CUdevice dev);
 CI_EXPORT CUresult cuDeviceTotalMem_v2(size_t *bytes, CUdevice dev);
 CI_EXPORT CUresult cuEventSynchronize(CUevent hEvent);
+CI_EXPORT CUresult cuFuncLoad(CUfunction function);
 CI_EXPORT CUresult cuGetProcAddress(const char *symbol, void **pfn, int cudaVersion, cuuint64_t flags);
 CI_EXPORT CUresult cuGetProcAddress_v2(const char *symbol, void **pfn, int cudaVersion, cuuint64_t flags, CUdriverProcAddressQueryResult *symbolStatus);
 CI_EXPORT CUresult cuGraphExecDestroy(CUgraphExec hGraphExec);
@@ -300,6 +324,7 @@ CI_EXPORT CUresult cuGraphUpload_ptsz(CUgraphExec hGraphExec, CUstream hStream);
 CI_EXPORT CUresult cuGreenCtxCreate(CUgreenCtx *phCtx, CUdevResourceDesc desc, CUdevice dev, unsigned int flags);
 CI_EXPORT CUresult cuGreenCtxDestroy(CUgreenCtx hCtx);
 CI_EXPORT CUresult cuInit(unsigned int Flags);
+CI_EXPORT CUresult cuKernelGetFunction(CUfunction *pFunc, CUkernel kernel);
 CI_EXPORT CUresult cuLaunch(CUfunction f);
 CI_EXPORT CUresult cuLaunchCooperativeKernel(CUfunction f, unsigned int gridDimX, unsigned int gridDimY, unsigned int gridDimZ, unsigned int blockDimX, unsigned int blockDimY, unsigned int blockDimZ, unsigned int sharedMemBytes, CUstream hStream, void **kernelParams);
 CI_EXPORT CUresult cuLaunchCooperativeKernelMultiDevice(CUDA_LAUNCH_PARAMS *launchParamsList, unsigned int numDevices, unsigned int flags);
@@ -310,6 +335,7 @@ CI_EXPORT CUresult cuLaunchKernel(CUfunction f, unsigned int gridDimX, unsigned 
 CI_EXPORT CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction f, void **kernelParams, void **extra);
 CI_EXPORT CUresult cuLaunchKernelEx_ptsz(const CUlaunchConfig *config, CUfunction f, void **kernelParams, void **extra);
 CI_EXPORT CUresult cuLaunchKernel_ptsz(CUfunction f, unsigned int gridDimX, unsigned int gridDimY, unsigned int gridDimZ, unsigned int blockDimX, unsigned int blockDimY, unsigned int blockDimZ, unsigned int sharedMemBytes, CUstream hStream, void **kernelParams, void **extra);
+CI_EXPORT CUresult cuLibraryGetKernel(CUkernel *pKernel, CUlibrary library, const char *name);
 CI_EXPORT CUresult cuLibraryLoadData(CUlibrary *library, const void *code, CUjit_option *jitOptions, void **jitOptionsValues, unsigned int numJitOptions, CUlibraryOption *libraryOptions, void **libraryOptionValues, unsigned int numLibraryOptions);
 CI_EXPORT CUresult cuLibraryLoadFromFile(CUlibrary *library, const char *fileName, CUjit_option *jitOptions, void **jitOptionsValues, unsigned int numJitOptions, CUlibraryOption *libraryOptions, void **libraryOptionValues, unsigned int numLibraryOptions);
 CI_EXPORT CUresult cuLibraryUnload(CUlibrary library);
@@ -339,6 +365,7 @@ CI_EXPORT CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *han
 CI_EXPORT CUresult cuMemUnmap(CUdeviceptr ptr, size_t size);
 CI_EXPORT CUresult cuMipmappedArrayCreate(CUmipmappedArray *pHandle, const CUDA_ARRAY3D_DESCRIPTOR *pMipmappedArrayDesc, unsigned int numMipmapLevels);
 CI_EXPORT CUresult cuMipmappedArrayDestroy(CUmipmappedArray hMipmappedArray);
+CI_EXPORT CUresult cuModuleGetFunction(CUfunction *hfunc, CUmodule hmod, const char *name);
 CI_EXPORT CUresult cuModuleLoad(CUmodule *module, const char *fname);
 CI_EXPORT CUresult cuModuleLoadData(CUmodule *module, const void *image);
 CI_EXPORT CUresult cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned int numOptions, CUjit_option *options, void **optionValues);

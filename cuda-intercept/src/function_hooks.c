@@ -1,0 +1,165 @@
+/*
+ * Code that drivers load lazily. A function that a program looks up is loaded
+ * there and then, where what it takes can be seen: the launch itself is the
+ * driver's own where a share has no core limit.
+ */
+#include <stdatomic.h>
+
+#include "../include/share_env.h"
+#include "cuda_device.h"
+#include "implicit.h"
+#include "lazy.h"
+#include "process.h"
+#include "resolve.h"
+
+#define PAGE_BYTES ((uint64_t)2 << 20) /* the driver takes no less from the device */
+#define ATTRIBUTE_LOCAL_BYTES 3
+#define STATE_LOADED 1
+
+/* The most that a function was seen to take, which is what the next one may take. */
+static _Atomic uint64_t largest = PAGE_BYTES;
+
+static bool is_loaded(CUfunction function)
+{
+    ci_pfn_cuFuncIsLoaded ask = CI_CALL(cuFuncIsLoaded);
+    CUfunctionLoadingState state = 0;
+    return ask != NULL && ask(&state, function) == CUDA_SUCCESS && state == STATE_LOADED;
+}
+
+/* Asking for an attribute loads the function in drivers that cannot be told to. */
+static size_t load_and_measure(CUfunction function)
+{
+    ci_pfn_cuFuncLoad load = CI_CALL(cuFuncLoad);
+    ci_pfn_cuFuncGetAttribute ask = CI_CALL(cuFuncGetAttribute);
+    int local = 0;
+    if (load != NULL)
+        load(function);
+    if (ask == NULL || ask(&local, ATTRIBUTE_LOCAL_BYTES, function) != CUDA_SUCCESS || local < 0)
+        return 0;
+    return (size_t)local;
+}
+
+static CUresult begin(struct ci_implicit *implicit, const struct ci_device *device)
+{
+    /* Code that is there already takes nothing: that alone refuses nothing. */
+    if (ci_implicit_begin(implicit, HAMI_TOTAL_MODULE, device, atomic_load(&largest)) == CUDA_SUCCESS)
+        return CUDA_SUCCESS;
+    return ci_implicit_begin(implicit, HAMI_TOTAL_MODULE, device, 0);
+}
+
+/* The code goes with what it is part of. */
+static void charge(struct ci_implicit *implicit, enum ci_space space, const void *owner)
+{
+    ci_pfn_cuCtxGetCurrent current = CI_CALL(cuCtxGetCurrent);
+    CUcontext context = NULL;
+    uint64_t bytes = ci_implicit_force(implicit);
+    uint64_t known = atomic_load(&largest);
+    while (bytes > known && !atomic_compare_exchange_weak(&largest, &known, bytes))
+        continue;
+    struct ci_allocation *entry = ci_pointers_find(space, (uintptr_t)owner);
+    if (current == NULL || current(&context) != CUDA_SUCCESS)
+        context = NULL;
+    if (entry != NULL)
+        ci_implicit_add(implicit, entry);
+    else
+        ci_implicit_keep(implicit, space, owner, context);
+}
+
+static void take(CUfunction function, enum ci_space space, const void *owner)
+{
+    struct ci_config *config = ci_process_join();
+    struct ci_implicit implicit;
+    if (config == NULL)
+        return;
+    struct ci_device device = ci_device_of_context(config);
+    if (device.access != CI_ACCESS_SHARED)
+        return;
+    bool was_loaded = is_loaded(function);
+    if (!was_loaded && begin(&implicit, &device) != CUDA_SUCCESS)
+        return;
+    size_t local = load_and_measure(function);
+    if (!was_loaded)
+        charge(&implicit, space, owner);
+    if (local > 0)
+        ci_lazy_expect_local(local);
+}
+
+CUresult cuModuleGetFunction(CUfunction *hfunc, CUmodule hmod, const char *name)
+{
+    ci_pfn_cuModuleGetFunction real = CI_CALL(cuModuleGetFunction);
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    CUresult result = real(hfunc, hmod, name);
+    if (result == CUDA_SUCCESS)
+        take(*hfunc, CI_SPACE_MODULE, hmod);
+    return result;
+}
+
+/* A kernel is of no context: its function in the current one is. */
+static void take_kernel(CUkernel kernel, CUlibrary library)
+{
+    ci_pfn_cuKernelGetFunction function_of = CI_CALL(cuKernelGetFunction);
+    ci_pfn_cuCtxGetCurrent current = CI_CALL(cuCtxGetCurrent);
+    CUcontext context = NULL;
+    CUfunction function;
+    if (current == NULL || current(&context) != CUDA_SUCCESS || context == NULL || function_of == NULL)
+        return;
+    if (function_of(&function, kernel) == CUDA_SUCCESS)
+        take(function, CI_SPACE_LIBRARY, library);
+}
+
+CUresult cuLibraryGetKernel(CUkernel *pKernel, CUlibrary library, const char *name)
+{
+    ci_pfn_cuLibraryGetKernel real = CI_CALL(cuLibraryGetKernel);
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    CUresult result = real(pKernel, library, name);
+    if (result == CUDA_SUCCESS)
+        take_kernel(*pKernel, library);
+    return result;
+}
+
+CUresult cuKernelGetFunction(CUfunction *pFunc, CUkernel kernel)
+{
+    ci_pfn_cuKernelGetFunction real = CI_CALL(cuKernelGetFunction);
+    ci_pfn_cuKernelGetLibrary library_of = CI_CALL(cuKernelGetLibrary);
+    CUlibrary library = NULL;
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    CUresult result = real(pFunc, kernel);
+    if (result == CUDA_SUCCESS && library_of != NULL && library_of(&library, kernel) == CUDA_SUCCESS)
+        take(*pFunc, CI_SPACE_LIBRARY, library);
+    return result;
+}
+
+/* For functions that were got without their names. */
+CUresult cuFuncLoad(CUfunction function)
+{
+    ci_pfn_cuFuncLoad real = CI_CALL(cuFuncLoad);
+    ci_pfn_cuFuncGetModule module_of = CI_CALL(cuFuncGetModule);
+    CUmodule module = NULL;
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    if (module_of != NULL && module_of(&module, function) == CUDA_SUCCESS)
+        take(function, CI_SPACE_MODULE, module);
+    return real(function);
+}
+
+CUresult cuCtxSetLimit(CUlimit limit, size_t value)
+{
+    ci_pfn_cuCtxSetLimit real = CI_CALL(cuCtxSetLimit);
+    static const enum ci_lazy kinds[] = {
+        [CU_LIMIT_STACK_SIZE] = CI_LAZY_LOCAL,
+        [CU_LIMIT_PRINTF_FIFO_SIZE] = CI_LAZY_FIFO,
+        [CU_LIMIT_MALLOC_HEAP_SIZE] = CI_LAZY_HEAP,
+    };
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    if (limit < CU_LIMIT_STACK_SIZE || limit > CU_LIMIT_MALLOC_HEAP_SIZE)
+        return real(limit, value);
+    if (ci_lazy_begin_limit(kinds[limit], value) != CUDA_SUCCESS)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    CUresult result = real(limit, value);
+    ci_lazy_end_limit(result);
+    return result;
+}

@@ -1,0 +1,174 @@
+"""Memory that the driver takes without being asked: code, local memory, heap and fifo of a context."""
+
+from __future__ import annotations
+
+import unittest
+
+import container
+import model
+from container import MIB, Share
+from model import CONTEXT, MODULE
+from model_world import OUT_OF_MEMORY, Driver, Worker
+
+LIMIT = 1024 * MIB
+FUNCTION = 6 * MIB
+STACK, FIFO, HEAP = 0, 1, 2
+THREADS = 8 * 2048
+TOTAL_CHARGED = 0
+
+
+class ImplicitCase(unittest.TestCase):
+    """One process in one share, under a driver that takes so much of what is asked for."""
+
+    percent = 100
+    driver: Driver
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        lines = f"function_bytes {FUNCTION}\ngrowth_percent {cls.percent}\n"
+        cls.driver = Driver(lines + model.PROFILE)
+        cls.addClassCleanup(cls.driver.root.cleanup)
+
+    def setUp(self) -> None:
+        self.share = Share(memory_mib=LIMIT // MIB)
+        container.lay_out(self.share)
+        self.worker = Worker(self.driver)
+        self.addCleanup(self.worker.end)
+
+    def call(self, line: str) -> None:
+        self.assertEqual(self.refusal(line), 0, line)
+
+    def refusal(self, line: str) -> int:
+        what, *arguments = line.split()
+        return self.worker.call(what, *map(int, arguments))
+
+    def expect(self, charged: int, *, taken: int | None = None) -> None:
+        """What is charged to the share, and what the GPU has given out: the same, unless it is said."""
+        found = self.share.total(TOTAL_CHARGED), self.driver.used()
+        self.assertEqual(found, (charged, charged if taken is None else taken))
+
+
+class CodeTest(ImplicitCase):
+    """Functions that the driver loads lazily."""
+
+    def test_function_is_charged_when_it_is_looked_up(self) -> None:
+        """Its launch then takes nothing more, and it goes with its module."""
+        self.call("l 1")
+        self.expect(CONTEXT + MODULE)
+        for line in ("q 1 1 0", "x 1", "y", "x 1", "q 1 1 0"):
+            self.call(line)
+            self.expect(CONTEXT + MODULE + FUNCTION)
+        self.call("q 2 1 0")
+        self.expect(CONTEXT + MODULE + 2 * FUNCTION)
+        self.call("u 1")
+        self.expect(CONTEXT)
+
+    def test_kernel_of_a_library_is_charged_to_it(self) -> None:
+        """cuLibraryGetKernel loads it into the current context."""
+        self.call("L 1")
+        self.call("Q 1 1 0")
+        self.call("x 1")
+        self.expect(CONTEXT + MODULE + FUNCTION)
+        self.call("V 1")
+        self.expect(CONTEXT)
+
+    def test_code_beyond_the_limit_keeps_others_out(self) -> None:
+        """It is charged, shown and reported in the ledger, and nothing else is given until it fits."""
+        self.call("l 1")
+        rest = LIMIT - CONTEXT - MODULE
+        self.call(f"a 1 {rest}")
+        self.call("q 1 1 0")
+        self.expect(LIMIT + FUNCTION)
+        self.assertEqual(self.refusal(f"a 2 {2 * MIB}"), OUT_OF_MEMORY)
+        self.call("f 1")
+        self.expect(LIMIT + FUNCTION - rest)
+        self.assertEqual(self.refusal(f"a 1 {rest}"), OUT_OF_MEMORY)
+        self.call(f"a 1 {rest - FUNCTION}")
+        self.expect(LIMIT)
+
+
+class GrowthTest(ImplicitCase):
+    """Limits of a context, as large as they say."""
+
+    def test_stack_is_charged_at_once(self) -> None:
+        """For all threads that can run at once; the driver takes it there and then."""
+        self.call(f"S 0 {STACK} 5120")
+        self.expect(CONTEXT + 4096 * THREADS)
+        self.call(f"S 0 {STACK} 2048")
+        self.expect(CONTEXT + 4096 * THREADS)
+
+    def test_stack_that_does_not_fit_is_refused(self) -> None:
+        """The driver is not asked, and nothing stays charged."""
+        self.assertEqual(self.refusal(f"S 0 {STACK} {1 << 20}"), OUT_OF_MEMORY)
+        self.expect(CONTEXT)
+        self.call(f"a 1 {LIMIT - CONTEXT}")
+        self.assertEqual(self.refusal(f"S 0 {STACK} 2048"), OUT_OF_MEMORY)
+        self.expect(LIMIT)
+
+    def test_heap_and_fifo_are_charged_before_the_launch_that_takes_them(self) -> None:
+        """The estimate keeps the room free, so that the launch never passes the limit."""
+        self.call("l 1")
+        self.call("q 1 1 0")
+        held = CONTEXT + MODULE + FUNCTION
+        self.call(f"S 0 {HEAP} {108 * MIB}")
+        self.expect(held + 100 * MIB, taken=held)
+        self.call(f"S 0 {FIFO} {11 * MIB}")
+        self.expect(held + 110 * MIB, taken=held)
+        self.assertEqual(self.refusal(f"a 1 {LIMIT - held - 108 * MIB}"), OUT_OF_MEMORY)
+        self.call("x 1")
+        self.call("y")
+        self.expect(held + 110 * MIB)
+
+    def test_local_memory_is_charged_before_the_launch(self) -> None:
+        """By what the function says that each of its threads has."""
+        self.call("l 1")
+        self.call("q 1 1 9216")
+        held = CONTEXT + MODULE + FUNCTION
+        self.expect(held + 8192 * THREADS, taken=held)
+        for line in ("x 1", "y", "q 2 1 5120", "x 2", "y"):
+            self.call(line)
+        held += FUNCTION
+        self.expect(held + 8192 * THREADS)
+
+    def test_it_goes_with_the_context(self) -> None:
+        """Whether it was taken already or only charged."""
+        self.call(f"S 0 {STACK} 5120")
+        self.call(f"S 0 {HEAP} {108 * MIB}")
+        self.worker.end()
+        other = Worker(self.driver)
+        self.addCleanup(other.end)
+        self.expect(CONTEXT)
+
+
+class LessTest(ImplicitCase):
+    """A driver that takes three quarters of what the formulas say."""
+
+    percent = 75
+
+    def test_estimates_give_way_to_what_was_taken(self) -> None:
+        """At once where it is taken at once, else at the next synchronization after it."""
+        self.call(f"S 0 {STACK} 9216")
+        self.expect(CONTEXT + 8192 * THREADS * 3 // 4)
+        self.call(f"S 0 {HEAP} {108 * MIB}")
+        held = CONTEXT + 8192 * THREADS * 3 // 4
+        self.expect(held + 100 * MIB, taken=held)
+        self.call("l 1")
+        self.call("q 1 1 0")
+        self.call("x 1")
+        self.call("y")
+        self.expect(held + MODULE + FUNCTION + model.round_up(75 * MIB, 2 * MIB))
+
+
+class MoreTest(ImplicitCase):
+    """A driver that takes half as much again."""
+
+    percent = 150
+
+    def test_more_than_the_estimate_is_charged_too(self) -> None:
+        """Beyond the limit if need be."""
+        self.call(f"S 0 {STACK} 9216")
+        self.expect(CONTEXT + 8192 * THREADS * 3 // 2)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
