@@ -26,7 +26,7 @@ class ImplicitCase(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         lines = f"function_bytes {FUNCTION}\ngrowth_percent {cls.percent}\n"
-        cls.driver = Driver(lines + model.PROFILE)
+        cls.driver = Driver(model.PROFILE + lines)  # what is said last counts
         cls.addClassCleanup(cls.driver.root.cleanup)
 
     def setUp(self) -> None:
