@@ -61,6 +61,8 @@ typedef void CUDA_LAUNCH_PARAMS;
 
 typedef int nvmlReturn_t;
 typedef void *nvmlDevice_t;
+typedef void nvmlAccountingStats_t;
+typedef struct ci_nvml_accounting nvmlAccountingStats_v2_t;
 typedef struct ci_nvml_memory nvmlMemory_t;
 typedef struct ci_nvml_memory_v2 nvmlMemory_v2_t;
 typedef struct ci_nvml_process_v1 nvmlProcessInfo_v1_t;

@@ -85,6 +85,13 @@ struct ci_nvml_memory_v2 {
     unsigned long long used;
 };
 
+struct ci_nvml_accounting {
+    unsigned int pid;
+    unsigned int is_running;
+    unsigned int percents[2];
+    unsigned long long most_used;
+};
+
 struct ci_nvml_process_v1 {
     unsigned int pid;
     unsigned long long used;

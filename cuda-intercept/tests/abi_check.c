@@ -41,6 +41,8 @@ SAME(ci_memory_node, bytes, CUDA_MEM_ALLOC_NODE_PARAMS, bytesize);
 SAME(ci_memory_node, address, CUDA_MEM_ALLOC_NODE_PARAMS, dptr);
 _Static_assert(sizeof(struct ci_memory_node) == sizeof(CUDA_MEM_ALLOC_NODE_PARAMS), "memory node");
 
+SAME(ci_nvml_accounting, pid, nvmlAccountingStats_v2_t, pid);
+SAME(ci_nvml_accounting, most_used, nvmlAccountingStats_v2_t, maxMemoryUsage);
 SAME(ci_nvml_process_v1, used, nvmlProcessInfo_v1_t, usedGpuMemory);
 _Static_assert(sizeof(struct ci_nvml_process_v1) == sizeof(nvmlProcessInfo_v1_t), "process, version 1");
 SAME(ci_nvml_process, used, nvmlProcessInfo_v2_t, usedGpuMemory);

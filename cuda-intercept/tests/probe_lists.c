@@ -1,6 +1,7 @@
 /* Prints what every version of NVML's lists of processes says of GPU 0. */
 #include <dlfcn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../src/generated/hooks.h"
@@ -52,7 +53,37 @@ static void print_utilization(nvmlDevice_t device)
     puts("");
 }
 
-int main(void)
+static void print_details(nvmlDevice_t device)
+{
+    struct ci_nvml_detail entries[ROOM];
+    struct ci_nvml_details all = {(unsigned int)(sizeof(all) | 1 << 24), 0, ROOM, entries};
+    printf("nvmlDeviceGetRunningProcessDetailList %d", CALL(nvmlDeviceGetRunningProcessDetailList)(device, &all));
+    for (unsigned int i = 0; i < all.count; i++)
+        printf(" %u:%llu", entries[i].pid, entries[i].used >> 20);
+    puts("");
+}
+
+/* The pids, then what is told of the process that was named. */
+static void print_accounting(nvmlDevice_t device, unsigned int pid)
+{
+    unsigned int pids[ROOM];
+    unsigned int count = ROOM;
+    unsigned int none = 0;
+    char first[256];
+    union {
+        struct ci_nvml_accounting stats;
+        char room[256];
+    } second = {.stats = {.pid = pid}};
+    printf("nvmlDeviceGetAccountingPids %d", CALL(nvmlDeviceGetAccountingPids)(device, &count, pids));
+    for (unsigned int i = 0; i < count; i++)
+        printf(" %u", pids[i]);
+    printf("\nroom for pids %d", CALL(nvmlDeviceGetAccountingPids)(device, &none, NULL));
+    printf(" %u\n", none);
+    printf("nvmlDeviceGetAccountingStats %d\n", CALL(nvmlDeviceGetAccountingStats)(device, pid, first));
+    printf("nvmlDeviceGetAccountingStats_v2 %d\n", CALL(nvmlDeviceGetAccountingStats_v2)(device, &second.stats));
+}
+
+int main(int argc, char **argv)
 {
     static const char uuid[] = "GPU-1f2e6a40-5c0d-4b7e-9a31-0d6c1b8e7f01";
     nvmlDevice_t device;
@@ -66,6 +97,8 @@ int main(void)
     print_newer("nvmlDeviceGetGraphicsRunningProcesses_v3", device);
     print_newer("nvmlDeviceGetMPSComputeRunningProcesses_v3", device);
     print_utilization(device);
+    print_details(device);
+    print_accounting(device, argc > 1 ? (unsigned int)atoi(argv[1]) : 0);
     printf("room %d", CALL(nvmlDeviceGetComputeRunningProcesses_v3)(device, &none, NULL));
     printf(" %u\n", none);
     return 0;

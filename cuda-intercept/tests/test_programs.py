@@ -9,7 +9,7 @@ from pathlib import Path
 
 import container
 from container import FAKE, FIRST_GPU, MIB, RELEASE, SECOND_GPU, TEST_LIBRARY, Share
-from program_case import LISTS, PROBES, SAMPLE, ProgramCase, end
+from program_case import PROBES, SAMPLE, ProgramCase, end
 
 TOTAL_CHARGED, TOTAL_DENIED = 0, 13
 OUT_OF_MEMORY = 2
@@ -35,22 +35,6 @@ class MemoryTest(ProgramCase):
         self.hold(1000)
         self.assertIn(f"total={3000 * MIB} free={2000 * MIB}", self.sample("info"))
         self.assertIn("1000MiB /   3000MiB", self.run_program(FAKE / "nvidia-smi").stdout)
-
-    def test_lists_of_processes_are_those_of_the_share(self) -> None:
-        """Every version of NVML's lists names the share's processes with what they hold of it, and no others."""
-        container.lay_out(Share(memory_mib=3000))
-        self.preload = ()
-        self.hold(500)
-        self.preload = (TEST_LIBRARY,)
-        first, second = self.hold(1000).pid, self.hold(300).pid
-        lines = dict(line.split(" ", 1) for line in self.run_program(LISTS).stdout.splitlines())
-        for version in ("", "_v2", "_v3"):
-            found = lines[f"nvmlDeviceGetComputeRunningProcesses{version}"].split()
-            self.assertEqual((found[0], set(found[1:])), ("0", {f"{first}:1000", f"{second}:300"}))
-        self.assertEqual(lines["nvmlDeviceGetGraphicsRunningProcesses_v3"], "0")
-        for name in ("nvmlDeviceGetProcessUtilization", "nvmlDeviceGetProcessesUtilizationInfo"):
-            self.assertEqual(set(lines[name].split()), {"0", str(first), str(second)})
-        self.assertEqual(lines["room"], "7 2")
 
     def test_old_driver_without_newer_functions(self) -> None:
         """A driver of CUDA 11.0 lacks half of what we hook: what it has is held, and nothing breaks."""

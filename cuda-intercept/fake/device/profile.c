@@ -27,6 +27,7 @@ static const struct key machine_keys[] = {
     {"function_bytes", NUMBER, FIELD(struct fg_profile, function_bytes)},
     {"growth_percent", NUMBER, FIELD(struct fg_profile, growth_percent)},
     {"pool_chunk_bytes", NUMBER, FIELD(struct fg_profile, pool_chunk_bytes)},
+    {"accounting", NUMBER, FIELD(struct fg_profile, accounting)},
     {"kernel_ns", NUMBER, FIELD(struct fg_profile, kernel_ns)},
     {0},
 };

@@ -49,6 +49,7 @@ struct fg_profile {
     uint64_t function_bytes; /* ... the code of a function, at its first launch */
     uint64_t growth_percent; /* how much of what limits and local memory ask for is taken; 0: nothing */
     uint64_t pool_chunk_bytes; /* what pools grow by; 0: 2 MiB */
+    uint64_t accounting;    /* 1: NVML remembers processes */
     uint64_t kernel_ns;     /* how long a kernel runs that says nothing */
     unsigned gpu_count;
     struct fg_gpu gpus[FG_MAX_GPUS];

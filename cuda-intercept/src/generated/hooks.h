@@ -125,6 +125,9 @@ enum ci_symbol {
     CI_cuStreamIsCapturing_ptsz,
     CI_cuStreamSynchronize,
     CI_cuStreamSynchronize_ptsz,
+    CI_nvmlDeviceGetAccountingPids,
+    CI_nvmlDeviceGetAccountingStats,
+    CI_nvmlDeviceGetAccountingStats_v2,
     CI_nvmlDeviceGetComputeRunningProcesses,
     CI_nvmlDeviceGetComputeRunningProcesses_v2,
     CI_nvmlDeviceGetComputeRunningProcesses_v3,
@@ -266,6 +269,9 @@ typedef CUresult (*ci_pfn_cuStreamIsCapturing)(CUstream, CUstreamCaptureStatus *
 typedef CUresult (*ci_pfn_cuStreamIsCapturing_ptsz)(CUstream, CUstreamCaptureStatus *);
 typedef CUresult (*ci_pfn_cuStreamSynchronize)(CUstream);
 typedef CUresult (*ci_pfn_cuStreamSynchronize_ptsz)(CUstream);
+typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetAccountingPids)(nvmlDevice_t, unsigned int *, unsigned int *);
+typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetAccountingStats)(nvmlDevice_t, unsigned int, nvmlAccountingStats_t *);
+typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetAccountingStats_v2)(nvmlDevice_t, nvmlAccountingStats_v2_t *);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetComputeRunningProcesses)(nvmlDevice_t, unsigned int *, nvmlProcessInfo_v1_t *);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetComputeRunningProcesses_v2)(nvmlDevice_t, unsigned int *, nvmlProcessInfo_v2_t *);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetComputeRunningProcesses_v3)(nvmlDevice_t, unsigned int *, nvmlProcessInfo_t *);
@@ -373,6 +379,9 @@ CI_EXPORT CUresult cuModuleLoadFatBinary(CUmodule *module, const void *fatCubin)
 CI_EXPORT CUresult cuModuleUnload(CUmodule hmod);
 CI_EXPORT CUresult cuStreamSynchronize(CUstream hStream);
 CI_EXPORT CUresult cuStreamSynchronize_ptsz(CUstream hStream);
+CI_EXPORT nvmlReturn_t nvmlDeviceGetAccountingPids(nvmlDevice_t device, unsigned int *count, unsigned int *pids);
+CI_EXPORT nvmlReturn_t nvmlDeviceGetAccountingStats(nvmlDevice_t device, unsigned int pid, nvmlAccountingStats_t *stats);
+CI_EXPORT nvmlReturn_t nvmlDeviceGetAccountingStats_v2(nvmlDevice_t device, nvmlAccountingStats_v2_t *stats);
 CI_EXPORT nvmlReturn_t nvmlDeviceGetComputeRunningProcesses(nvmlDevice_t device, unsigned int *infoCount, nvmlProcessInfo_v1_t *infos);
 CI_EXPORT nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v2(nvmlDevice_t device, unsigned int *infoCount, nvmlProcessInfo_v2_t *infos);
 CI_EXPORT nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned int *infoCount, nvmlProcessInfo_t *infos);
