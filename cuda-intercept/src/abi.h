@@ -56,6 +56,7 @@ typedef struct ci_array_descriptor_v1 CUDA_ARRAY_DESCRIPTOR_v1;
 typedef struct ci_array3d_descriptor CUDA_ARRAY3D_DESCRIPTOR;
 typedef struct ci_array3d_descriptor_v1 CUDA_ARRAY3D_DESCRIPTOR_v1;
 typedef struct ci_allocation_prop CUmemPoolProps; /* begins alike */
+typedef struct ci_array_map CUarrayMapInfo;
 typedef struct ci_memory_node CUDA_MEM_ALLOC_NODE_PARAMS;
 typedef void CUDA_LAUNCH_PARAMS;
 

@@ -71,6 +71,22 @@ struct ci_array3d_descriptor_v1 {
     unsigned int flags;
 };
 
+#define CI_SUBRESOURCE_BYTES 32
+
+struct ci_array_map {
+    int resource_type;
+    void *array; /* or mipmapped array */
+    int subresource_type;
+    unsigned long long subresource[CI_SUBRESOURCE_BYTES / 8];
+    int operation;
+    int handle_type;
+    unsigned long long handle;
+    unsigned long long offset;
+    unsigned int device_mask;
+    unsigned int flags;
+    unsigned int reserved[2];
+};
+
 struct ci_nvml_memory {
     unsigned long long total;
     unsigned long long free;

@@ -1,6 +1,6 @@
 /* Arrays and mipmapped arrays, charged by what their descriptor asks for. */
 #include "../include/share_env.h"
-#include "charging.h"
+#include "backing.h"
 #include "process.h"
 #include "resolve.h"
 
@@ -190,7 +190,10 @@ CUresult cuArrayDestroy(CUarray hArray)
         return CUDA_ERROR_NO_DEVICE;
     ci_process_join();
     struct ci_allocation *entry = ci_pointers_take(CI_SPACE_ARRAY, (uintptr_t)hArray);
-    return settle_free(entry, real(hArray));
+    CUresult result = settle_free(entry, real(hArray));
+    if (result == CUDA_SUCCESS)
+        ci_sparse_forget(hArray);
+    return result;
 }
 
 CUresult cuMipmappedArrayDestroy(CUmipmappedArray hMipmappedArray)
@@ -200,5 +203,8 @@ CUresult cuMipmappedArrayDestroy(CUmipmappedArray hMipmappedArray)
         return CUDA_ERROR_NO_DEVICE;
     ci_process_join();
     struct ci_allocation *entry = ci_pointers_take(CI_SPACE_MIPMAP, (uintptr_t)hMipmappedArray);
-    return settle_free(entry, real(hMipmappedArray));
+    CUresult result = settle_free(entry, real(hMipmappedArray));
+    if (result == CUDA_SUCCESS)
+        ci_sparse_forget(hMipmappedArray);
+    return result;
 }

@@ -116,6 +116,37 @@ CUresult cuCtxDestroy(CUcontext ctx)
     return destroy(CI_CALL(cuCtxDestroy), ctx);
 }
 
+/* Each attachment is one more that has to be undone before the context goes. */
+CUresult cuCtxAttach(CUcontext *pctx, unsigned int flags)
+{
+    ci_pfn_cuCtxAttach real = CI_CALL(cuCtxAttach);
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    ci_process_join();
+    CUresult result = real(pctx, flags);
+    struct ci_allocation *entry =
+        result == CUDA_SUCCESS ? ci_pointers_find(CI_SPACE_CONTEXT, (uintptr_t)*pctx) : NULL;
+    if (entry != NULL)
+        entry->handles++;
+    return result;
+}
+
+CUresult cuCtxDetach(CUcontext ctx)
+{
+    ci_pfn_cuCtxDetach real = CI_CALL(cuCtxDetach);
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    ci_process_join();
+    CUresult result = real(ctx);
+    struct ci_allocation *entry =
+        result == CUDA_SUCCESS ? ci_pointers_find(CI_SPACE_CONTEXT, (uintptr_t)ctx) : NULL;
+    if (entry != NULL && entry->handles == 0)
+        drop_all(ctx);
+    else if (entry != NULL)
+        entry->handles--;
+    return result;
+}
+
 static bool is_active(CUdevice device)
 {
     ci_pfn_cuDevicePrimaryCtxGetState state = CI_CALL(cuDevicePrimaryCtxGetState);

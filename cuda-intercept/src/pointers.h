@@ -40,7 +40,7 @@ struct ci_allocation {
     void *context; /* with which it dies, or NULL */
     struct ci_charge charge;
 
-    /* for handles only; guarded by the mutex of vmm_hooks.c */
+    /* for handles only, guarded by the mutex of vmm_hooks.c; of contexts: attachments */
     unsigned int handles;  /* how often the program may release it */
     unsigned int mappings; /* address ranges that keep it */
 

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "backing.h"
 #include "implicit.h"
 #include "lazy.h"
 #include "pid.h"
@@ -103,6 +104,7 @@ static void join(struct ci_config *config)
     ci_implicit_reset();
     ci_lazy_reset();
     ci_mappings_reset();
+    ci_sparse_reset();
     for (int i = 0; i < config->count; i++)
         config->shares[i].region.slot = CI_NO_SLOT;
     if (config->count == 0 || !start_holder(config))

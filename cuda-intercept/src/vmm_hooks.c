@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "../include/share_env.h"
-#include "charging.h"
+#include "backing.h"
 #include "process.h"
 #include "resolve.h"
 
@@ -77,8 +77,7 @@ static void refer(struct ci_allocation *backing, int handles, int mappings)
         ci_charge_drop(backing);
 }
 
-/* The allocation behind a handle, kept from going by one more mapping. */
-static struct ci_allocation *find_and_keep(CUmemGenericAllocationHandle handle)
+struct ci_allocation *ci_backing_keep(CUmemGenericAllocationHandle handle)
 {
     pthread_mutex_lock(&mutex);
     struct ci_allocation *backing = ci_pointers_find(CI_SPACE_HANDLE, handle);
@@ -86,6 +85,11 @@ static struct ci_allocation *find_and_keep(CUmemGenericAllocationHandle handle)
         backing->mappings++;
     pthread_mutex_unlock(&mutex);
     return backing;
+}
+
+void ci_backing_let_go(struct ci_allocation *backing)
+{
+    refer(backing, 0, -1);
 }
 
 static bool device_of(const CUmemAllocationProp *prop, CUdevice *ordinal)
@@ -203,7 +207,7 @@ CUresult cuMemMap(CUdeviceptr ptr, size_t size, size_t offset, CUmemGenericAlloc
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
     ci_process_join();
-    struct ci_allocation *backing = find_and_keep(handle);
+    struct ci_allocation *backing = ci_backing_keep(handle);
     if (backing == NULL)
         return real(ptr, size, offset, handle, flags);
     if (!reserve_mapping()) {

@@ -27,6 +27,14 @@ SAME(ci_array3d_descriptor, depth, CUDA_ARRAY3D_DESCRIPTOR, Depth);
 SAME(ci_array3d_descriptor, format, CUDA_ARRAY3D_DESCRIPTOR, Format);
 SAME(ci_array3d_descriptor, flags, CUDA_ARRAY3D_DESCRIPTOR, Flags);
 
+SAME(ci_array_map, array, CUarrayMapInfo, resource);
+SAME(ci_array_map, subresource_type, CUarrayMapInfo, subresourceType);
+SAME(ci_array_map, subresource, CUarrayMapInfo, subresource);
+SAME(ci_array_map, operation, CUarrayMapInfo, memOperationType);
+SAME(ci_array_map, handle, CUarrayMapInfo, memHandle);
+_Static_assert(sizeof(struct ci_array_map) == sizeof(CUarrayMapInfo), "array map");
+_Static_assert(CU_MEM_OPERATION_TYPE_MAP == 1, "operations");
+
 SAME(ci_nvml_memory, total, nvmlMemory_t, total);
 SAME(ci_nvml_memory, free, nvmlMemory_t, free);
 SAME(ci_nvml_memory, used, nvmlMemory_t, used);

@@ -24,6 +24,8 @@ static CUgreenCtx greens[OBJECTS];
 static CUgraphExec graphs[OBJECTS];
 static CUfunction functions[OBJECTS];
 
+static CUarrayMapInfo tiles[OBJECTS];
+
 static const unsigned char code[64] = "\x7f" "ELF"; /* an image that does not say how large it is */
 
 static const CUmemAllocationProp on_device = {
@@ -93,6 +95,43 @@ static CUresult make_mipmap(CUmipmappedArray *array, number width, number height
 {
     CUDA_ARRAY3D_DESCRIPTOR descriptor = {width, height, 0, CU_AD_FORMAT_UNSIGNED_INT8, 4, 0};
     return cuMipmappedArrayCreate(array, &descriptor, 4);
+}
+
+static CUresult make_sparse(CUarray *array)
+{
+    CUDA_ARRAY3D_DESCRIPTOR descriptor = {4096, 4096, 0, CU_AD_FORMAT_UNSIGNED_INT8, 4, CUDA_ARRAY3D_SPARSE};
+    return cuArray3DCreate_v2(array, &descriptor);
+}
+
+/* Each tile lies beside the one before. */
+static CUresult map_tile(number slot, CUarray array, CUmemGenericAllocationHandle handle)
+{
+    tiles[slot] = (CUarrayMapInfo){
+        .resourceType = CU_RESOURCE_TYPE_ARRAY,
+        .resource.array = array,
+        .subresourceType = CU_ARRAY_SPARSE_SUBRESOURCE_TYPE_SPARSE_LEVEL,
+        .subresource.sparseLevel = {.offsetX = (unsigned)slot, .extentWidth = 1, .extentHeight = 1, .extentDepth = 1},
+        .memOperationType = CU_MEM_OPERATION_TYPE_MAP,
+        .memHandle.memHandle = handle,
+        .deviceBitMask = 1};
+    return cuMemMapArrayAsync(&tiles[slot], 1, NULL);
+}
+
+static CUresult unmap_tile(number slot)
+{
+    tiles[slot].memOperationType = CU_MEM_OPERATION_TYPE_UNMAP;
+    tiles[slot].memHandle.memHandle = 0;
+    return cuMemMapArrayAsync(&tiles[slot], 1, NULL);
+}
+
+static CUresult attach(CUcontext context)
+{
+    CUcontext attached;
+    CUresult result = cuCtxPushCurrent_v2(context);
+    if (result == CUDA_SUCCESS)
+        result = cuCtxAttach(&attached, 0);
+    cuCtxPopCurrent_v2(&context);
+    return result;
 }
 
 static CUresult make_context(CUcontext *context)
@@ -212,6 +251,11 @@ static CUresult do_code(char what, number slot, number a, number b)
     case 'q': return get_function(slot, modules[a], b);
     case 'Q': return get_kernel(slot, libraries[a], b);
     case 'x': return launch(functions[slot]);
+    case '1': return make_sparse(&arrays[slot]);
+    case '2': return map_tile(slot, arrays[a], handles[b]);
+    case '3': return unmap_tile(slot);
+    case '4': return attach(contexts[slot]);
+    case '5': return cuCtxDetach(contexts[slot]);
     case 'S': return cuCtxSetLimit((CUlimit)a, b);
     default: return CUDA_ERROR_NOT_FOUND;
     }

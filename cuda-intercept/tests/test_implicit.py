@@ -4,51 +4,16 @@ from __future__ import annotations
 
 import unittest
 
-import container
 import model
-from container import MIB, Share
-from model import CONTEXT, MODULE
-from model_world import OUT_OF_MEMORY, Driver, Worker
+from container import MIB
+from ledger_case import FUNCTION, LIMIT, LedgerCase
+from model import CONTEXT, MODULE, THREADS
+from model_world import OUT_OF_MEMORY, Worker
 
-LIMIT = 1024 * MIB
-FUNCTION = 6 * MIB
 STACK, FIFO, HEAP = 0, 1, 2
-THREADS = 8 * 2048
-TOTAL_CHARGED = 0
 
 
-class ImplicitCase(unittest.TestCase):
-    """One process in one share, under a driver that takes so much of what is asked for."""
-
-    percent = 100
-    driver: Driver
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        lines = f"function_bytes {FUNCTION}\ngrowth_percent {cls.percent}\n"
-        cls.driver = Driver(model.PROFILE + lines)  # what is said last counts
-        cls.addClassCleanup(cls.driver.root.cleanup)
-
-    def setUp(self) -> None:
-        self.share = Share(memory_mib=LIMIT // MIB)
-        container.lay_out(self.share)
-        self.worker = Worker(self.driver)
-        self.addCleanup(self.worker.end)
-
-    def call(self, line: str) -> None:
-        self.assertEqual(self.refusal(line), 0, line)
-
-    def refusal(self, line: str) -> int:
-        what, *arguments = line.split()
-        return self.worker.call(what, *map(int, arguments))
-
-    def expect(self, charged: int, *, taken: int | None = None) -> None:
-        """What is charged to the share, and what the GPU has given out: the same, unless it is said."""
-        found = self.share.total(TOTAL_CHARGED), self.driver.used()
-        self.assertEqual(found, (charged, charged if taken is None else taken))
-
-
-class CodeTest(ImplicitCase):
+class CodeTest(LedgerCase):
     """Functions that the driver loads lazily."""
 
     def test_function_is_charged_when_it_is_looked_up(self) -> None:
@@ -87,7 +52,7 @@ class CodeTest(ImplicitCase):
         self.expect(LIMIT)
 
 
-class GrowthTest(ImplicitCase):
+class GrowthTest(LedgerCase):
     """Limits of a context, as large as they say."""
 
     def test_stack_is_charged_at_once(self) -> None:
@@ -140,7 +105,7 @@ class GrowthTest(ImplicitCase):
         self.expect(CONTEXT)
 
 
-class LessTest(ImplicitCase):
+class LessTest(LedgerCase):
     """A driver that takes three quarters of what the formulas say."""
 
     percent = 75
@@ -159,7 +124,7 @@ class LessTest(ImplicitCase):
         self.expect(held + MODULE + FUNCTION + model.round_up(75 * MIB, 2 * MIB))
 
 
-class MoreTest(ImplicitCase):
+class MoreTest(LedgerCase):
     """A driver that takes half as much again."""
 
     percent = 150

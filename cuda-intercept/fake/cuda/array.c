@@ -88,6 +88,7 @@ static CUresult destroy(struct CUarray_st *array)
     pthread_mutex_unlock(&lock);
     if (!found)
         return CUDA_ERROR_INVALID_HANDLE;
+    fg_sparse_forget(array);
     fg_vacate(array->context->gpu, array->charged_bytes);
     free(array);
     return CUDA_SUCCESS;
@@ -103,6 +104,7 @@ void fg_arrays_release(CUcontext context)
             continue;
         }
         *link = one->next;
+        fg_sparse_forget(one);
         fg_vacate(context->gpu, one->charged_bytes);
         free(one);
     }

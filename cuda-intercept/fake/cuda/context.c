@@ -257,6 +257,32 @@ CUresult cuCtxDestroy(CUcontext context)
     return cuCtxDestroy_v2(context);
 }
 
+CUresult cuCtxAttach(CUcontext *out, unsigned int flags)
+{
+    CUresult result;
+    CUcontext context = fg_current(&result);
+    if (!context)
+        return result;
+    if (!out || flags)
+        return CUDA_ERROR_INVALID_VALUE;
+    context->retained++;
+    *out = context;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuCtxDetach(CUcontext context)
+{
+    CUresult result = fg_ready();
+    if (result != CUDA_SUCCESS)
+        return result;
+    if (!context || context->primary || !context->retained)
+        return CUDA_ERROR_INVALID_CONTEXT;
+    if (context->retained == 1)
+        return cuCtxDestroy_v2(context);
+    context->retained--;
+    return CUDA_SUCCESS;
+}
+
 CUresult cuCtxPushCurrent_v2(CUcontext context)
 {
     CUresult result = fg_ready();

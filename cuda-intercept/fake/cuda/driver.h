@@ -98,6 +98,11 @@ void fg_arrays_release(CUcontext context);
 void fg_modules_release(CUcontext context);
 void fg_growths_release(CUcontext context);
 
+/* Memory of cuMemCreate that a sparse array holds; what arrays that are gone held. */
+void fg_physical_keep(CUmemGenericAllocationHandle handle);
+void fg_physical_let_go(CUmemGenericAllocationHandle handle);
+void fg_sparse_forget(const void *array);
+
 /* Pools give back what they hold beyond their threshold, as at every
  * synchronization, or all that nobody uses. */
 void fg_pools_settle(void);

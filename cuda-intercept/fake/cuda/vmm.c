@@ -43,6 +43,22 @@ static void drop_if_unused(struct physical *physical)
     free(physical);
 }
 
+void fg_physical_keep(CUmemGenericAllocationHandle handle)
+{
+    pthread_mutex_lock(&lock);
+    find(handle)->mappings++;
+    pthread_mutex_unlock(&lock);
+}
+
+void fg_physical_let_go(CUmemGenericAllocationHandle handle)
+{
+    pthread_mutex_lock(&lock);
+    struct physical *physical = find(handle);
+    physical->mappings--;
+    drop_if_unused(physical);
+    pthread_mutex_unlock(&lock);
+}
+
 static CUresult make(int file, uint64_t bytes, const CUmemAllocationProp *properties,
                      const struct fg_gpu *gpu, CUmemGenericAllocationHandle *out)
 {

@@ -10,12 +10,14 @@ enum ci_symbol {
     CI_cuArrayCreate,
     CI_cuArrayCreate_v2,
     CI_cuArrayDestroy,
+    CI_cuCtxAttach,
     CI_cuCtxCreate,
     CI_cuCtxCreate_v2,
     CI_cuCtxCreate_v3,
     CI_cuCtxCreate_v4,
     CI_cuCtxDestroy,
     CI_cuCtxDestroy_v2,
+    CI_cuCtxDetach,
     CI_cuCtxGetCurrent,
     CI_cuCtxGetDevice,
     CI_cuCtxGetLimit,
@@ -103,6 +105,8 @@ enum ci_symbol {
     CI_cuMemGetInfo,
     CI_cuMemGetInfo_v2,
     CI_cuMemMap,
+    CI_cuMemMapArrayAsync,
+    CI_cuMemMapArrayAsync_ptsz,
     CI_cuMemPoolCreate,
     CI_cuMemPoolDestroy,
     CI_cuMemPoolGetAttribute,
@@ -154,12 +158,14 @@ typedef CUresult (*ci_pfn_cuArray3DCreate_v2)(CUarray *, const CUDA_ARRAY3D_DESC
 typedef CUresult (*ci_pfn_cuArrayCreate)(CUarray *, const CUDA_ARRAY_DESCRIPTOR_v1 *);
 typedef CUresult (*ci_pfn_cuArrayCreate_v2)(CUarray *, const CUDA_ARRAY_DESCRIPTOR *);
 typedef CUresult (*ci_pfn_cuArrayDestroy)(CUarray);
+typedef CUresult (*ci_pfn_cuCtxAttach)(CUcontext *, unsigned int);
 typedef CUresult (*ci_pfn_cuCtxCreate)(CUcontext *, unsigned int, CUdevice);
 typedef CUresult (*ci_pfn_cuCtxCreate_v2)(CUcontext *, unsigned int, CUdevice);
 typedef CUresult (*ci_pfn_cuCtxCreate_v3)(CUcontext *, CUexecAffinityParam *, int, unsigned int, CUdevice);
 typedef CUresult (*ci_pfn_cuCtxCreate_v4)(CUcontext *, CUctxCreateParams *, unsigned int, CUdevice);
 typedef CUresult (*ci_pfn_cuCtxDestroy)(CUcontext);
 typedef CUresult (*ci_pfn_cuCtxDestroy_v2)(CUcontext);
+typedef CUresult (*ci_pfn_cuCtxDetach)(CUcontext);
 typedef CUresult (*ci_pfn_cuCtxGetCurrent)(CUcontext *);
 typedef CUresult (*ci_pfn_cuCtxGetDevice)(CUdevice *);
 typedef CUresult (*ci_pfn_cuCtxGetLimit)(size_t *, CUlimit);
@@ -247,6 +253,8 @@ typedef CUresult (*ci_pfn_cuMemFree_v2)(CUdeviceptr);
 typedef CUresult (*ci_pfn_cuMemGetInfo)(unsigned int *, unsigned int *);
 typedef CUresult (*ci_pfn_cuMemGetInfo_v2)(size_t *, size_t *);
 typedef CUresult (*ci_pfn_cuMemMap)(CUdeviceptr, size_t, size_t, CUmemGenericAllocationHandle, unsigned long long);
+typedef CUresult (*ci_pfn_cuMemMapArrayAsync)(CUarrayMapInfo *, unsigned int, CUstream);
+typedef CUresult (*ci_pfn_cuMemMapArrayAsync_ptsz)(CUarrayMapInfo *, unsigned int, CUstream);
 typedef CUresult (*ci_pfn_cuMemPoolCreate)(CUmemoryPool *, const CUmemPoolProps *);
 typedef CUresult (*ci_pfn_cuMemPoolDestroy)(CUmemoryPool);
 typedef CUresult (*ci_pfn_cuMemPoolGetAttribute)(CUmemoryPool, CUmemPool_attribute, void *);
@@ -296,12 +304,14 @@ CI_EXPORT CUresult cuArray3DCreate_v2(CUarray *pHandle, const CUDA_ARRAY3D_DESCR
 CI_EXPORT CUresult cuArrayCreate(CUarray *pHandle, const CUDA_ARRAY_DESCRIPTOR_v1 *pAllocateArray);
 CI_EXPORT CUresult cuArrayCreate_v2(CUarray *pHandle, const CUDA_ARRAY_DESCRIPTOR *pAllocateArray);
 CI_EXPORT CUresult cuArrayDestroy(CUarray hArray);
+CI_EXPORT CUresult cuCtxAttach(CUcontext *pctx, unsigned int flags);
 CI_EXPORT CUresult cuCtxCreate(CUcontext *pctx, unsigned int flags, CUdevice dev);
 CI_EXPORT CUresult cuCtxCreate_v2(CUcontext *pctx, unsigned int flags, CUdevice dev);
 CI_EXPORT CUresult cuCtxCreate_v3(CUcontext *pctx, CUexecAffinityParam *paramsArray, int numParams, unsigned int flags, CUdevice dev);
 CI_EXPORT CUresult cuCtxCreate_v4(CUcontext *pctx, CUctxCreateParams *ctxCreateParams, unsigned int flags, CUdevice dev);
 CI_EXPORT CUresult cuCtxDestroy(CUcontext ctx);
 CI_EXPORT CUresult cuCtxDestroy_v2(CUcontext ctx);
+CI_EXPORT CUresult cuCtxDetach(CUcontext ctx);
 CI_EXPORT CUresult cuCtxSetLimit(CUlimit limit, size_t value);
 CI_EXPORT CUresult cuCtxSynchronize(void);
 CI_EXPORT CUresult cuCtxSynchronize_v2(CUcontext ctx);
@@ -362,6 +372,8 @@ CI_EXPORT CUresult cuMemFree_v2(CUdeviceptr dptr);
 CI_EXPORT CUresult cuMemGetInfo(unsigned int *free, unsigned int *total);
 CI_EXPORT CUresult cuMemGetInfo_v2(size_t *free, size_t *total);
 CI_EXPORT CUresult cuMemMap(CUdeviceptr ptr, size_t size, size_t offset, CUmemGenericAllocationHandle handle, unsigned long long flags);
+CI_EXPORT CUresult cuMemMapArrayAsync(CUarrayMapInfo *mapInfoList, unsigned int count, CUstream hStream);
+CI_EXPORT CUresult cuMemMapArrayAsync_ptsz(CUarrayMapInfo *mapInfoList, unsigned int count, CUstream hStream);
 CI_EXPORT CUresult cuMemPoolCreate(CUmemoryPool *pool, const CUmemPoolProps *poolProps);
 CI_EXPORT CUresult cuMemPoolDestroy(CUmemoryPool pool);
 CI_EXPORT CUresult cuMemPoolImportFromShareableHandle(CUmemoryPool *pool_out, void *handle, CUmemAllocationHandleType handleType, unsigned long long flags);

@@ -1,0 +1,45 @@
+"""One process in one share, told what to call: ledger and driver are compared after each call."""
+
+from __future__ import annotations
+
+import unittest
+
+import container
+import model
+from container import MIB, Share
+from model_world import Driver, Worker
+
+LIMIT = 1024 * MIB
+FUNCTION = 6 * MIB
+TOTAL_CHARGED = 0
+
+
+class LedgerCase(unittest.TestCase):
+    """One process in one share, under a driver that takes so much of what is asked for."""
+
+    percent = 100
+    driver: Driver
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        lines = f"function_bytes {FUNCTION}\ngrowth_percent {cls.percent}\n"
+        cls.driver = Driver(model.PROFILE + lines)  # what is said last counts
+        cls.addClassCleanup(cls.driver.root.cleanup)
+
+    def setUp(self) -> None:
+        self.share = Share(memory_mib=LIMIT // MIB)
+        container.lay_out(self.share)
+        self.worker = Worker(self.driver)
+        self.addCleanup(self.worker.end)
+
+    def call(self, line: str) -> None:
+        self.assertEqual(self.refusal(line), 0, line)
+
+    def refusal(self, line: str) -> int:
+        what, *arguments = line.split()
+        return self.worker.call(what, *map(int, arguments))
+
+    def expect(self, charged: int, *, taken: int | None = None) -> None:
+        """What is charged to the share, and what the GPU has given out: the same, unless it is said."""
+        found = self.share.total(TOTAL_CHARGED), self.driver.used()
+        self.assertEqual(found, (charged, charged if taken is None else taken))
