@@ -54,12 +54,25 @@ static uint64_t array3d_bytes(const CUDA_ARRAY3D_DESCRIPTOR *d)
 static bool reconcile(struct ci_pending *pending, uint64_t free_before)
 {
     uint64_t free_after = free_bytes();
-    uint64_t computed = pending->entry == NULL ? 0 : ci_charge_bytes(&pending->entry->charge);
-    if (computed == 0 || free_after >= free_before)
+    uint64_t computed = pending->entry == NULL ? 0 : pending->entry->extent;
+    if (computed == 0)
         return true;
-    uint64_t gone = free_before - free_after;
+    uint64_t gone = free_after < free_before ? free_before - free_after : 0;
     bool is_padding = gone > computed && gone - computed < PAGE_BYTES;
-    return !is_padding || ci_charge_resize(pending, gone);
+    return ci_charge_resize(pending, is_padding ? gone : computed);
+}
+
+/* Whole pages first, since the driver may take them; where they do not fit, what is
+ * computed, since it may have room left of others. */
+static CUresult begin(struct ci_pending *pending, uint64_t bytes)
+{
+    uint64_t padded = bytes > UINT64_MAX - PAGE_BYTES ? bytes : (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+    CUresult result = ci_charge_begin(pending, HAMI_TOTAL_ARRAY, padded);
+    if (result != CUDA_SUCCESS)
+        result = ci_charge_begin(pending, HAMI_TOTAL_ARRAY, bytes);
+    if (result == CUDA_SUCCESS && pending->entry != NULL)
+        pending->entry->extent = bytes;
+    return result;
 }
 
 static void undo(enum ci_space space, void **handle)
@@ -95,7 +108,7 @@ CUresult cuArrayCreate_v2(CUarray *pHandle, const CUDA_ARRAY_DESCRIPTOR *pAlloca
     struct ci_pending pending;
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    if (ci_charge_begin(&pending, HAMI_TOTAL_ARRAY, bytes) != CUDA_SUCCESS)
+    if (begin(&pending, bytes) != CUDA_SUCCESS)
         return CUDA_ERROR_OUT_OF_MEMORY;
     uint64_t free_before = free_bytes();
     return settle(&pending, real(pHandle, d), CI_SPACE_ARRAY, pHandle, free_before);
@@ -109,7 +122,7 @@ CUresult cuArrayCreate(CUarray *pHandle, const CUDA_ARRAY_DESCRIPTOR_v1 *pAlloca
     struct ci_pending pending;
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    if (ci_charge_begin(&pending, HAMI_TOTAL_ARRAY, bytes) != CUDA_SUCCESS)
+    if (begin(&pending, bytes) != CUDA_SUCCESS)
         return CUDA_ERROR_OUT_OF_MEMORY;
     uint64_t free_before = free_bytes();
     return settle(&pending, real(pHandle, d), CI_SPACE_ARRAY, pHandle, free_before);
@@ -121,7 +134,7 @@ CUresult cuArray3DCreate_v2(CUarray *pHandle, const CUDA_ARRAY3D_DESCRIPTOR *pAl
     struct ci_pending pending;
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    if (ci_charge_begin(&pending, HAMI_TOTAL_ARRAY, array3d_bytes(pAllocateArray)) != CUDA_SUCCESS)
+    if (begin(&pending, array3d_bytes(pAllocateArray)) != CUDA_SUCCESS)
         return CUDA_ERROR_OUT_OF_MEMORY;
     uint64_t free_before = free_bytes();
     return settle(&pending, real(pHandle, pAllocateArray), CI_SPACE_ARRAY, pHandle, free_before);
@@ -137,7 +150,7 @@ CUresult cuArray3DCreate(CUarray *pHandle, const CUDA_ARRAY3D_DESCRIPTOR_v1 *pAl
     struct ci_pending pending;
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    if (ci_charge_begin(&pending, HAMI_TOTAL_ARRAY, d == NULL ? 0 : array3d_bytes(&wide)) != CUDA_SUCCESS)
+    if (begin(&pending, d == NULL ? 0 : array3d_bytes(&wide)) != CUDA_SUCCESS)
         return CUDA_ERROR_OUT_OF_MEMORY;
     uint64_t free_before = free_bytes();
     return settle(&pending, real(pHandle, d), CI_SPACE_ARRAY, pHandle, free_before);
@@ -168,7 +181,7 @@ CUresult cuMipmappedArrayCreate(CUmipmappedArray *pHandle, const CUDA_ARRAY3D_DE
     struct ci_pending pending;
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    if (ci_charge_begin(&pending, HAMI_TOTAL_ARRAY, mipmap_bytes(pMipmappedArrayDesc, numMipmapLevels)) != CUDA_SUCCESS)
+    if (begin(&pending, mipmap_bytes(pMipmappedArrayDesc, numMipmapLevels)) != CUDA_SUCCESS)
         return CUDA_ERROR_OUT_OF_MEMORY;
     uint64_t free_before = free_bytes();
     return settle(&pending, real(pHandle, pMipmappedArrayDesc, numMipmapLevels), CI_SPACE_MIPMAP, pHandle, free_before);

@@ -45,7 +45,7 @@ struct ci_allocation {
     unsigned int mappings; /* address ranges that keep it */
 
     struct ci_pool *pool; /* of stream-ordered memory, which is charged as a whole */
-    uint64_t extent;      /* the bytes in it; of a graph: what its nodes ask for */
+    uint64_t extent;      /* the bytes in it; of a graph: what its nodes ask for; of an array: as computed */
 };
 
 void ci_pointers_insert(struct ci_allocation *allocation);

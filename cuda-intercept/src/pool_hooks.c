@@ -7,6 +7,7 @@
 
 #include "../include/share_env.h"
 #include "charging.h"
+#include "chunks.h"
 #include "cuda_device.h"
 #include "lazy.h"
 #include "pools.h"
@@ -14,6 +15,7 @@
 #include "resolve.h"
 
 #define CAPTURE_NONE 0
+#define LEAST_BYTES 512
 
 /* One of the four calls, as if it named its pool. */
 struct request {
@@ -66,12 +68,43 @@ static void take_back(const struct request *request, CUmemoryPool pool)
         trim(pool, 0);
 }
 
+static CUresult allocate(const struct request *request);
+
+static void free_async(bool per_thread, CUdeviceptr address, CUstream stream)
+{
+    if (per_thread)
+        cuMemFreeAsync_ptsz(address, stream);
+    else
+        cuMemFreeAsync(address, stream);
+}
+
+/* The least request shows in which steps the pool grows; what it takes is given back at once. */
+static bool find_step(const struct request *request, CUmemoryPool pool)
+{
+    ci_pfn_cuMemPoolGetAttribute ask = CI_CALL(cuMemPoolGetAttribute);
+    ci_pfn_cuMemPoolTrimTo trim = CI_CALL(cuMemPoolTrimTo);
+    CUdeviceptr address = 0;
+    uint64_t reserved = 0;
+    if (ci_chunk_is_known(request->bytes) || request->bytes <= LEAST_BYTES || ask == NULL || trim == NULL ||
+        ask(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT, &reserved) != CUDA_SUCCESS)
+        return false;
+    if (allocate(&(struct request){&address, LEAST_BYTES, pool, request->stream, request->per_thread}) != CUDA_SUCCESS)
+        return false;
+    free_async(request->per_thread, address, request->stream);
+    trim(pool, (size_t)reserved);
+    ci_pool_settle(pool);
+    return ci_chunk_is_known(request->bytes);
+}
+
 static CUresult allocate_charged(const struct request *request, CUmemoryPool pool, struct ci_allocation *entry)
 {
     struct ci_growth growth;
-    if (ci_pool_begin(&growth, pool, request->stream, request->bytes) != CUDA_SUCCESS)
+    CUresult result = ci_pool_begin(&growth, pool, request->stream, request->bytes);
+    if (result != CUDA_SUCCESS && find_step(request, pool))
+        result = ci_pool_begin(&growth, pool, request->stream, request->bytes);
+    if (result != CUDA_SUCCESS)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    CUresult result = ask_driver(request);
+    result = ask_driver(request);
     if (result == CUDA_SUCCESS && !ci_growth_fits(&growth)) {
         take_back(request, pool);
         result = CUDA_ERROR_OUT_OF_MEMORY;

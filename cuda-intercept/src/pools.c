@@ -7,6 +7,7 @@
 
 #include "../include/share_env.h"
 #include "charging.h"
+#include "chunks.h"
 #include "cuda_device.h"
 #include "process.h"
 #include "resolve.h"
@@ -187,24 +188,37 @@ bool ci_pools_shrink(const struct ci_device *device)
     return came_back;
 }
 
-/* Room for `bytes` beyond what is in use, as far as the pool does not hold it yet. */
+/* Charges the least that the pool grows by until it holds `wanted` bytes. */
+static bool grow(struct ci_config *config, struct ci_pool *pool, uint64_t wanted)
+{
+    uint64_t held = ci_charge_bytes(&pool->charge);
+    return wanted <= held ||
+           ci_charge_set(config, &pool->device, &pool->charge, held + ci_chunk_round(wanted - held));
+}
+
+/* Room for `bytes` beyond what is in use, as far as the pool does not hold it yet,
+ * and for all that the driver may take for it: what it holds may be in pieces. */
 static CUresult make_room(struct ci_growth *growth, struct ci_pool *pool, uint64_t used, uint64_t bytes)
 {
     uint64_t wanted;
-    *growth = (struct ci_growth){growth->config, NULL, bytes};
+    uint64_t most;
+    *growth = (struct ci_growth){.config = growth->config, .bytes = bytes};
     if (pool == NULL || __builtin_add_overflow(used, bytes, &wanted))
         return CUDA_ERROR_OUT_OF_MEMORY;
-    if (!pool->is_charged) {
+    growth->held = ci_charge_bytes(&pool->charge);
+    if (!pool->is_charged || wanted <= growth->held) {
         growth->pool = pool;
         return CUDA_SUCCESS;
     }
-    uint64_t held = ci_charge_bytes(&pool->charge);
-    bool fits = wanted <= held || ci_charge_set(growth->config, &pool->device, &pool->charge, wanted);
+    bool fits = !__builtin_add_overflow(growth->held, ci_chunk_round(bytes), &most) &&
+                ci_charge_set(growth->config, &pool->device, &pool->charge, most);
+    fits = fits || grow(growth->config, pool, wanted);
     if (!fits && shrink_all(growth->config, &pool->device, NULL))
-        fits = ci_charge_set(growth->config, &pool->device, &pool->charge, wanted);
+        fits = grow(growth->config, pool, wanted);
     if (!fits)
         return CUDA_ERROR_OUT_OF_MEMORY;
     growth->pool = pool;
+    growth->held = read_reserved(pool);
     return CUDA_SUCCESS;
 }
 
@@ -253,6 +267,8 @@ bool ci_growth_fits(struct ci_growth *growth)
     if (!pool->is_charged)
         return true;
     uint64_t reserved = read_reserved(pool);
+    if (reserved > growth->held && pool->kind == POOL_OF_STREAMS)
+        ci_chunk_learn(growth->bytes, reserved - growth->held);
     return ci_charge_set(growth->config, &pool->device, &pool->charge, reserved) ||
            (shrink_all(growth->config, &pool->device, pool) &&
             ci_charge_set(growth->config, &pool->device, &pool->charge, reserved));

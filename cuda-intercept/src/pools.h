@@ -11,6 +11,7 @@ struct ci_growth {
     struct ci_config *config;
     struct ci_pool *pool; /* NULL: nothing is charged for it */
     uint64_t bytes;
+    uint64_t held; /* by the pool, before */
 };
 
 /* CUDA_SUCCESS, with room for `bytes` more in the pool, or OUT_OF_MEMORY. */

@@ -18,11 +18,12 @@ class LedgerCase(unittest.TestCase):
     """One process in one share, under a driver that takes so much of what is asked for."""
 
     percent = 100
+    chunk = model.CHUNK
     driver: Driver
 
     @classmethod
     def setUpClass(cls) -> None:
-        lines = f"function_bytes {FUNCTION}\ngrowth_percent {cls.percent}\n"
+        lines = f"function_bytes {FUNCTION}\ngrowth_percent {cls.percent}\npool_chunk_bytes {cls.chunk}\n"
         cls.driver = Driver(model.PROFILE + lines)  # what is said last counts
         cls.addClassCleanup(cls.driver.root.cleanup)
 

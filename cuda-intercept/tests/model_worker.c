@@ -78,6 +78,14 @@ static CUresult make_pool(CUmemoryPool *pool, cuuint64_t threshold)
     return result;
 }
 
+/* The most that the pool ever held of the device, in MiB. */
+static CUresult most_held(CUmemoryPool pool)
+{
+    cuuint64_t bytes = 0;
+    CUresult result = cuMemPoolGetAttribute(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH, &bytes);
+    return result == CUDA_SUCCESS ? (CUresult)(bytes >> 20) : result;
+}
+
 static CUresult map(number slot, CUmemGenericAllocationHandle handle, size_t bytes)
 {
     CUresult result = cuMemAddressReserve(&mapped[slot], bytes, 0, 0, 0);
@@ -236,6 +244,7 @@ static CUresult do_memory(char what, number slot, number a, number b)
     case 'y': return cuStreamSynchronize(NULL);
     case 'P': return make_pool(&pools[slot], a);
     case 'D': return cuMemPoolDestroy(pools[slot]);
+    case '6': return most_held(pools[slot]);
     case 'T': return cuMemPoolTrimTo(pools[slot], a);
     default: return CUDA_ERROR_NOT_FOUND;
     }
