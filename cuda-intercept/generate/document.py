@@ -17,6 +17,7 @@ is not classified here, or one of these is in no header any more.
 | charge | may take device memory: charged to the share before the driver is asked |
 | uncharge | gives device memory back, or keeps it from coming back |
 | gate | starts work on the GPU: held back where the share has a core limit |
+| follow | changes what launches depend on: watched where the share has a core limit |
 | report | tells about the GPU: the share is shown instead |
 | pass | neither |
 

@@ -76,7 +76,7 @@ def gates_text(symbols: list[Symbol]) -> str:
     """`gates.c`: every launch asks the gate first and tells it the outcome afterwards."""
     lines = [_NOTICE, '#include "../gate.h"', '#include "../resolve.h"', ""]
     for s in symbols:
-        if s.entry.treatment is Treatment.GATE and s.entry.use is Use.HOOK:
+        if s.entry.treatment is Treatment.GATE and s.entry.use is Use.HOOK and not _is_handwritten(s):
             lines += [_gate(s), ""]
     return "\n".join(lines)
 
@@ -87,27 +87,49 @@ def exports_text(symbols: list[Symbol]) -> str:
     return "{\nglobal:\n" + "".join(f"    {name};\n" for name in names) + "local:\n    *;\n};\n"
 
 
+def _is_handwritten(symbol: Symbol) -> bool:
+    """A launch on several GPUs, with a work and a stream for each."""
+    return any(p.name == "launchParamsList" for p in symbol.function.parameters)
+
+
 def _gate(symbol: Symbol) -> str:
+    name = symbol.function.symbol
     names = [p.name for p in symbol.function.parameters]
     stream = next((n for n in names if n in _STREAM_NAMES), None)
     config = next((n for n in names if n in _CONFIG_NAMES), None)
     if stream is None:
         stream = f"{config} ? {config}->hStream : NULL" if config else "NULL"
     work = next((n for n in names if n in _WORK_NAMES), None)
-    if work is None and "launchParamsList" not in names:
-        raise ClassificationError(f"{symbol.function.symbol}: a gate needs to know what is launched")
+    if work is None:
+        raise ClassificationError(f"{name}: a gate needs to know what is launched")
     per_thread = "true" if symbol.function.stream else "false"
+    call = f"(({f'ci_pfn_{name}'})real)({', '.join(names)})"
     return (
         f"{symbol.prototype}\n{{\n"
-        f"    ci_pfn_{symbol.function.symbol} real = CI_CALL({symbol.function.symbol});\n"
+        f"    static _Atomic(void *) known;\n"
+        f"    void *real = atomic_load_explicit(&known, memory_order_acquire);\n"
+        f"    if (real == NULL)\n        real = ci_gate_begin(CI_{name}, &known);\n"
         f"    if (real == NULL)\n        return CUDA_ERROR_NO_DEVICE;\n"
-        f"    if (!ci_gate_is_set())\n        return real({', '.join(names)});\n"
-        f"    struct ci_launch launch = {{.stream = {stream}, .work = {work or 'NULL'}, .per_thread = {per_thread}}};\n"
+        f"    if (!atomic_load_explicit(&ci_gate_is_on, memory_order_relaxed))\n        return {call};\n"
+        f"    struct ci_launch launch = {{.stream = {stream}, .work = {work}, .per_thread = {per_thread}}};\n"
+        f"    launch.threads = {_threads(names, config)};\n"
         f"    ci_gate_enter(&launch);\n"
-        f"    CUresult result = real({', '.join(names)});\n"
+        f"    CUresult result = {call};\n"
         f"    ci_gate_leave(&launch, result);\n"
         f"    return result;\n}}"
     )
+
+
+def _threads(names: list[str], config: str | None) -> str:
+    """The number of threads of the launch, as far as its parameters say it."""
+    if config:
+        sizes = ", ".join(f"{config}->{part}[{i}]" for part in ("grid", "block") for i in range(3))
+        return f"{config} ? ci_threads({sizes}) : 0"
+    if "gridDimX" in names:
+        return f"ci_threads({', '.join(f'{part}Dim{axis}' for part in ('grid', 'block') for axis in 'XYZ')})"
+    if "grid_width" in names:
+        return "ci_threads((unsigned int)grid_width, (unsigned int)grid_height, 1, 1, 1, 1)"
+    return "0"
 
 
 def _declare(spelled: str, name: str) -> str:

@@ -25,6 +25,7 @@ class Treatment(StrEnum):
     CHARGE = "charge"
     UNCHARGE = "uncharge"
     GATE = "gate"
+    FOLLOW = "follow"
     REPORT = "report"
 
 

@@ -91,9 +91,14 @@
 #define HAMI_TOTAL_THROTTLED_NS 11
 #define HAMI_TOTAL_LAST_ACTIVITY_NS 12 /* CLOCK_MONOTONIC */
 #define HAMI_TOTAL_DENIED 13           /* allocations refused */
-#define HAMI_TOTAL_BUDGET_NS 14        /* i64, what the share may still spend */
-#define HAMI_TOTAL_REFILLED_NS 15      /* CLOCK_MONOTONIC of the last refill */
+#define HAMI_TOTAL_BUDGET_NS 14        /* i64, what the share might still spend when it last took some */
+#define HAMI_TOTAL_PAID_UNTIL_NS 15    /* CLOCK_MONOTONIC up to which the share has used its time */
 #define HAMI_TOTAL_COUNT 16
+/* What the share was charged over the last seconds: pairs of u64, CLOCK_MONOTONIC
+ * and GPU_NS at that time; by the second's eighths, modulo the count. */
+#define HAMI_USAGE_OFFSET_HISTORY 1024
+#define HAMI_HISTORY_COUNT 32
+#define HAMI_HISTORY_STEP_NS 125000000
 /* u32 in the first page: slots from here on were never taken. */
 #define HAMI_USAGE_OFFSET_HIGH_WATER 2048
 /* slot: offsets within it. Its owner is alive as long as the mutex is held. */

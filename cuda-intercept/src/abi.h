@@ -21,7 +21,9 @@ typedef int CUdriverProcAddressQueryResult;
 typedef int CUfunction_attribute;
 typedef int CUfunctionLoadingState;
 typedef int CUlimit;
+typedef int CUstreamCaptureMode;
 typedef int CUstreamCaptureStatus;
+typedef void CUgraphEdgeData;
 typedef int CUgraphMem_attribute;
 typedef int CUgraphNodeType;
 typedef int CUjit_option;
@@ -58,7 +60,7 @@ typedef struct ci_array3d_descriptor_v1 CUDA_ARRAY3D_DESCRIPTOR_v1;
 typedef struct ci_allocation_prop CUmemPoolProps; /* begins alike */
 typedef struct ci_array_map CUarrayMapInfo;
 typedef struct ci_memory_node CUDA_MEM_ALLOC_NODE_PARAMS;
-typedef void CUDA_LAUNCH_PARAMS;
+typedef struct ci_launch_params CUDA_LAUNCH_PARAMS;
 
 typedef int nvmlReturn_t;
 typedef void *nvmlDevice_t;
@@ -77,6 +79,9 @@ typedef struct ci_nvml_details nvmlProcessDetailList_t;
 #define CUDA_ERROR_OUT_OF_MEMORY 2
 #define CUDA_ERROR_NO_DEVICE 100
 #define CUDA_ERROR_NOT_READY 600
+#define CUDA_ERROR_STREAM_CAPTURE_INVALIDATED 901
+#define CU_STREAM_CAPTURE_MODE_RELAXED 2
+#define CU_STREAM_CAPTURE_STATUS_NONE 0
 #define CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM 2
 #define CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT 0
 #define CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT 2

@@ -19,6 +19,15 @@ struct ci_launch_config {
     unsigned int attribute_count;
 };
 
+struct ci_launch_params {
+    void *function;
+    unsigned int grid[3];
+    unsigned int block[3];
+    unsigned int shared_bytes;
+    void *stream;
+    void **parameters;
+};
+
 struct ci_location {
     int type;
     int id;

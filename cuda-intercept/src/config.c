@@ -8,16 +8,12 @@
 #include <unistd.h>
 
 #include "../include/share_env.h"
+#include "terms.h"
 
 /* Written once by whoever builds it first; forked children keep it. */
 static _Atomic(struct ci_config *) current;
 
 extern char **environ;
-
-static bool needs_gate(const struct ci_limits *limits)
-{
-    return limits->has_priority || (limits->core_percent > 0 && limits->core_limit != CI_CORES_NONE);
-}
 
 static void discard(struct ci_config *config)
 {
@@ -40,7 +36,7 @@ static struct ci_config *build(void)
     else if (getauxval(AT_SECURE) == 0)
         ci_config_from_variables(config, environ);
     for (int i = 0; i < config->count; i++)
-        config->gated = config->gated || needs_gate(&config->shares[i].limits);
+        config->gated = config->gated || ci_terms_limit(&config->shares[i].limits);
     return config;
 }
 

@@ -46,6 +46,18 @@ bool ci_preload_names_us(dev_t *device); /* `device`: of the preload file */
 void ci_config_from_files(struct ci_config *config, dev_t device);
 void ci_config_from_variables(struct ci_config *config, char *const *environment);
 
+/* What the plugin says on the share's page. */
+struct ci_node {
+    uint64_t heartbeat_ns;
+    uint64_t unledgered_bytes;
+    uint32_t gate;
+    uint32_t correction;
+    uint32_t others;
+};
+
+/* False: there is no page of ours. */
+bool ci_node_read(const unsigned char *node, struct ci_node *page);
+
 /* Bytes that NVML sees on the share beyond its ledger, as the plugin found. */
 uint64_t ci_node_unledgered(const unsigned char *node);
 

@@ -1,173 +1,119 @@
 /*
- * A launch is asynchronous: its cost is known only later. Event pairs around
- * some launches tell it; the others are charged what their function cost so far
- * (an EWMA). Nothing here ever synchronises: unfinished pairs are left for later.
+ * Where nobody else works, a measured time is the cost, and the mean of the last
+ * ones is what the next launch is charged: right also for a function whose runs
+ * differ. Where others do, a pair of events holds their time slices as well,
+ * and the least of the last measurements is the best guess there is.
  */
 #include "cost.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 
-#include "resolve.h"
+#define SLOTS 4096
+#define PROBES 4
+#define MEAN_SHIFT 2
+#define LEAST_SPAN 8 /* measurements that make one generation of the least */
+#define ANY_SIZE 0xff
+#define THREADS_SHIFT 10
 
-#define SAMPLE_COUNT 64
-#define COST_COUNT 1024
-#define SAMPLE_EVERY 16 /* launches of a known function between two samples */
-#define EWMA_SHIFT 2
-#define NS_PER_MS 1000000.0
+/* Looked up without a lock, so `key` and `gpu_ns` belong together only roughly:
+ * a wrong guess lasts for one sample. */
+static struct entry {
+    _Atomic uint64_t key;
+    _Atomic int64_t gpu_ns;
+    int64_t least[2]; /* of this generation and of the one before */
+    int seen;
+} entries[SLOTS];
 
-enum sample_state { SAMPLE_FREE, SAMPLE_OPEN, SAMPLE_RUNNING };
-
-struct ci_sample {
-    _Atomic int state;
-    CUcontext context; /* events belong to one */
-    CUevent start;
-    CUevent end;
-    _Atomic(const void *) work;
-    struct ci_device device;
-    int64_t estimate_ns;
-};
-
-/* Claimed by CAS of `state`; the claimant alone touches the rest. */
-static struct ci_sample samples[SAMPLE_COUNT];
-
-/* Direct-mapped; a collision only forgets a cost. */
-static struct {
-    _Atomic(const void *) work;
-    _Atomic int64_t cost_ns;
-    _Atomic unsigned int launches;
-    _Atomic int64_t unpaid; /* launches before the first cost was known, without a sample */
-} costs[COST_COUNT];
-
-/* Harvesting is for one thread at a time; the others go on without. */
-static pthread_mutex_t harvest_mutex = PTHREAD_MUTEX_INITIALIZER;
-
-static size_t cost_index(const void *work)
+/* Sizes within a quarter of each other count as one. */
+static unsigned int size_class(uint64_t threads)
 {
-    uint64_t key = (uint64_t)(uintptr_t)work * 0x9e3779b97f4a7c15ULL;
-    return key >> 54;
+    if (threads < 4)
+        return (unsigned int)threads;
+    unsigned int exponent = 63 - (unsigned int)__builtin_clzll(threads);
+    return exponent * 4 + (threads >> (exponent - 2) & 3);
 }
 
-int64_t ci_cost_estimate(const void *work)
+static uint64_t make_key(const void *work, unsigned int size)
 {
-    size_t i = cost_index(work);
-    return atomic_load(&costs[i].work) == work ? atomic_load(&costs[i].cost_ns) : 0;
+    uint64_t key = ((uint64_t)(uintptr_t)work << 8 | size) + 1;
+    return key;
 }
 
-bool ci_cost_is_awaited(const void *work)
+static struct entry *find(uint64_t key)
 {
-    for (int i = 0; ci_cost_estimate(work) == 0 && i < SAMPLE_COUNT; i++)
-        if (atomic_load(&samples[i].state) == SAMPLE_RUNNING && atomic_load(&samples[i].work) == work)
-            return true;
-    return false;
-}
-
-/* Remembers a cost; returns what launches owe that went before it was known. */
-static int64_t learn(const void *work, int64_t cost_ns)
-{
-    size_t i = cost_index(work);
-    int64_t old = ci_cost_estimate(work);
-    int64_t next = old > 0 ? old + ((cost_ns - old) >> EWMA_SHIFT) : cost_ns;
-    atomic_store(&costs[i].cost_ns, next > 0 ? next : 1);
-    atomic_store(&costs[i].work, work);
-    return atomic_exchange(&costs[i].unpaid, 0) * cost_ns;
-}
-
-static bool is_due(const void *work)
-{
-    size_t i = cost_index(work);
-    unsigned int launches = atomic_fetch_add(&costs[i].launches, 1);
-    return ci_cost_estimate(work) == 0 || launches % SAMPLE_EVERY == 0;
-}
-
-static CUresult record(CUevent event, const struct ci_launch *launch)
-{
-    ci_pfn_cuEventRecord real = launch->per_thread ? CI_CALL(cuEventRecord_ptsz) : CI_CALL(cuEventRecord);
-    return real == NULL ? CUDA_ERROR_NO_DEVICE : real(event, launch->stream);
-}
-
-/* Two events of the current context; a slot of another context gets new ones. */
-static bool prepare(struct ci_sample *sample)
-{
-    ci_pfn_cuEventCreate create = CI_CALL(cuEventCreate);
-    ci_pfn_cuCtxGetCurrent current = CI_CALL(cuCtxGetCurrent);
-    CUcontext context = NULL;
-    if (create == NULL || current == NULL || current(&context) != CUDA_SUCCESS || context == NULL)
-        return false;
-    if (sample->context == context)
-        return true;
-    sample->context = NULL; /* events of a context that is gone went with it */
-    if (create(&sample->start, 0) != CUDA_SUCCESS || create(&sample->end, 0) != CUDA_SUCCESS)
-        return false;
-    sample->context = context;
-    return true;
-}
-
-struct ci_sample *ci_cost_begin(const struct ci_launch *launch)
-{
-    if (!is_due(launch->work))
-        return NULL;
-    for (int i = 0; i < SAMPLE_COUNT; i++) {
-        struct ci_sample *sample = &samples[i];
-        int expected = SAMPLE_FREE;
-        if (!atomic_compare_exchange_strong(&sample->state, &expected, SAMPLE_OPEN))
-            continue;
-        if (prepare(sample) && record(sample->start, launch) == CUDA_SUCCESS)
-            return sample;
-        atomic_store(&sample->state, SAMPLE_FREE);
-        return NULL;
+    size_t first = key * 0x9e3779b97f4a7c15ULL >> 52;
+    for (size_t i = 0; i < PROBES; i++) {
+        struct entry *entry = &entries[(first + i) % SLOTS];
+        if (atomic_load_explicit(&entry->key, memory_order_relaxed) == key)
+            return entry;
     }
     return NULL;
 }
 
-void ci_cost_end(struct ci_sample *sample, const struct ci_launch *launch, const struct ci_device *device,
-                 int64_t estimate_ns)
+/* Where all places are taken, the first one's owner is forgotten. */
+static struct entry *find_or_make(uint64_t key)
 {
-    if (sample == NULL) {
-        if (estimate_ns == 0)
-            atomic_fetch_add(&costs[cost_index(launch->work)].unpaid, 1);
-        return;
+    struct entry *entry = find(key);
+    size_t first = key * 0x9e3779b97f4a7c15ULL >> 52;
+    if (entry != NULL)
+        return entry;
+    for (size_t i = 0; i < PROBES; i++) {
+        entry = &entries[(first + i) % SLOTS];
+        if (atomic_load_explicit(&entry->key, memory_order_relaxed) == 0)
+            break;
+        entry = &entries[first];
     }
-    atomic_store(&sample->work, launch->work);
-    sample->device = *device;
-    sample->estimate_ns = estimate_ns;
-    int state = record(sample->end, launch) == CUDA_SUCCESS ? SAMPLE_RUNNING : SAMPLE_FREE;
-    atomic_store(&sample->state, state);
+    atomic_store_explicit(&entry->gpu_ns, 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->key, key, memory_order_relaxed);
+    entry->seen = 0;
+    return entry;
 }
 
-void ci_cost_cancel(struct ci_sample *sample)
+static int64_t cost_of(const struct entry *entry)
 {
-    if (sample != NULL)
-        atomic_store(&sample->state, SAMPLE_FREE);
+    return entry == NULL ? 0 : atomic_load_explicit(&entry->gpu_ns, memory_order_relaxed);
 }
 
-static void finish(struct ci_sample *sample, void (*settle)(const struct ci_device *, int64_t))
+struct ci_cost ci_cost_find(const void *work, uint64_t threads)
 {
-    ci_pfn_cuEventElapsedTime elapsed = CI_CALL(cuEventElapsedTime);
-    float milliseconds = 0;
-    if (elapsed != NULL && elapsed(&milliseconds, sample->start, sample->end) == CUDA_SUCCESS && milliseconds >= 0) {
-        int64_t cost_ns = (int64_t)(milliseconds * NS_PER_MS);
-        int64_t unpaid_ns = learn(atomic_load(&sample->work), cost_ns);
-        settle(&sample->device, cost_ns - sample->estimate_ns + unpaid_ns);
-    }
-    atomic_store(&sample->state, SAMPLE_FREE);
+    int64_t exact = cost_of(find(make_key(work, size_class(threads))));
+    if (exact > 0)
+        return (struct ci_cost){true, exact};
+    int64_t per_thread = cost_of(find(make_key(work, ANY_SIZE)));
+    uint64_t scaled = (uint64_t)per_thread * (threads >> 2) >> (THREADS_SHIFT - 2);
+    return (struct ci_cost){false, per_thread == 0 ? 0 : (int64_t)scaled + 1};
 }
 
-void ci_cost_harvest(void (*settle)(const struct ci_device *, int64_t))
+static int64_t lesser(int64_t a, int64_t b)
 {
-    ci_pfn_cuEventQuery query = CI_CALL(cuEventQuery);
-    if (query == NULL || pthread_mutex_trylock(&harvest_mutex) != 0)
-        return;
-    for (int i = 0; i < SAMPLE_COUNT; i++) {
-        if (atomic_load(&samples[i].state) != SAMPLE_RUNNING)
-            continue;
-        CUresult result = query(samples[i].end);
-        if (result == CUDA_SUCCESS)
-            finish(&samples[i], settle);
-        else if (result != CUDA_ERROR_NOT_READY) { /* its context is gone */
-            samples[i].context = NULL;
-            atomic_store(&samples[i].state, SAMPLE_FREE);
-        }
+    return a < b ? a : b;
+}
+
+static int64_t note_least(struct entry *entry, int64_t measured_ns)
+{
+    if (entry->seen == 0)
+        entry->least[0] = entry->least[1] = measured_ns;
+    else if (entry->seen % LEAST_SPAN == 0) {
+        entry->least[1] = entry->least[0];
+        entry->least[0] = measured_ns;
     }
-    pthread_mutex_unlock(&harvest_mutex);
+    entry->seen++;
+    entry->least[0] = lesser(entry->least[0], measured_ns);
+    return lesser(entry->least[0], entry->least[1]);
+}
+
+int64_t ci_cost_learn(const void *work, uint64_t threads, int64_t measured_ns, bool is_shared)
+{
+    struct entry *entry = find_or_make(make_key(work, size_class(threads)));
+    int64_t least = note_least(entry, measured_ns);
+    int64_t cost = is_shared ? least : measured_ns;
+    int64_t old = cost_of(entry);
+    int64_t mean = old > 0 && !is_shared ? old + ((cost - old) >> MEAN_SHIFT) : cost;
+    atomic_store_explicit(&entry->gpu_ns, mean > 0 ? mean : 1, memory_order_relaxed);
+    if (threads > 0) {
+        int64_t per_thread = (int64_t)(((uint64_t)cost << THREADS_SHIFT) / threads);
+        atomic_store_explicit(&find_or_make(make_key(work, ANY_SIZE))->gpu_ns, per_thread + 1, memory_order_relaxed);
+    }
+    return cost;
 }

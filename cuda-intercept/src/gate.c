@@ -1,25 +1,34 @@
 /*
- * The launch gate: a budget of GPU nanoseconds per share, in its ledger, filled
- * from the clock at the share's percent and spent by its launches. It may go
- * below zero: a long kernel is paid back before the next one starts.
+ * Where a launch's thread does not know enough or has no budget left: finds out
+ * what the launch costs, takes budget for it and some more, and waits for that.
  */
 #define _GNU_SOURCE
 #include "gate.h"
 
-#include <stdatomic.h>
 #include <time.h>
 
 #include "../include/share_env.h"
+#include "budget.h"
 #include "cost.h"
 #include "cuda_device.h"
+#include "phase.h"
 #include "process.h"
 #include "resolve.h"
+#include "sample.h"
+#include "terms.h"
 
-#define WINDOW_NS 100000000LL
-#define PAUSE_MAX_NS 5000000LL
-#define WAIT_MAX_NS 10000000000LL /* a launch is never held longer: a peer may wait for it */
-#define COST_PAUSE_NS 100000
-#define CAPTURE_NONE 0
+#define LEASE_NS 500000LL       /* what a thread takes ahead */
+#define FIRST_NS 100000LL       /* the charge for what was never measured, until it is */
+#define FIRST_WAIT_NS 1000000000ULL
+#define FIRST_PAUSE_NS 100000L
+#define FREE_NS (INT64_MAX / 4) /* in the purse of a GPU without limit */
+#define NAP_MAX_NS 10000000ULL  /* then the node page is looked at again */
+#define LONG_NS 1000000LL       /* launches worth measuring each time */
+#define SHORT_NS 100000LL
+#define SHORT_SAMPLED 2 /* of the look-ups of short launches, one in so many measures as well */
+
+_Atomic int ci_gate_is_on;
+_Atomic int ci_captures;
 
 bool ci_gate_is_set(void)
 {
@@ -27,121 +36,252 @@ bool ci_gate_is_set(void)
     return config != NULL && config->gated;
 }
 
-static int64_t now_ns(void)
+void *ci_gate_begin(enum ci_symbol symbol, _Atomic(void *) *known)
+{
+    void *real = ci_real(symbol);
+    if (real == NULL || ci_config_get() == NULL) /* out of memory: open, for now */
+        return real;
+    atomic_store(&ci_gate_is_on, ci_gate_is_set());
+    atomic_store_explicit(known, real, memory_order_release);
+    return real;
+}
+
+static uint64_t now_ns(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000LL + now.tv_nsec;
+    return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
 }
 
-static bool is_held_to(const struct ci_limits *limits)
+static void nap(uint64_t ns)
 {
-    return limits->core_percent > 0 && limits->core_limit == CI_CORES_HARD;
+    nanosleep(&(struct timespec){0, (long)ns}, NULL);
 }
 
-/* The percent of all shares of the GPU together; 0: one of them is unlimited. */
-static unsigned int percent_of(const struct ci_config *config, const struct ci_device *device)
+static int64_t corrected(int64_t gpu_ns, uint32_t correction)
 {
-    unsigned int sum = 0;
+    return gpu_ns / HAMI_CORRECTION_ONE * correction + gpu_ns % HAMI_CORRECTION_ONE * correction / HAMI_CORRECTION_ONE;
+}
+
+/* A ledger that is out of order closes memory, never launches. */
+static bool is_limited(const struct ci_config *config, const struct ci_device *device)
+{
     for (int i = 0; i < device->count; i++) {
         const struct ci_share *share = &config->shares[device->shares[i]];
-        /* a ledger that is out of order closes memory, never launches */
-        if (!is_held_to(&share->limits) || !ci_region_is_intact(&share->region))
-            return 0;
-        sum += share->limits.core_percent;
+        if (!ci_terms_limit(&share->limits) || !ci_region_is_intact(&share->region))
+            return false;
     }
-    return sum;
-}
-
-static int64_t balance(struct ci_config *config, const struct ci_device *device)
-{
-    int64_t sum = 0;
-    for (int i = 0; i < device->count; i++) {
-        struct ci_share *share = &config->shares[device->shares[i]];
-        unsigned int percent = share->limits.core_percent;
-        sum += ci_region_refill(&share->region, (uint64_t)now_ns(), percent, WINDOW_NS * percent / 100);
-    }
-    return sum;
-}
-
-/* Spends on each share its part by percent. */
-static void spend(const struct ci_device *device, int64_t gpu_ns)
-{
-    struct ci_config *config = ci_config_get();
-    unsigned int all = config == NULL ? 0 : percent_of(config, device);
-    for (int i = 0; all > 0 && i < device->count; i++) {
-        struct ci_share *share = &config->shares[device->shares[i]];
-        ci_region_spend(&share->region, gpu_ns * (int64_t)share->limits.core_percent / (int64_t)all);
-    }
+    return device->count > 0;
 }
 
 static bool is_capturing(const struct ci_launch *launch)
 {
     ci_pfn_cuStreamIsCapturing real =
         launch->per_thread ? CI_CALL(cuStreamIsCapturing_ptsz) : CI_CALL(cuStreamIsCapturing);
-    CUstreamCaptureStatus status = CAPTURE_NONE;
+    CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
     /* an error means that some capture forbids the question: leave it alone */
-    return real != NULL && (real(launch->stream, &status) != CUDA_SUCCESS || status != CAPTURE_NONE);
+    return real != NULL &&
+           (real(launch->stream, &status) != CUDA_SUCCESS || status != CU_STREAM_CAPTURE_STATUS_NONE);
 }
 
-/* Nothing is known of the first launches of a function: without a pause here a
- * program could queue minutes of work before the first of it has finished. */
-static void wait_for_cost(const void *work)
-{
-    int64_t end = now_ns() + WINDOW_NS;
-    ci_cost_harvest(spend);
-    while (ci_cost_is_awaited(work) && now_ns() < end) {
-        nanosleep(&(struct timespec){0, COST_PAUSE_NS}, NULL);
-        ci_cost_harvest(spend);
-    }
-}
-
-static void wait_for_budget(struct ci_config *config, const struct ci_device *device, unsigned int percent)
-{
-    int64_t start = now_ns();
-    int64_t waited = 0;
-    int64_t budget = balance(config, device);
-    while (budget <= 0 && waited < WAIT_MAX_NS) {
-        int64_t pause = -budget * 100 / (int64_t)percent + 1000;
-        pause = pause < PAUSE_MAX_NS ? pause : PAUSE_MAX_NS;
-        nanosleep(&(struct timespec){0, pause}, NULL);
-        ci_cost_harvest(spend);
-        waited = now_ns() - start;
-        budget = balance(config, device);
-    }
-    if (waited > 0)
-        ci_region_count(&config->shares[device->shares[0]].region, HAMI_TOTAL_THROTTLED_NS, (uint64_t)waited);
-}
-
-void ci_gate_enter(struct ci_launch *launch)
-{
-    struct ci_config *config = ci_process_join();
-    launch->counted = false;
-    launch->sample = NULL;
-    if (config == NULL || is_capturing(launch))
-        return;
-    struct ci_device device = ci_device_of_stream(config, launch->stream);
-    unsigned int percent = percent_of(config, &device);
-    if (percent == 0)
-        return;
-    wait_for_cost(launch->work);
-    wait_for_budget(config, &device, percent);
-    launch->counted = true;
-    launch->sample = ci_cost_begin(launch);
-}
-
-void ci_gate_leave(struct ci_launch *launch, CUresult result)
+static void settle(const struct ci_measurement *measured, uint32_t turn)
 {
     struct ci_config *config = ci_config_get();
-    if (!launch->counted || config == NULL)
+    struct ci_region *region = &config->shares[measured->share].region;
+    if (!ci_region_is_intact(region))
         return;
-    if (result != CUDA_SUCCESS) {
-        ci_cost_cancel(launch->sample);
+    bool is_shared = measured->is_shared || ci_budget_turns(region) != turn;
+    int64_t cost = ci_cost_learn(measured->work, measured->threads, measured->gpu_ns, is_shared);
+    ci_budget_settle(region, corrected(cost, measured->correction) - measured->paid_ns, measured->percent);
+}
+
+/* Nothing is known of the first launch of a function until it has run: without a
+ * pause a program could queue minutes of work meanwhile. */
+static struct ci_cost find_cost(const struct ci_launch *launch)
+{
+    struct ci_cost cost = ci_cost_find(launch->work, launch->threads);
+    uint64_t end = 0;
+    while (cost.gpu_ns == 0 && ci_sample_is_awaited(launch->work)) {
+        uint64_t now = now_ns();
+        end = end == 0 ? now + FIRST_WAIT_NS : end;
+        if (now >= end)
+            break;
+        nap(FIRST_PAUSE_NS);
+        ci_sample_harvest(settle);
+        cost = ci_cost_find(launch->work, launch->threads);
+    }
+    return cost.gpu_ns > 0 ? cost : (struct ci_cost){false, FIRST_NS};
+}
+
+/* Of several shares of a GPU, the one that can pay first. */
+static int find_payer(const struct ci_config *config, const struct ci_device *device, uint64_t now)
+{
+    int best = device->shares[0];
+    uint64_t least = UINT64_MAX;
+    for (int i = 0; i < device->count; i++) {
+        const struct ci_region *region = &config->shares[device->shares[i]].region;
+        uint64_t debt = ci_budget_debt(region, now) + CI_BUDGET_SLACK_NS - ci_budget_idle(region, now);
+        if (debt < least)
+            best = device->shares[i];
+        least = debt < least ? debt : least;
+    }
+    return best;
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* One try: takes the budget for the launch and a lease, or tells how long to wait. */
+static uint64_t try_to_pay(struct ci_config *config, struct ci_lane *lane, struct ci_launch *launch,
+                           struct ci_measurement *measured)
+{
+    struct ci_purse *purse = launch->purse;
+    uint64_t now = now_ns();
+    int payer = find_payer(config, &purse->device, now);
+    struct ci_share *share = &config->shares[payer];
+    struct ci_region *region = &share->region;
+    struct ci_terms terms = ci_terms_of(&share->limits, share->node, now);
+    ci_region_set(region, HAMI_TOTAL_LAST_ACTIVITY_NS, now);
+    launch->cost_ns = corrected(measured->paid_ns, terms.correction);
+    int64_t amount = larger(launch->cost_ns, LEASE_NS);
+    uint32_t turns = ci_budget_turns(region);
+    uint64_t wait = ci_phase_wait(config, &purse->device, payer, now);
+    if (wait == 0)
+        wait = ci_budget_take(region, amount, terms.percent, now);
+    if (wait > 0)
+        return wait;
+    purse->share = payer;
+    purse->percent = terms.percent;
+    purse->correction = terms.correction;
+    purse->left_ns = amount;
+    purse->turn = ci_budget_turn(region, (uint32_t)region->slot << 16 ^ lane->number);
+    purse->is_shared = terms.is_shared || turns != purse->turn;
+    if (launch->cost_ns > LEASE_NS)
+        ci_budget_run(region, now + (uint64_t)launch->cost_ns, terms.percent);
+    ci_phase_use(payer, now);
+    return 0;
+}
+
+/* Several that wait for the same share all wake when its time has come: those
+ * that were too late spread out. */
+static uint64_t nap_length(struct ci_lane *lane, uint64_t wait, bool was_late)
+{
+    uint64_t length = wait < NAP_MAX_NS ? wait : NAP_MAX_NS;
+    return was_late ? length + ci_lane_random(lane) % (length + 1) : length;
+}
+
+static void pay(struct ci_config *config, struct ci_lane *lane, struct ci_launch *launch, int64_t gpu_ns)
+{
+    struct ci_purse *purse = launch->purse;
+    struct ci_measurement measured = {.paid_ns = gpu_ns};
+    uint64_t start = 0;
+    launch->cost_ns = corrected(gpu_ns, purse->correction);
+    if (purse->left_ns < launch->cost_ns || purse->percent == 0) {
+        ci_purse_return(purse);
+        uint64_t wait = try_to_pay(config, lane, launch, &measured);
+        for (bool was_late = false; wait > 0; was_late = wait < NAP_MAX_NS) {
+            start = start == 0 ? now_ns() : start;
+            nap(nap_length(lane, wait, was_late));
+            ci_sample_harvest(settle);
+            wait = try_to_pay(config, lane, launch, &measured);
+        }
+    }
+    purse->left_ns -= launch->cost_ns;
+    purse->launches++;
+    ci_purse_tell(purse);
+    if (start > 0)
+        ci_region_count(&config->shares[purse->share].region, HAMI_TOTAL_THROTTLED_NS, now_ns() - start);
+}
+
+/* Random, so that no pattern of the program's launches hides from the samples. */
+static uint32_t uses_until_next_look(struct ci_lane *lane, int64_t gpu_ns)
+{
+    if (gpu_ns >= LONG_NS)
+        return 0;
+    return gpu_ns >= SHORT_NS ? 2 + ci_lane_random(lane) % 8 : 128 + ci_lane_random(lane) % 256;
+}
+
+static void remember(struct ci_lane *lane, const struct ci_launch *launch, uint32_t uses)
+{
+    *ci_lane_memo(lane, launch->work, ci_stream_key(launch), launch->threads) = (struct ci_memo){
+        .work = launch->work,
+        .stream = ci_stream_key(launch),
+        .threads = launch->threads,
+        .cost_ns = launch->cost_ns,
+        .purse = launch->purse,
+        .round = lane->round,
+        .uses_left = uses,
+    };
+}
+
+static bool is_due(struct ci_lane *lane, const struct ci_launch *launch)
+{
+    const struct ci_memo *memo = ci_lane_memo(lane, launch->work, ci_stream_key(launch), launch->threads);
+    return memo->work != launch->work || memo->threads != launch->threads || memo->uses_left == 0;
+}
+
+static struct ci_sample *begin_sample(const struct ci_launch *launch)
+{
+    const struct ci_purse *purse = launch->purse;
+    const struct ci_measurement expected = {
+        .work = launch->work,
+        .threads = launch->threads,
+        .is_shared = purse->is_shared,
+        .share = purse->share,
+        .percent = purse->percent,
+        .correction = purse->correction,
+        .paid_ns = launch->cost_ns,
+    };
+    return ci_sample_begin(launch, &expected, purse->turn);
+}
+
+void ci_gate_enter_slowly(struct ci_launch *launch)
+{
+    struct ci_config *config = ci_process_join();
+    struct ci_lane *lane = ci_lane_get();
+    launch->purse = NULL;
+    launch->sample = NULL;
+    launch->cost_ns = 0;
+    if (config == NULL || lane == NULL)
+        return;
+    if (atomic_load(&ci_captures) > 0 && is_capturing(launch))
+        return;
+    struct ci_device device = ci_device_of_stream(config, launch->stream);
+    launch->purse = ci_lane_purse(lane, &device);
+    if (!is_limited(config, &device)) {
+        launch->purse->left_ns = FREE_NS;
+        launch->purse->is_limited = false;
+        remember(lane, launch, uses_until_next_look(lane, 0));
         return;
     }
-    struct ci_device device = ci_device_of_stream(config, launch->stream);
-    int64_t estimate_ns = ci_cost_estimate(launch->work);
-    spend(&device, estimate_ns);
-    ci_cost_end(launch->sample, launch, &device, estimate_ns);
-    ci_region_count(&config->shares[device.shares[0]].region, HAMI_TOTAL_LAUNCHES, 1);
+    if (!launch->purse->is_limited)
+        launch->purse->left_ns = launch->purse->told_ns = 0;
+    launch->purse->is_limited = true;
+    ci_sample_harvest(settle);
+    struct ci_cost cost = find_cost(launch);
+    bool is_to_look_up = is_due(lane, launch);
+    pay(config, lane, launch, cost.gpu_ns);
+    if (!cost.is_known || cost.gpu_ns >= SHORT_NS || (is_to_look_up && ci_lane_random(lane) % SHORT_SAMPLED == 0))
+        launch->sample = begin_sample(launch);
+    if (is_to_look_up && cost.is_known) /* what is only guessed is looked up each time */
+        remember(lane, launch, uses_until_next_look(lane, cost.gpu_ns));
+}
+
+void ci_gate_leave_slowly(struct ci_launch *launch, CUresult result)
+{
+    if (launch->sample != NULL)
+        ci_sample_end(launch->sample, launch, result == CUDA_SUCCESS);
+    if (result == CUDA_SUCCESS || launch->purse == NULL || !launch->purse->is_limited)
+        return;
+    launch->purse->left_ns += launch->cost_ns;
+    if (launch->purse->left_ns > 2 * LEASE_NS)
+        ci_purse_return(launch->purse);
+}
+
+void ci_gate_reset(void)
+{
+    ci_sample_reset();
+    atomic_store(&ci_captures, 0);
 }

@@ -4,7 +4,7 @@
 
 #include "generated/hooks.h"
 
-enum ci_treatment { CI_TREAT_PASS, CI_TREAT_CHARGE, CI_TREAT_UNCHARGE, CI_TREAT_GATE, CI_TREAT_REPORT };
+enum ci_treatment { CI_TREAT_PASS, CI_TREAT_CHARGE, CI_TREAT_UNCHARGE, CI_TREAT_GATE, CI_TREAT_FOLLOW, CI_TREAT_REPORT };
 enum ci_library { CI_LIBRARY_CUDA, CI_LIBRARY_NVML };
 
 struct ci_hook {

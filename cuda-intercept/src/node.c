@@ -11,17 +11,33 @@ static uint64_t word64(const unsigned char *node, size_t offset)
     return atomic_load((const _Atomic uint64_t *)(const void *)(node + offset));
 }
 
-uint64_t ci_node_unledgered(const unsigned char *node)
+static uint32_t word32(const unsigned char *node, size_t offset)
+{
+    return atomic_load((const _Atomic uint32_t *)(const void *)(node + offset));
+}
+
+bool ci_node_read(const unsigned char *node, struct ci_node *page)
 {
     if (node == NULL || word64(node, HAMI_NODE_OFFSET_MAGIC) != HAMI_NODE_MAGIC)
-        return 0;
-    uint64_t bytes = 0;
+        return false;
     for (int i = 0; i < READ_TRIES; i++) {
         uint64_t before = word64(node, HAMI_NODE_OFFSET_SEQUENCE);
-        bytes = word64(node, HAMI_NODE_OFFSET_UNLEDGERED_BYTES);
+        *page = (struct ci_node){
+            .heartbeat_ns = word64(node, HAMI_NODE_OFFSET_HEARTBEAT_NS),
+            .unledgered_bytes = word64(node, HAMI_NODE_OFFSET_UNLEDGERED_BYTES),
+            .gate = word32(node, HAMI_NODE_OFFSET_GATE),
+            .correction = word32(node, HAMI_NODE_OFFSET_CORRECTION),
+            .others = word32(node, HAMI_NODE_OFFSET_OTHERS),
+        };
         if (before % 2 == 0 && before == word64(node, HAMI_NODE_OFFSET_SEQUENCE))
             break;
     }
-    /* the word is written whole: after so many tries any value of it is a good one */
-    return bytes;
+    /* each word is written whole: after so many tries any value of it is a good one */
+    return true;
+}
+
+uint64_t ci_node_unledgered(const unsigned char *node)
+{
+    struct ci_node page;
+    return ci_node_read(node, &page) ? page.unledgered_bytes : 0;
 }

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "backing.h"
+#include "gate.h"
 #include "implicit.h"
 #include "lazy.h"
 #include "pid.h"
@@ -105,6 +106,7 @@ static void join(struct ci_config *config)
     ci_lazy_reset();
     ci_mappings_reset();
     ci_sparse_reset();
+    ci_gate_reset();
     for (int i = 0; i < config->count; i++)
         config->shares[i].region.slot = CI_NO_SLOT;
     if (config->count == 0 || !start_holder(config))

@@ -7,9 +7,6 @@
 #include "pid.h"
 #include "region_layout.h"
 
-#define NS_PER_SECOND 1000000000ULL
-#define DEBT_MAX_NS 3600000000000LL /* beyond an hour the word is damage, not debt */
-
 static bool map(struct ci_region *region, int flags, int fd)
 {
     void *base = mmap(NULL, HAMI_USAGE_FILE_BYTES, PROT_READ | PROT_WRITE, flags, fd, 0);
@@ -165,29 +162,4 @@ void ci_region_count(struct ci_region *region, int total, uint64_t amount)
 void ci_region_set(struct ci_region *region, int total, uint64_t value)
 {
     atomic_store(ci_total(region, total), value);
-}
-
-int64_t ci_region_refill(struct ci_region *region, uint64_t now_ns, unsigned int core_percent, int64_t cap_ns)
-{
-    _Atomic uint64_t *refilled = ci_total(region, HAMI_TOTAL_REFILLED_NS);
-    _Atomic int64_t *budget = (_Atomic int64_t *)ci_total(region, HAMI_TOTAL_BUDGET_NS);
-    uint64_t last = atomic_load(refilled);
-    if (now_ns != last && atomic_compare_exchange_strong(refilled, &last, now_ns) && last != 0 && last < now_ns) {
-        uint64_t elapsed = now_ns - last < NS_PER_SECOND ? now_ns - last : NS_PER_SECOND;
-        int64_t income = (int64_t)(elapsed * core_percent / 100);
-        int64_t old = atomic_load(budget);
-        int64_t next;
-        do {
-            next = old > cap_ns - income ? cap_ns : old + income;
-        } while (!atomic_compare_exchange_weak(budget, &old, next));
-    }
-    int64_t balance = atomic_load(budget);
-    return balance > -DEBT_MAX_NS ? balance : -DEBT_MAX_NS;
-}
-
-void ci_region_spend(struct ci_region *region, int64_t gpu_ns)
-{
-    atomic_fetch_sub((_Atomic int64_t *)ci_total(region, HAMI_TOTAL_BUDGET_NS), gpu_ns);
-    if (gpu_ns > 0)
-        ci_region_count(region, HAMI_TOTAL_GPU_NS, (uint64_t)gpu_ns);
 }

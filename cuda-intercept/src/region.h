@@ -75,9 +75,4 @@ uint64_t ci_region_total(const struct ci_region *region, int total);
 void ci_region_count(struct ci_region *region, int total, uint64_t amount);
 void ci_region_set(struct ci_region *region, int total, uint64_t value);
 
-/* The launch budget: what has come in by `core_percent` since the last refill
- * (never more than `cap_ns`) is added; the balance is returned. */
-int64_t ci_region_refill(struct ci_region *region, uint64_t now_ns, unsigned int core_percent, int64_t cap_ns);
-void ci_region_spend(struct ci_region *region, int64_t gpu_ns);
-
 #endif

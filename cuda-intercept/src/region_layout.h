@@ -27,7 +27,11 @@ struct ci_slot {
     _Atomic uint64_t moves; /* reservations and credits under way, of all threads */
     unsigned char spare[HAMI_SLOT_OFFSET_MUTEX - HAMI_SLOT_OFFSET_GPU_NS - 16];
     pthread_mutex_t mutex;
-    unsigned char rest[HAMI_USAGE_SLOT_BYTES - HAMI_SLOT_OFFSET_MUTEX - sizeof(pthread_mutex_t)];
+    /* launch budget that comes back when the owner dies */
+    _Atomic int64_t leased_ns;       /* taken by its threads and not spent yet, on the wall clock */
+    _Atomic uint64_t busy_until_ns;  /* when the GPU should have done its last long launch */
+    _Atomic uint32_t busy_percent;   /* at which that was paid */
+    unsigned char rest[HAMI_USAGE_SLOT_BYTES - HAMI_SLOT_OFFSET_MUTEX - sizeof(pthread_mutex_t) - 24];
 };
 
 /* Behind the totals, for processes of the share only. */
@@ -37,6 +41,8 @@ struct ci_notes {
     _Atomic uint32_t dirty;      /* a process died within a move: the totals may be too high */
     _Atomic uint32_t joins;      /* processes that have joined so far; sleepers wait on it */
     _Atomic uint64_t context_bytes; /* what a context was seen to take, 0: not seen yet */
+    _Atomic uint32_t taker;  /* the thread that took launch budget last */
+    _Atomic uint32_t turns;  /* how often that was another one than before */
 };
 
 #define CI_NOTES_OFFSET HAMI_USAGE_OFFSET_HIGH_WATER

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <time.h>
 
+#include "budget.h"
 #include "region_layout.h"
 
 #define PAUSE_NS 50000
@@ -46,6 +47,7 @@ void ci_slot_empty(struct ci_region *region, struct ci_slot *slot)
     atomic_store(&ci_notes(region)->dirty, 1);
     for (int kind = 0; kind < CI_KIND_COUNT; kind++)
         atomic_store(&slot->bytes[kind], 0);
+    ci_budget_reclaim(region, slot);
     atomic_store(&slot->intent, 0);
     atomic_store(&slot->launches, 0);
     atomic_store(&slot->gpu_ns, 0);
@@ -68,6 +70,7 @@ static bool give_back(struct ci_region *region, struct ci_slot *slot)
         ci_subtract(ci_total(region, HAMI_TOTAL_CHARGED), bytes);
         any = any || bytes > 0;
     }
+    ci_budget_reclaim(region, slot);
     atomic_store(&slot->intent, 0);
     atomic_store(&slot->launches, 0);
     atomic_store(&slot->gpu_ns, 0);

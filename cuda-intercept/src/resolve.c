@@ -65,7 +65,8 @@ void *ci_offer(enum ci_symbol symbol)
     const struct ci_config *config = ci_config_get();
     if (config == NULL)
         return hook->hook; /* out of memory: the hook itself stays closed */
-    bool wanted = hook->treatment == CI_TREAT_GATE ? config->gated : config->mode != CI_MODE_UNLIMITED;
+    bool is_of_gate = hook->treatment == CI_TREAT_GATE || hook->treatment == CI_TREAT_FOLLOW;
+    bool wanted = is_of_gate ? config->gated : config->mode != CI_MODE_UNLIMITED;
     return wanted ? hook->hook : ci_real(symbol);
 }
 

@@ -51,6 +51,9 @@ _Static_assert(sizeof(struct ci_memory_node) == sizeof(CUDA_MEM_ALLOC_NODE_PARAM
 
 SAME(ci_nvml_accounting, pid, nvmlAccountingStats_v2_t, pid);
 SAME(ci_nvml_accounting, most_used, nvmlAccountingStats_v2_t, maxMemoryUsage);
+SAME(ci_launch_params, stream, CUDA_LAUNCH_PARAMS, hStream);
+_Static_assert(sizeof(struct ci_launch_params) == sizeof(CUDA_LAUNCH_PARAMS), "launch on several GPUs");
+
 SAME(ci_nvml_process_v1, used, nvmlProcessInfo_v1_t, usedGpuMemory);
 _Static_assert(sizeof(struct ci_nvml_process_v1) == sizeof(nvmlProcessInfo_v1_t), "process, version 1");
 SAME(ci_nvml_process, used, nvmlProcessInfo_v2_t, usedGpuMemory);
@@ -70,6 +73,8 @@ SAME(ci_nvml_details, entries, nvmlProcessDetailList_t, procArray);
 
 _Static_assert(CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT == 0 && CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT == 2, "graph memory");
 _Static_assert(CU_GRAPH_NODE_TYPE_GRAPH == 4 && CU_GRAPH_NODE_TYPE_MEM_ALLOC == 10, "graph nodes");
+_Static_assert(CU_STREAM_CAPTURE_MODE_RELAXED == 2 && CU_STREAM_CAPTURE_STATUS_NONE == 0, "captures");
+_Static_assert(CUDA_ERROR_STREAM_CAPTURE_INVALIDATED == 901, "invalid captures");
 _Static_assert(CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT == 5, "pool attributes");
 _Static_assert(CU_LIMIT_STACK_SIZE == 0 && CU_LIMIT_PRINTF_FIFO_SIZE == 1 && CU_LIMIT_MALLOC_HEAP_SIZE == 2, "limits");
 _Static_assert(CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES == 3 && CU_FUNCTION_LOADING_STATE_LOADED == 1, "functions");

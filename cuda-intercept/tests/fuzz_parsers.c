@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../src/budget.h"
 #include "../src/config.h"
 #include "../src/region_layout.h"
 #include "check.h"
@@ -103,7 +104,9 @@ static void fuzz_regions(void)
         if (ci_region_reserve(&region, HAMI_TOTAL_DEVICE, 1000, 5000))
             ci_region_credit(&region, HAMI_TOTAL_DEVICE, 1000);
         ci_region_sweep(&region);
-        ci_region_refill(&region, next_random(), 30, 1000000);
+        ci_budget_take(&region, 1000, 30, next_random());
+        ci_budget_settle(&region, -1000, 30);
+        ci_budget_used_percent(&region, next_random());
         /* let go, so that the list of held mutexes does not point into freed memory */
         if (region.slot != CI_NO_SLOT)
             pthread_mutex_unlock(&ci_slot(&region, region.slot)->mutex);

@@ -330,20 +330,6 @@ static void credit_stops_at_zero(void)
     CHECK(ci_region_reserve(&self.region, HAMI_TOTAL_DEVICE, LIMIT, LIMIT));
 }
 
-/* The budget fills by percent of the clock, up to its cap, and may be overdrawn. */
-static void budget_fills_and_is_spent(void)
-{
-    int usage = new_usage(HAMI_USAGE_FILE_BYTES);
-    struct joined self;
-    join_here(&self, usage);
-    CHECK(ci_region_refill(&self.region, 1000, 30, 30000) == 0);
-    CHECK(ci_region_refill(&self.region, 11000, 30, 30000) == 3000);
-    ci_region_spend(&self.region, 5000);
-    CHECK(ci_region_refill(&self.region, 11000, 30, 30000) == -2000);
-    CHECK(ci_region_refill(&self.region, 900000, 30, 30000) == 30000);
-    CHECK(ci_region_refill(&self.region, 5, 30, 30000) == 30000);
-}
-
 int main(void)
 {
     processes_share_one_limit();
@@ -359,6 +345,5 @@ int main(void)
     broken_repair_is_taken_over();
     stopped_process_is_not_waited_for();
     credit_stops_at_zero();
-    budget_fills_and_is_spent();
     return failures != 0;
 }

@@ -5,140 +5,162 @@
 
 CUresult cuLaunch(CUfunction f)
 {
-    ci_pfn_cuLaunch real = CI_CALL(cuLaunch);
+    static _Atomic(void *) known;
+    void *real = atomic_load_explicit(&known, memory_order_acquire);
+    if (real == NULL)
+        real = ci_gate_begin(CI_cuLaunch, &known);
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    if (!ci_gate_is_set())
-        return real(f);
+    if (!atomic_load_explicit(&ci_gate_is_on, memory_order_relaxed))
+        return ((ci_pfn_cuLaunch)real)(f);
     struct ci_launch launch = {.stream = NULL, .work = f, .per_thread = false};
+    launch.threads = 0;
     ci_gate_enter(&launch);
-    CUresult result = real(f);
+    CUresult result = ((ci_pfn_cuLaunch)real)(f);
     ci_gate_leave(&launch, result);
     return result;
 }
 
 CUresult cuLaunchCooperativeKernel(CUfunction f, unsigned int gridDimX, unsigned int gridDimY, unsigned int gridDimZ, unsigned int blockDimX, unsigned int blockDimY, unsigned int blockDimZ, unsigned int sharedMemBytes, CUstream hStream, void **kernelParams)
 {
-    ci_pfn_cuLaunchCooperativeKernel real = CI_CALL(cuLaunchCooperativeKernel);
+    static _Atomic(void *) known;
+    void *real = atomic_load_explicit(&known, memory_order_acquire);
+    if (real == NULL)
+        real = ci_gate_begin(CI_cuLaunchCooperativeKernel, &known);
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    if (!ci_gate_is_set())
-        return real(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes, hStream, kernelParams);
+    if (!atomic_load_explicit(&ci_gate_is_on, memory_order_relaxed))
+        return ((ci_pfn_cuLaunchCooperativeKernel)real)(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes, hStream, kernelParams);
     struct ci_launch launch = {.stream = hStream, .work = f, .per_thread = false};
+    launch.threads = ci_threads(gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ);
     ci_gate_enter(&launch);
-    CUresult result = real(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes, hStream, kernelParams);
-    ci_gate_leave(&launch, result);
-    return result;
-}
-
-CUresult cuLaunchCooperativeKernelMultiDevice(CUDA_LAUNCH_PARAMS *launchParamsList, unsigned int numDevices, unsigned int flags)
-{
-    ci_pfn_cuLaunchCooperativeKernelMultiDevice real = CI_CALL(cuLaunchCooperativeKernelMultiDevice);
-    if (real == NULL)
-        return CUDA_ERROR_NO_DEVICE;
-    if (!ci_gate_is_set())
-        return real(launchParamsList, numDevices, flags);
-    struct ci_launch launch = {.stream = NULL, .work = NULL, .per_thread = false};
-    ci_gate_enter(&launch);
-    CUresult result = real(launchParamsList, numDevices, flags);
+    CUresult result = ((ci_pfn_cuLaunchCooperativeKernel)real)(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes, hStream, kernelParams);
     ci_gate_leave(&launch, result);
     return result;
 }
 
 CUresult cuLaunchCooperativeKernel_ptsz(CUfunction f, unsigned int gridDimX, unsigned int gridDimY, unsigned int gridDimZ, unsigned int blockDimX, unsigned int blockDimY, unsigned int blockDimZ, unsigned int sharedMemBytes, CUstream hStream, void **kernelParams)
 {
-    ci_pfn_cuLaunchCooperativeKernel_ptsz real = CI_CALL(cuLaunchCooperativeKernel_ptsz);
+    static _Atomic(void *) known;
+    void *real = atomic_load_explicit(&known, memory_order_acquire);
+    if (real == NULL)
+        real = ci_gate_begin(CI_cuLaunchCooperativeKernel_ptsz, &known);
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    if (!ci_gate_is_set())
-        return real(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes, hStream, kernelParams);
+    if (!atomic_load_explicit(&ci_gate_is_on, memory_order_relaxed))
+        return ((ci_pfn_cuLaunchCooperativeKernel_ptsz)real)(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes, hStream, kernelParams);
     struct ci_launch launch = {.stream = hStream, .work = f, .per_thread = true};
+    launch.threads = ci_threads(gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ);
     ci_gate_enter(&launch);
-    CUresult result = real(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes, hStream, kernelParams);
+    CUresult result = ((ci_pfn_cuLaunchCooperativeKernel_ptsz)real)(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes, hStream, kernelParams);
     ci_gate_leave(&launch, result);
     return result;
 }
 
 CUresult cuLaunchGrid(CUfunction f, int grid_width, int grid_height)
 {
-    ci_pfn_cuLaunchGrid real = CI_CALL(cuLaunchGrid);
+    static _Atomic(void *) known;
+    void *real = atomic_load_explicit(&known, memory_order_acquire);
+    if (real == NULL)
+        real = ci_gate_begin(CI_cuLaunchGrid, &known);
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    if (!ci_gate_is_set())
-        return real(f, grid_width, grid_height);
+    if (!atomic_load_explicit(&ci_gate_is_on, memory_order_relaxed))
+        return ((ci_pfn_cuLaunchGrid)real)(f, grid_width, grid_height);
     struct ci_launch launch = {.stream = NULL, .work = f, .per_thread = false};
+    launch.threads = ci_threads((unsigned int)grid_width, (unsigned int)grid_height, 1, 1, 1, 1);
     ci_gate_enter(&launch);
-    CUresult result = real(f, grid_width, grid_height);
+    CUresult result = ((ci_pfn_cuLaunchGrid)real)(f, grid_width, grid_height);
     ci_gate_leave(&launch, result);
     return result;
 }
 
 CUresult cuLaunchGridAsync(CUfunction f, int grid_width, int grid_height, CUstream hStream)
 {
-    ci_pfn_cuLaunchGridAsync real = CI_CALL(cuLaunchGridAsync);
+    static _Atomic(void *) known;
+    void *real = atomic_load_explicit(&known, memory_order_acquire);
+    if (real == NULL)
+        real = ci_gate_begin(CI_cuLaunchGridAsync, &known);
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    if (!ci_gate_is_set())
-        return real(f, grid_width, grid_height, hStream);
+    if (!atomic_load_explicit(&ci_gate_is_on, memory_order_relaxed))
+        return ((ci_pfn_cuLaunchGridAsync)real)(f, grid_width, grid_height, hStream);
     struct ci_launch launch = {.stream = hStream, .work = f, .per_thread = false};
+    launch.threads = ci_threads((unsigned int)grid_width, (unsigned int)grid_height, 1, 1, 1, 1);
     ci_gate_enter(&launch);
-    CUresult result = real(f, grid_width, grid_height, hStream);
+    CUresult result = ((ci_pfn_cuLaunchGridAsync)real)(f, grid_width, grid_height, hStream);
     ci_gate_leave(&launch, result);
     return result;
 }
 
 CUresult cuLaunchKernel(CUfunction f, unsigned int gridDimX, unsigned int gridDimY, unsigned int gridDimZ, unsigned int blockDimX, unsigned int blockDimY, unsigned int blockDimZ, unsigned int sharedMemBytes, CUstream hStream, void **kernelParams, void **extra)
 {
-    ci_pfn_cuLaunchKernel real = CI_CALL(cuLaunchKernel);
+    static _Atomic(void *) known;
+    void *real = atomic_load_explicit(&known, memory_order_acquire);
+    if (real == NULL)
+        real = ci_gate_begin(CI_cuLaunchKernel, &known);
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    if (!ci_gate_is_set())
-        return real(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes, hStream, kernelParams, extra);
+    if (!atomic_load_explicit(&ci_gate_is_on, memory_order_relaxed))
+        return ((ci_pfn_cuLaunchKernel)real)(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes, hStream, kernelParams, extra);
     struct ci_launch launch = {.stream = hStream, .work = f, .per_thread = false};
+    launch.threads = ci_threads(gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ);
     ci_gate_enter(&launch);
-    CUresult result = real(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes, hStream, kernelParams, extra);
+    CUresult result = ((ci_pfn_cuLaunchKernel)real)(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes, hStream, kernelParams, extra);
     ci_gate_leave(&launch, result);
     return result;
 }
 
 CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction f, void **kernelParams, void **extra)
 {
-    ci_pfn_cuLaunchKernelEx real = CI_CALL(cuLaunchKernelEx);
+    static _Atomic(void *) known;
+    void *real = atomic_load_explicit(&known, memory_order_acquire);
+    if (real == NULL)
+        real = ci_gate_begin(CI_cuLaunchKernelEx, &known);
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    if (!ci_gate_is_set())
-        return real(config, f, kernelParams, extra);
+    if (!atomic_load_explicit(&ci_gate_is_on, memory_order_relaxed))
+        return ((ci_pfn_cuLaunchKernelEx)real)(config, f, kernelParams, extra);
     struct ci_launch launch = {.stream = config ? config->hStream : NULL, .work = f, .per_thread = false};
+    launch.threads = config ? ci_threads(config->grid[0], config->grid[1], config->grid[2], config->block[0], config->block[1], config->block[2]) : 0;
     ci_gate_enter(&launch);
-    CUresult result = real(config, f, kernelParams, extra);
+    CUresult result = ((ci_pfn_cuLaunchKernelEx)real)(config, f, kernelParams, extra);
     ci_gate_leave(&launch, result);
     return result;
 }
 
 CUresult cuLaunchKernelEx_ptsz(const CUlaunchConfig *config, CUfunction f, void **kernelParams, void **extra)
 {
-    ci_pfn_cuLaunchKernelEx_ptsz real = CI_CALL(cuLaunchKernelEx_ptsz);
+    static _Atomic(void *) known;
+    void *real = atomic_load_explicit(&known, memory_order_acquire);
+    if (real == NULL)
+        real = ci_gate_begin(CI_cuLaunchKernelEx_ptsz, &known);
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    if (!ci_gate_is_set())
-        return real(config, f, kernelParams, extra);
+    if (!atomic_load_explicit(&ci_gate_is_on, memory_order_relaxed))
+        return ((ci_pfn_cuLaunchKernelEx_ptsz)real)(config, f, kernelParams, extra);
     struct ci_launch launch = {.stream = config ? config->hStream : NULL, .work = f, .per_thread = true};
+    launch.threads = config ? ci_threads(config->grid[0], config->grid[1], config->grid[2], config->block[0], config->block[1], config->block[2]) : 0;
     ci_gate_enter(&launch);
-    CUresult result = real(config, f, kernelParams, extra);
+    CUresult result = ((ci_pfn_cuLaunchKernelEx_ptsz)real)(config, f, kernelParams, extra);
     ci_gate_leave(&launch, result);
     return result;
 }
 
 CUresult cuLaunchKernel_ptsz(CUfunction f, unsigned int gridDimX, unsigned int gridDimY, unsigned int gridDimZ, unsigned int blockDimX, unsigned int blockDimY, unsigned int blockDimZ, unsigned int sharedMemBytes, CUstream hStream, void **kernelParams, void **extra)
 {
-    ci_pfn_cuLaunchKernel_ptsz real = CI_CALL(cuLaunchKernel_ptsz);
+    static _Atomic(void *) known;
+    void *real = atomic_load_explicit(&known, memory_order_acquire);
+    if (real == NULL)
+        real = ci_gate_begin(CI_cuLaunchKernel_ptsz, &known);
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    if (!ci_gate_is_set())
-        return real(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes, hStream, kernelParams, extra);
+    if (!atomic_load_explicit(&ci_gate_is_on, memory_order_relaxed))
+        return ((ci_pfn_cuLaunchKernel_ptsz)real)(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes, hStream, kernelParams, extra);
     struct ci_launch launch = {.stream = hStream, .work = f, .per_thread = true};
+    launch.threads = ci_threads(gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ);
     ci_gate_enter(&launch);
-    CUresult result = real(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes, hStream, kernelParams, extra);
+    CUresult result = ((ci_pfn_cuLaunchKernel_ptsz)real)(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes, hStream, kernelParams, extra);
     ci_gate_leave(&launch, result);
     return result;
 }

@@ -21,8 +21,11 @@ enum ci_symbol {
     CI_cuCtxGetCurrent,
     CI_cuCtxGetDevice,
     CI_cuCtxGetLimit,
+    CI_cuCtxPopCurrent,
     CI_cuCtxPopCurrent_v2,
+    CI_cuCtxPushCurrent,
     CI_cuCtxPushCurrent_v2,
+    CI_cuCtxSetCurrent,
     CI_cuCtxSetLimit,
     CI_cuCtxSynchronize,
     CI_cuCtxSynchronize_v2,
@@ -123,12 +126,21 @@ enum ci_symbol {
     CI_cuModuleLoadDataEx,
     CI_cuModuleLoadFatBinary,
     CI_cuModuleUnload,
+    CI_cuStreamBeginCapture,
+    CI_cuStreamBeginCaptureToGraph,
+    CI_cuStreamBeginCaptureToGraph_ptsz,
+    CI_cuStreamBeginCapture_ptsz,
+    CI_cuStreamBeginCapture_v2,
+    CI_cuStreamBeginCapture_v2_ptsz,
+    CI_cuStreamEndCapture,
+    CI_cuStreamEndCapture_ptsz,
     CI_cuStreamGetCtx,
     CI_cuStreamGetCtx_ptsz,
     CI_cuStreamIsCapturing,
     CI_cuStreamIsCapturing_ptsz,
     CI_cuStreamSynchronize,
     CI_cuStreamSynchronize_ptsz,
+    CI_cuThreadExchangeStreamCaptureMode,
     CI_nvmlDeviceGetAccountingPids,
     CI_nvmlDeviceGetAccountingStats,
     CI_nvmlDeviceGetAccountingStats_v2,
@@ -169,8 +181,11 @@ typedef CUresult (*ci_pfn_cuCtxDetach)(CUcontext);
 typedef CUresult (*ci_pfn_cuCtxGetCurrent)(CUcontext *);
 typedef CUresult (*ci_pfn_cuCtxGetDevice)(CUdevice *);
 typedef CUresult (*ci_pfn_cuCtxGetLimit)(size_t *, CUlimit);
+typedef CUresult (*ci_pfn_cuCtxPopCurrent)(CUcontext *);
 typedef CUresult (*ci_pfn_cuCtxPopCurrent_v2)(CUcontext *);
+typedef CUresult (*ci_pfn_cuCtxPushCurrent)(CUcontext);
 typedef CUresult (*ci_pfn_cuCtxPushCurrent_v2)(CUcontext);
+typedef CUresult (*ci_pfn_cuCtxSetCurrent)(CUcontext);
 typedef CUresult (*ci_pfn_cuCtxSetLimit)(CUlimit, size_t);
 typedef CUresult (*ci_pfn_cuCtxSynchronize)(void);
 typedef CUresult (*ci_pfn_cuCtxSynchronize_v2)(CUcontext);
@@ -271,12 +286,21 @@ typedef CUresult (*ci_pfn_cuModuleLoadData)(CUmodule *, const void *);
 typedef CUresult (*ci_pfn_cuModuleLoadDataEx)(CUmodule *, const void *, unsigned int, CUjit_option *, void **);
 typedef CUresult (*ci_pfn_cuModuleLoadFatBinary)(CUmodule *, const void *);
 typedef CUresult (*ci_pfn_cuModuleUnload)(CUmodule);
+typedef CUresult (*ci_pfn_cuStreamBeginCapture)(CUstream);
+typedef CUresult (*ci_pfn_cuStreamBeginCaptureToGraph)(CUstream, CUgraph, const CUgraphNode *, const CUgraphEdgeData *, size_t, CUstreamCaptureMode);
+typedef CUresult (*ci_pfn_cuStreamBeginCaptureToGraph_ptsz)(CUstream, CUgraph, const CUgraphNode *, const CUgraphEdgeData *, size_t, CUstreamCaptureMode);
+typedef CUresult (*ci_pfn_cuStreamBeginCapture_ptsz)(CUstream);
+typedef CUresult (*ci_pfn_cuStreamBeginCapture_v2)(CUstream, CUstreamCaptureMode);
+typedef CUresult (*ci_pfn_cuStreamBeginCapture_v2_ptsz)(CUstream, CUstreamCaptureMode);
+typedef CUresult (*ci_pfn_cuStreamEndCapture)(CUstream, CUgraph *);
+typedef CUresult (*ci_pfn_cuStreamEndCapture_ptsz)(CUstream, CUgraph *);
 typedef CUresult (*ci_pfn_cuStreamGetCtx)(CUstream, CUcontext *);
 typedef CUresult (*ci_pfn_cuStreamGetCtx_ptsz)(CUstream, CUcontext *);
 typedef CUresult (*ci_pfn_cuStreamIsCapturing)(CUstream, CUstreamCaptureStatus *);
 typedef CUresult (*ci_pfn_cuStreamIsCapturing_ptsz)(CUstream, CUstreamCaptureStatus *);
 typedef CUresult (*ci_pfn_cuStreamSynchronize)(CUstream);
 typedef CUresult (*ci_pfn_cuStreamSynchronize_ptsz)(CUstream);
+typedef CUresult (*ci_pfn_cuThreadExchangeStreamCaptureMode)(CUstreamCaptureMode *);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetAccountingPids)(nvmlDevice_t, unsigned int *, unsigned int *);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetAccountingStats)(nvmlDevice_t, unsigned int, nvmlAccountingStats_t *);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetAccountingStats_v2)(nvmlDevice_t, nvmlAccountingStats_v2_t *);
@@ -312,6 +336,11 @@ CI_EXPORT CUresult cuCtxCreate_v4(CUcontext *pctx, CUctxCreateParams *ctxCreateP
 CI_EXPORT CUresult cuCtxDestroy(CUcontext ctx);
 CI_EXPORT CUresult cuCtxDestroy_v2(CUcontext ctx);
 CI_EXPORT CUresult cuCtxDetach(CUcontext ctx);
+CI_EXPORT CUresult cuCtxPopCurrent(CUcontext *pctx);
+CI_EXPORT CUresult cuCtxPopCurrent_v2(CUcontext *pctx);
+CI_EXPORT CUresult cuCtxPushCurrent(CUcontext ctx);
+CI_EXPORT CUresult cuCtxPushCurrent_v2(CUcontext ctx);
+CI_EXPORT CUresult cuCtxSetCurrent(CUcontext ctx);
 CI_EXPORT CUresult cuCtxSetLimit(CUlimit limit, size_t value);
 CI_EXPORT CUresult cuCtxSynchronize(void);
 CI_EXPORT CUresult cuCtxSynchronize_v2(CUcontext ctx);
@@ -389,6 +418,14 @@ CI_EXPORT CUresult cuModuleLoadData(CUmodule *module, const void *image);
 CI_EXPORT CUresult cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned int numOptions, CUjit_option *options, void **optionValues);
 CI_EXPORT CUresult cuModuleLoadFatBinary(CUmodule *module, const void *fatCubin);
 CI_EXPORT CUresult cuModuleUnload(CUmodule hmod);
+CI_EXPORT CUresult cuStreamBeginCapture(CUstream hStream);
+CI_EXPORT CUresult cuStreamBeginCaptureToGraph(CUstream hStream, CUgraph hGraph, const CUgraphNode *dependencies, const CUgraphEdgeData *dependencyData, size_t numDependencies, CUstreamCaptureMode mode);
+CI_EXPORT CUresult cuStreamBeginCaptureToGraph_ptsz(CUstream hStream, CUgraph hGraph, const CUgraphNode *dependencies, const CUgraphEdgeData *dependencyData, size_t numDependencies, CUstreamCaptureMode mode);
+CI_EXPORT CUresult cuStreamBeginCapture_ptsz(CUstream hStream);
+CI_EXPORT CUresult cuStreamBeginCapture_v2(CUstream hStream, CUstreamCaptureMode mode);
+CI_EXPORT CUresult cuStreamBeginCapture_v2_ptsz(CUstream hStream, CUstreamCaptureMode mode);
+CI_EXPORT CUresult cuStreamEndCapture(CUstream hStream, CUgraph *phGraph);
+CI_EXPORT CUresult cuStreamEndCapture_ptsz(CUstream hStream, CUgraph *phGraph);
 CI_EXPORT CUresult cuStreamSynchronize(CUstream hStream);
 CI_EXPORT CUresult cuStreamSynchronize_ptsz(CUstream hStream);
 CI_EXPORT nvmlReturn_t nvmlDeviceGetAccountingPids(nvmlDevice_t device, unsigned int *count, unsigned int *pids);

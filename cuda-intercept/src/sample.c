@@ -1,0 +1,172 @@
+/*
+ * A launch is asynchronous: its cost is known only later. Nothing here ever
+ * synchronises: pairs that the GPU has not passed are left for later. Asking
+ * about events ends the captures of other threads, unless the thread is relaxed.
+ */
+#define _GNU_SOURCE
+#include "sample.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include "resolve.h"
+
+#define COUNT 64
+#define ROUGH 8 /* a time on the host of this part matters */
+#define NS_PER_MS 1000000.0
+
+enum state { FREE, OPEN, RUNNING };
+
+struct ci_sample {
+    _Atomic int state;
+    _Atomic(const void *) work;
+    CUcontext context; /* events belong to one */
+    CUevent start;
+    CUevent end;
+    uint64_t begun_ns;
+    uint64_t host_ns; /* what lay between the two records on the host */
+    uint32_t turn;
+    struct ci_measurement measured;
+};
+
+/* Claimed by CAS of `state`; the claimant alone touches the rest. */
+static struct ci_sample samples[COUNT];
+static _Atomic int running;
+
+/* Harvesting is for one thread at a time; the others go on without. */
+static pthread_mutex_t harvest_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static uint64_t clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
+}
+
+bool ci_sample_is_awaited(const void *work)
+{
+    for (int i = 0; i < COUNT; i++)
+        if (atomic_load(&samples[i].state) == RUNNING && atomic_load(&samples[i].work) == work)
+            return true;
+    return false;
+}
+
+static CUresult record(CUevent event, const struct ci_launch *launch)
+{
+    ci_pfn_cuEventRecord real = launch->per_thread ? CI_CALL(cuEventRecord_ptsz) : CI_CALL(cuEventRecord);
+    return real == NULL ? CUDA_ERROR_NO_DEVICE : real(event, launch->stream);
+}
+
+/* Two events of the current context; a slot of another context gets new ones. */
+static bool prepare(struct ci_sample *sample)
+{
+    ci_pfn_cuEventCreate create = CI_CALL(cuEventCreate);
+    ci_pfn_cuCtxGetCurrent current = CI_CALL(cuCtxGetCurrent);
+    CUcontext context = NULL;
+    if (create == NULL || current == NULL || current(&context) != CUDA_SUCCESS || context == NULL)
+        return false;
+    if (sample->context == context)
+        return true;
+    sample->context = NULL; /* events of a context that is gone went with it */
+    if (create(&sample->start, 0) != CUDA_SUCCESS || create(&sample->end, 0) != CUDA_SUCCESS)
+        return false;
+    sample->context = context;
+    return true;
+}
+
+static void free_sample(struct ci_sample *sample)
+{
+    atomic_store(&sample->state, FREE);
+}
+
+struct ci_sample *ci_sample_begin(const struct ci_launch *launch, const struct ci_measurement *expected, uint32_t turn)
+{
+    for (int i = 0; i < COUNT; i++) {
+        struct ci_sample *sample = &samples[i];
+        int expected_state = FREE;
+        if (!atomic_compare_exchange_strong(&sample->state, &expected_state, OPEN))
+            continue;
+        sample->measured = *expected;
+        sample->turn = turn;
+        sample->begun_ns = clock_ns();
+        if (prepare(sample) && record(sample->start, launch) == CUDA_SUCCESS)
+            return sample;
+        free_sample(sample);
+        return NULL;
+    }
+    return NULL;
+}
+
+void ci_sample_end(struct ci_sample *sample, const struct ci_launch *launch, bool is_launched)
+{
+    if (!is_launched || record(sample->end, launch) != CUDA_SUCCESS) {
+        free_sample(sample);
+        return;
+    }
+    sample->host_ns = clock_ns() - sample->begun_ns;
+    atomic_store(&sample->work, launch->work);
+    atomic_fetch_add(&running, 1);
+    atomic_store(&sample->state, RUNNING);
+}
+
+static void finish(struct ci_sample *sample, void (*settle)(const struct ci_measurement *, uint32_t))
+{
+    ci_pfn_cuEventElapsedTime elapsed = CI_CALL(cuEventElapsedTime);
+    float milliseconds = 0;
+    struct ci_measurement measured = sample->measured;
+    uint32_t turn = sample->turn;
+    uint64_t host_ns = sample->host_ns;
+    bool good = elapsed != NULL && elapsed(&milliseconds, sample->start, sample->end) == CUDA_SUCCESS;
+    atomic_fetch_sub(&running, 1);
+    free_sample(sample);
+    if (!good || milliseconds < 0)
+        return;
+    measured.gpu_ns = (int64_t)((double)milliseconds * NS_PER_MS);
+    /* where the GPU had nothing else to do, the pair holds the time on the host as well */
+    measured.is_shared = measured.is_shared || host_ns * ROUGH > (uint64_t)measured.gpu_ns;
+    settle(&measured, turn);
+}
+
+static CUresult exchange_mode(CUstreamCaptureMode *mode)
+{
+    ci_pfn_cuThreadExchangeStreamCaptureMode exchange = CI_CALL(cuThreadExchangeStreamCaptureMode);
+    return exchange == NULL ? CUDA_ERROR_NO_DEVICE : exchange(mode);
+}
+
+static void look(struct ci_sample *sample, void (*settle)(const struct ci_measurement *, uint32_t))
+{
+    ci_pfn_cuEventQuery query = CI_CALL(cuEventQuery);
+    CUresult result = query == NULL ? CUDA_ERROR_NO_DEVICE : query(sample->end);
+    if (result == CUDA_SUCCESS)
+        finish(sample, settle);
+    else if (result != CUDA_ERROR_NOT_READY) { /* its context is gone */
+        sample->context = NULL;
+        atomic_fetch_sub(&running, 1);
+        free_sample(sample);
+    }
+}
+
+void ci_sample_harvest(void (*settle)(const struct ci_measurement *, uint32_t))
+{
+    CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
+    if (atomic_load(&running) == 0 || pthread_mutex_trylock(&harvest_mutex) != 0)
+        return;
+    bool exchanged = exchange_mode(&mode) == CUDA_SUCCESS;
+    for (int i = 0; i < COUNT; i++)
+        if (atomic_load(&samples[i].state) == RUNNING)
+            look(&samples[i], settle);
+    if (exchanged)
+        exchange_mode(&mode);
+    pthread_mutex_unlock(&harvest_mutex);
+}
+
+void ci_sample_reset(void)
+{
+    for (int i = 0; i < COUNT; i++) {
+        samples[i].context = NULL;
+        free_sample(&samples[i]);
+    }
+    atomic_store(&running, 0);
+    harvest_mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER; /* the parent may have held it */
+}

@@ -1,0 +1,34 @@
+/* Pairs of events around some launches, which tell what they cost. */
+#ifndef CI_SAMPLE_H
+#define CI_SAMPLE_H
+
+#include "gate.h"
+
+/* What a finished pair is good for. */
+struct ci_measurement {
+    const void *work;
+    uint64_t threads;
+    int64_t gpu_ns;
+    bool is_shared;
+    int share; /* that paid, and on what terms */
+    unsigned int percent;
+    uint32_t correction;
+    int64_t paid_ns;
+};
+
+/* Records an event before the launch, or returns NULL. `turn`: ci_budget_turns
+ * at this time; `is_shared`: others work on the GPU by then. */
+struct ci_sample *ci_sample_begin(const struct ci_launch *launch, const struct ci_measurement *expected, uint32_t turn);
+
+/* Records the event after it, or drops the pair. */
+void ci_sample_end(struct ci_sample *sample, const struct ci_launch *launch, bool is_launched);
+
+/* Whether a launch of `work` is being measured right now. */
+bool ci_sample_is_awaited(const void *work);
+
+/* Calls `settle` for each pair that the GPU has passed. Never waits for it. */
+void ci_sample_harvest(void (*settle)(const struct ci_measurement *measured, uint32_t turn));
+
+void ci_sample_reset(void);
+
+#endif
