@@ -53,6 +53,7 @@ class Program:
 def kube(minor: str, version: str) -> Program:
     """All Kubernetes programs in one, for a minor version such as 1.37."""
     names = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubectl")
+    major, _, minor_alone = minor.partition(".")
     return Program(
         name=f"kube-{minor}",
         module="kube" if minor == "1.37" else f"kube-{minor}",
@@ -62,6 +63,8 @@ def kube(minor: str, version: str) -> Program:
         tags="netgo,osusergo",
         linker_values=(
             f"k8s.io/component-base/version.gitVersion={version}",
+            f"k8s.io/component-base/version.gitMajor={major}",
+            f"k8s.io/component-base/version.gitMinor={minor_alone}",
             f"k8s.io/client-go/pkg/version.gitVersion={version}",
         ),
         sources="kube",
@@ -79,6 +82,7 @@ CONTAINERD = Program(
     tags="no_btrfs no_zfs no_devmapper no_aufs urfave_cli_no_docs",
 )
 KIND = Program("kind", "kind", "sigs.k8s.io/kind", ("kind",), "10 s")
+COREDNS = Program("coredns", "coredns", ".", ("coredns",), "2 to 6 min", sources="coredns")
 HELM = Program("helm", "helm", "helm.sh/helm/v4/cmd/helm", ("helm",), "2 to 4 min")
 
 

@@ -1,6 +1,6 @@
 // Command kube holds the Kubernetes programs that a test cluster runs. The name
 // it is called under, or its first argument, picks the program: one link
-// instead of five keeps the build and the cache small.
+// instead of seven keeps the build, the cache and the node image small.
 package main
 
 import (
@@ -15,7 +15,9 @@ import (
 	kubectl "k8s.io/kubectl/pkg/cmd"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+	kubeproxy "k8s.io/kubernetes/cmd/kube-proxy/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	kubeadm "k8s.io/kubernetes/cmd/kubeadm/app"
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
 
@@ -25,6 +27,8 @@ func newCommand(program string) *cobra.Command {
 		return apiserver.NewAPIServerCommand()
 	case "kube-controller-manager":
 		return controllermanager.NewControllerManagerCommand()
+	case "kube-proxy":
+		return kubeproxy.NewProxyCommand()
 	case "kube-scheduler":
 		return scheduler.NewSchedulerCommand()
 	case "kubelet":
@@ -35,15 +39,29 @@ func newCommand(program string) *cobra.Command {
 	return nil
 }
 
-func main() {
-	command := newCommand(filepath.Base(os.Args[0]))
-	if command == nil && len(os.Args) > 1 {
-		os.Args = os.Args[1:]
-		command = newCommand(os.Args[0])
+// run calls the program of that name, if it is one of ours.
+func run(program string) (status int, known bool) {
+	if program == "kubeadm" { // It reads its flags itself.
+		if kubeadm.Run() != nil {
+			return 1, true
+		}
+		return 0, true
 	}
+	command := newCommand(program)
 	if command == nil {
-		fmt.Fprintln(os.Stderr, "kube: the first argument, or the name of the program, is one of kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kubectl")
-		os.Exit(2)
+		return 2, false
 	}
-	os.Exit(cli.Run(command))
+	return cli.Run(command), true
+}
+
+func main() {
+	status, known := run(filepath.Base(os.Args[0]))
+	if !known && len(os.Args) > 1 {
+		os.Args = os.Args[1:]
+		status, known = run(os.Args[0])
+	}
+	if !known {
+		fmt.Fprintln(os.Stderr, "kube: the first argument, or the name of the program, is one of kube-apiserver, kube-controller-manager, kube-proxy, kube-scheduler, kubeadm, kubelet, kubectl")
+	}
+	os.Exit(status)
 }
