@@ -32,6 +32,17 @@ class Image:
     """Modes of further folders by path."""
 
 
+@dataclass(frozen=True)
+class LayeredImage:
+    """An image of layers that it may share with others."""
+
+    reference: str
+    layers: tuple[bytes, ...]
+    """Tars, the lowest first."""
+    settings: Mapping[str, object]
+    """As in the `config` of an OCI image configuration: Cmd, Entrypoint, …"""
+
+
 def layer_of(files: Mapping[str, bytes | Link], folders: Mapping[str, int]) -> bytes:
     """The tar of a layer: folders first, files are executable and root's."""
     parents = {str(parent) for path in [*files, *folders] for parent in PurePosixPath(path).parents} - {"."}
@@ -41,22 +52,57 @@ def layer_of(files: Mapping[str, bytes | Link], folders: Mapping[str, int]) -> b
 
 
 def archive_of(image: Image) -> bytes:
-    """The whole archive."""
-    layer = layer_of(image.files, image.folders)
-    layer_digest = hashlib.sha256(layer).hexdigest()
-    config = json.dumps(
+    """The whole archive of one image."""
+    return archive_of_all([LayeredImage(image.reference, (_layer(image),), {"Cmd": list(image.command)})])
+
+
+def archive_of_all(images: Sequence[LayeredImage]) -> bytes:
+    """One archive of several images; a layer that they share is in it once."""
+    contents: dict[str, bytes] = {}
+    parts: dict[str, tuple[str, Sequence[str]]] = {}
+    for image in images:
+        layers = {f"{digest}/layer.tar": (digest, layer) for layer in image.layers for digest in [_digest(layer)]}
+        config = config_of([digest for digest, _ in layers.values()], image.settings)
+        name = f"{_digest(config)}.json"
+        contents |= {name: config, **{path: layer for path, (_, layer) in layers.items()}}
+        parts[image.reference] = (name, list(layers))
+    contents["manifest.json"] = manifest_of(parts)
+    return _tar([_entry(name, content) for name, content in contents.items()])
+
+
+def config_of(layer_digests: Sequence[str], settings: Mapping[str, object]) -> bytes:
+    """An image's configuration: its layers by sha256, and what `settings` say of its containers."""
+    return json.dumps(
         {
             "architecture": "amd64",
             "os": "linux",
-            "config": {"Cmd": list(image.command), "Env": [_PATH], "WorkingDir": "/"},
-            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer_digest}"]},
+            "config": {"Env": [_PATH], "WorkingDir": "/", **settings},
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in layer_digests]},
         }
     ).encode()
-    config_name = f"{hashlib.sha256(config).hexdigest()}.json"
-    layer_name = f"{layer_digest}/layer.tar"
-    manifest = json.dumps([{"Config": config_name, "RepoTags": [image.reference], "Layers": [layer_name]}]).encode()
-    contents = {config_name: config, layer_name: layer, "manifest.json": manifest}
-    return _tar([_entry(name, content) for name, content in contents.items()])
+
+
+def manifest_of(parts: Mapping[str, tuple[str, Sequence[str]]]) -> bytes:
+    """manifest.json of an archive: of each image by its reference the paths of its configuration and its layers."""
+    images = [
+        {"Config": config, "RepoTags": [reference], "Layers": list(layers)}
+        for reference, (config, layers) in parts.items()
+    ]
+    return json.dumps(images).encode()
+
+
+def add_bytes(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    """Write one file to an open archive."""
+    info, _ = _entry(name, content)
+    tar.addfile(info, io.BytesIO(content))
+
+
+def _layer(image: Image) -> bytes:
+    return layer_of(image.files, image.folders)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def write_archive(path: Path, image: Image) -> None:

@@ -1,6 +1,6 @@
 """The API server's port on the host: listens on the host's loopback, connects from inside the cluster's network.
 
-usage: forward.py NETNS PORT ADDRESS — run as a program of its own, because it changes its network namespace.
+usage: forward.py NETNS PORT ADDRESS [PORT-THERE], a program of its own, because it changes its network namespace.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import sys
 
 _CLONE_NEWNET = 0x40000000
 _CHUNK_BYTES = 65536
-_API_PORT = 443
 
 
 def enter_network(netns: str) -> None:
@@ -55,10 +54,10 @@ async def serve(listener: socket.socket, address: str, port: int) -> None:
         await server.serve_forever()
 
 
-def main(netns: str, port: str, address: str) -> None:
+def main(netns: str, port: str, address: str, port_there: str = "443") -> None:
     listener = socket.create_server(("127.0.0.1", int(port)))
     enter_network(netns)
-    asyncio.run(serve(listener, address, _API_PORT))
+    asyncio.run(serve(listener, address, int(port_there)))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,15 +79,16 @@ def archive_of(request: ImageRequest, settings: Settings) -> Path:
     return folder / f"{request.repository}-{version}-{request.key()}.tar"
 
 
-def base_archive(settings: Settings) -> Path:
-    """Debian's smallest root file system as a tar, from the cache."""
-    key = key_of(option.encode() for option in _BASE_OPTIONS)
-    return filled(settings.cache_root / f"debian-bookworm-{key}.tar", lambda made: _bootstrap(settings, made))
+def base_archive(settings: Settings, packages: Sequence[str] = ()) -> Path:
+    """Debian's smallest root file system with these packages as a tar, from the cache."""
+    options = [*_BASE_OPTIONS, *([f"--include={','.join(packages)}"] if packages else [])]
+    key = key_of(option.encode() for option in options)
+    return filled(settings.cache_root / f"debian-bookworm-{key}.tar", lambda made: _bootstrap(options, settings, made))
 
 
-def _bootstrap(settings: Settings, made: Path) -> None:
+def _bootstrap(options: Sequence[str], settings: Settings, made: Path) -> None:
     log = settings.cache_root / "logs" / "debian-bookworm.log"
-    run_slowly(["mmdebstrap", *_BASE_OPTIONS, "bookworm", made], "making the Debian base image", "1 min", log)
+    run_slowly(["mmdebstrap", *options, "bookworm", made], "making the Debian base image", "1 to 2 min", log)
 
 
 def _build(request: ImageRequest, settings: Settings, made: Path) -> None:
@@ -136,8 +138,8 @@ def _mounts(scratch: Path) -> list[str]:
     return [f"--volume={volume}" for volume in volumes]
 
 
-def forget_older(folder: Path, repository: str) -> None:
+def forget_older(folder: Path, repository: str, kept: int = _ARCHIVES_KEPT) -> None:
     """Remove all but the newest archives of a repository: a checkout that changes makes many."""
     archives = folder.glob(f"{repository}-*-????????????.tar")
-    for old in sorted(archives, key=lambda path: path.stat().st_mtime)[:-_ARCHIVES_KEPT]:
+    for old in sorted(archives, key=lambda path: path.stat().st_mtime)[:-kept]:
         old.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cluster.errors import HostError
@@ -26,6 +26,9 @@ NEEDED = (
     "util-linux",
 )
 
+NEEDED_BY_AN_ENGINE = ("iptables", "libdevmapper1.02.1", "python3")
+"""Besides NEEDED, where we start a Docker engine of our own."""
+
 
 def missing_packages(dpkg_query_output: str, needed: Iterable[str] = NEEDED) -> list[str]:
     """Which packages are not installed, by lines of `dpkg-query -W -f '${Package} ${db:Status-Status}\\n'`."""
@@ -34,12 +37,12 @@ def missing_packages(dpkg_query_output: str, needed: Iterable[str] = NEEDED) -> 
     return [package for package in needed if package not in installed]
 
 
-def install_missing() -> None:
+def install_missing(needed: Sequence[str] = NEEDED) -> None:
     """Install what is missing with apt-get; quiet when nothing is. Raises HostError where that cannot be done."""
     if not shutil.which("dpkg-query"):
-        raise HostError(f"not a Debian machine: install what these packages hold yourself: {', '.join(NEEDED)}")
-    query = ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *NEEDED]
-    missing = missing_packages(run(query, check=False))
+        raise HostError(f"not a Debian machine: install what these packages hold yourself: {', '.join(needed)}")
+    query = ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *needed]
+    missing = missing_packages(run(query, check=False), needed)
     if not missing:
         return
     say(f"Debian packages missing: {', '.join(missing)}")
