@@ -3,7 +3,7 @@
 import pytest
 
 from testbed.choice import Observed, choose
-from testbed.errors import ChoiceError, SettingError
+from testbed.errors import SettingError
 from testbed.settings import NODE_IMAGES, read_bed_settings
 
 BOTH = Observed(engine="", image="")
@@ -30,10 +30,13 @@ def test_kind_is_taken_where_it_can_run(wanted: str, observed: Observed, cluster
 
 
 @pytest.mark.parametrize("observed", [NO_ENGINE, NO_IMAGE], ids=["no engine", "no image"])
-def test_kind_that_cannot_run_is_an_error_that_says_why(observed: Observed) -> None:
-    """Nothing else is taken behind the user's back."""
-    with pytest.raises(ChoiceError, match=observed.against_kind):
-        choose("kind", lambda: observed)
+def test_kind_without_what_it_needs_gets_it_from_us(observed: Observed) -> None:
+    """Only where the user asks for kind, and the reason is said."""
+    choice = choose("kind", lambda: observed)
+    assert (choice.cluster, choice.own_engine) == ("kind", True)
+    assert observed.against_kind in str(choice)
+    assert not choose("auto", lambda: observed).own_engine
+    assert not choose("kind", lambda: BOTH).own_engine
 
 
 def test_nobody_looks_for_an_engine_when_local_is_wanted() -> None:

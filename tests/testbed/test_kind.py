@@ -2,11 +2,13 @@
 
 import subprocess
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+from testbed.engines import MachineEngine
 from testbed.errors import NoClusterError
 from testbed.kind import UNPACK, KindBackend, pack, workers
 from testbed.names import NODES
@@ -14,13 +16,6 @@ from testbed.story import EXAMPLES, with_nodes
 
 StandIn = Callable[[str, str], Path]
 
-KUBECTL = """
-case "$*" in
-  *lease*) date +'{"spec":{"renewTime":"%s.%N"}}' ;;
-  *'get nodes'*) echo '{"items":[{}]}' ;;
-  *'get serviceaccount'*) echo '{"kind":"ServiceAccount"}' ;;
-esac
-"""
 # `ps` lists the nodes that the file `nodes` names; `cp` brings kubectl out of a node.
 DOCKER = """
 case "$1" in
@@ -30,21 +25,40 @@ case "$1" in
 esac
 """
 KIND = """
-[ "$1 $2" = "create cluster" ] && printf 'c-control-plane\\nc-worker2\\nc-worker\\n' >nodes && touch made/kubeconfig
+[ "$1 $2" = "create cluster" ] && printf 'c-control-plane\\nc-worker2\\nc-worker\\n' >nodes && cp kubeconfig made/
 [ "$1 $2" = "delete cluster" ] && rm nodes
 exit 0
 """
 
 
 @pytest.fixture
-def backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stand_in: StandIn) -> KindBackend:
-    (tmp_path / "kubectl").write_text(f"#!/bin/sh\n{KUBECTL}")
+def backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stand_in: StandIn, api_server: str) -> KindBackend:
+    (tmp_path / "kubectl").write_text("#!/bin/sh\n")
     (tmp_path / "kubectl").chmod(0o755)
+    (tmp_path / "kubeconfig").write_text(kubeconfig(api_server))
     kind = stand_in("kind", KIND)
     stand_in("docker", DOCKER)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{kind.parent}:/usr/bin:/bin")
-    return KindBackend("c", "image:1", tmp_path / "made", kind, Path("/usr/bin/true"), (tmp_path / "busybox.tar",))
+    engine = MachineEngine("image:1")
+    return KindBackend("c", engine, tmp_path / "made", kind, Path("/usr/bin/true"), (tmp_path / "busybox.tar",))
+
+
+def kubeconfig(server: str) -> str:
+    return f"""apiVersion: v1
+kind: Config
+current-context: kind
+clusters:
+- cluster:
+    server: {server}
+  name: kind
+contexts:
+- context: {{cluster: kind, user: kind}}
+  name: kind
+users:
+- name: kind
+  user: {{}}
+"""
 
 
 def calls(tmp_path: Path) -> list[str]:
@@ -73,6 +87,43 @@ def test_down_leaves_no_trace(backend: KindBackend, tmp_path: Path) -> None:
     backend.down()
     assert [line.partition(" --name")[0] for line in calls(tmp_path) if "delete" in line] == ["kind delete cluster"]
     assert not backend.folder.exists()
+
+
+@dataclass
+class OwnEngine:
+    """An engine that notes what is asked of it."""
+
+    called: list[str]
+    node_image: str = "image:2"
+    environment: Mapping[str, str] = field(default_factory=lambda: {"DOCKER_HOST": "unix:///own"})
+    ends_with_cluster: bool = True
+
+    def start(self) -> None:
+        self.called.append("start")
+
+    def answers(self) -> bool:
+        return "remove" not in self.called
+
+    def expose(self, port: int) -> None:
+        self.called.append(f"expose {port}")
+
+    def remove(self) -> None:
+        self.called.append("remove")
+
+
+def test_an_engine_of_our_own_lives_as_long_as_the_cluster(
+    backend: KindBackend, tmp_path: Path, stand_in: StandIn, api_server: str
+) -> None:
+    """It is started first, the API server's port is served on the host, and the cluster goes with it."""
+    stand_in("docker", f'[ "$DOCKER_HOST" = unix:///own ] || exit 3\n{DOCKER}')
+    called: list[str] = []
+    own = replace(backend, engine=OwnEngine(called))
+    own.up([])
+    own.down()
+    own.down()
+    assert called == ["start", f"expose {api_server.rpartition(':')[2]}", "remove", "remove"]
+    assert not [line for line in calls(tmp_path) if "delete cluster" in line]
+    assert not own.folder.exists()
 
 
 def test_down_keeps_the_logs_that_kind_exports(backend: KindBackend, tmp_path: Path) -> None:

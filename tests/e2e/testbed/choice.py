@@ -1,13 +1,11 @@
 """kind or the local cluster: the decision, apart from what it is made of.
 
-Without a word from the user kind is taken exactly where it can run: an engine answers, and the node image is there or
-came from a registry. Asked for kind where it cannot run, we say why rather than take something else.
+Without a word from the user kind is taken exactly where it is at home: an engine answers, and the node image is there
+or came from a registry. Asked for kind elsewhere, we bring an engine and a node image of our own, and say so.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-
-from testbed.errors import ChoiceError
 
 
 @dataclass(frozen=True)
@@ -31,22 +29,27 @@ class Choice:
     cluster: str
     """kind or local."""
     why: str
+    own_engine: bool = False
+    """Whether kind gets an engine and a node image of ours."""
+
+    @property
+    def brings_all(self) -> bool:
+        """Whether everything that runs is ours, and so ends with the cluster."""
+        return self.cluster == "local" or self.own_engine
 
     def __str__(self) -> str:
         return f"cluster: {self.cluster} ({self.why})"
 
 
 def choose(wanted: str, look: Callable[[], Observed]) -> Choice:
-    """The cluster for `wanted` (auto, kind or local); `look` is called only where its answer matters.
-
-    Raises: ChoiceError when kind is wanted and cannot run.
-    """
+    """The cluster for `wanted` (auto, kind or local); `look` is called only where its answer matters."""
     if wanted == "local":
         return Choice("local", "CLUSTER=local")
     observed = look()
     if wanted == "kind":
         if observed.against_kind:
-            raise ChoiceError(f"CLUSTER=kind: {observed.against_kind}; CLUSTER=local needs neither engine nor registry")
+            why = f"with an engine and a node image of our own: {observed.against_kind}"
+            return Choice("kind", why, own_engine=True)
         return Choice("kind", "CLUSTER=kind")
     if observed.against_kind:
         return Choice("local", observed.against_kind)

@@ -7,12 +7,15 @@ from cluster.api import Cluster
 from cluster.build import built, program_folder
 from cluster.programs import HELM, KIND
 from cluster.settings import read_settings
+from kindcluster.engine_programs import engine_programs
+from kindcluster.node_image import node_image
 from testbed import docker, images, kind
 from testbed.backend import Backend
 from testbed.choice import Choice, choose
+from testbed.engines import Engine, MachineEngine, leaves_engine, throw_away_engine
 from testbed.kind import KindBackend
 from testbed.local import LocalBackend
-from testbed.settings import BedSettings, read_bed_settings
+from testbed.settings import read_bed_settings
 
 
 def chosen() -> Choice:
@@ -22,38 +25,46 @@ def chosen() -> Choice:
 
 
 def install_packages(choice: Choice) -> None:
-    """kind needs nothing of Debian: it runs on any machine with an engine."""
-    if choice.cluster == "local":
+    """kind needs nothing of Debian where an engine answers: it runs on any such machine."""
+    if choice.own_engine:
+        packages.install_missing((*packages.NEEDED, *packages.NEEDED_BY_AN_ENGINE))
+    elif choice.cluster == "local":
         packages.install_missing()
 
 
 def build_programs(choice: Choice) -> None:
     if choice.cluster == "local":
         program_folder(read_settings())
-    else:
-        for program in (KIND, HELM):
-            built(program, read_settings())
+        return
+    for program in (KIND, HELM):
+        built(program, read_settings())
+    if choice.own_engine:
+        engine_programs(read_settings())
+        node_image(read_settings())
 
 
 def backend(choice: Choice, name: str) -> Backend:
     """The cluster of that name; nothing is started, but programs are built where that was not done yet."""
     if choice.cluster == "local":
         return LocalBackend(Cluster(name))
-    extra = (images.busybox_archive(),)
-    return _kind(name, read_bed_settings(), extra)
+    return _kind(name, _engine(name, own=choice.own_engine), (images.busybox_archive(),))
 
 
 def remove(name: str) -> None:
     """Remove the clusters of that name, whichever was chosen when they were made."""
     LocalBackend(Cluster(name)).down()
-    if kind.exists(_kind_folder(name)):
-        _kind(name, read_bed_settings(), ()).down()
+    own = leaves_engine(name, read_settings())
+    if own or kind.exists(_kind_folder(name)):
+        _kind(name, _engine(name, own=own), ()).down()
 
 
-def _kind(name: str, settings: BedSettings, extra: tuple[Path, ...]) -> KindBackend:
-    host = read_settings()
-    programs = {program.name: built(program, host) / program.binaries[0] for program in (KIND, HELM)}
-    return KindBackend(name, settings.node_image, _kind_folder(name), programs["kind"], programs["helm"], extra)
+def _engine(name: str, *, own: bool) -> Engine:
+    return throw_away_engine(name, read_settings()) if own else MachineEngine(read_bed_settings().node_image)
+
+
+def _kind(name: str, engine: Engine, extra: tuple[Path, ...]) -> KindBackend:
+    programs = {program.name: built(program, read_settings()) / program.binaries[0] for program in (KIND, HELM)}
+    return KindBackend(name, engine, _kind_folder(name), programs["kind"], programs["helm"], extra)
 
 
 def _kind_folder(name: str) -> Path:

@@ -5,8 +5,7 @@ TestbedError
 ├── ReadError        the API server did not say what it holds
 ├── NotReachedError  a condition did not come true in time
 ├── NoClusterError   there is no cluster of that name
-├── SettingError     the environment asks for something that does not exist
-└── ChoiceError      the cluster that is asked for cannot run on this machine
+└── SettingError     the environment asks for something that does not exist
 """
 
 from collections.abc import Sequence
@@ -41,7 +40,3 @@ class NoClusterError(TestbedError):
 
 class SettingError(TestbedError):
     """The environment asks for something that does not exist."""
-
-
-class ChoiceError(TestbedError):
-    """The cluster that is asked for cannot run on this machine; the message says why."""

@@ -3,6 +3,7 @@
 kind names its nodes after the cluster: NAME-control-plane, NAME-worker, NAME-worker2.
 """
 
+import os
 import shlex
 import shutil
 import subprocess
@@ -12,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed import fakes
+from testbed import fakes, kind_config
+from testbed.engines import Engine
 from testbed.errors import CommandError, NoClusterError, ReadError
 from testbed.kubectl import Kubectl, run
 from testbed.names import KIND_CONFIG
@@ -35,7 +37,7 @@ class KindBackend:
     """A cluster of containers; `folder` keeps its kubeconfig and the programs for its user."""
 
     name: str
-    node_image: str
+    engine: Engine
     folder: Path
     kind: Path
     helm: Path
@@ -60,29 +62,25 @@ class KindBackend:
 
     def up(self, images: Sequence[Path]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.engine.start()
         nodes = self._all_nodes()
         if nodes:
             # An engine that was restarted leaves them stopped.
-            run(["docker", "start", *nodes])
+            self._docker("start", *nodes)
         else:
             self._create()
+        self.engine.expose(kind_config.api_port(self.kubeconfig.read_text()))
         self._gather_programs()
         self.wait_ready()
         for archive in (*self.extra_images, *images):
             self.load_image(archive)
 
     def _create(self) -> None:
-        argv: list[str | Path] = [
-            "create",
-            "cluster",
-            "--config",
-            KIND_CONFIG,
-            "--name",
-            self.name,
-            "--image",
-            self.node_image,
-        ]
-        self._kind(*argv, "--kubeconfig", self.kubeconfig, "--wait", "120s", timeout=CREATE_SECONDS)
+        config = self.folder / "kind.yaml"
+        config.write_text(kind_config.for_tests(KIND_CONFIG.read_text()))
+        argv: list[str | Path] = ["create", "cluster", "--name", self.name, "--image", self.engine.node_image]
+        argv += ["--config", config, "--kubeconfig", self.kubeconfig, "--wait", "120s"]
+        self._kind(*argv, timeout=CREATE_SECONDS)
 
     def _gather_programs(self) -> None:
         """kubectl comes from the nodes: it has their version and need not be built."""
@@ -91,13 +89,15 @@ class KindBackend:
             link = self.programs / name
             link.unlink(missing_ok=True)
             link.symlink_to(source)
-        run(["docker", "cp", "-L", f"{self.name}-control-plane:/usr/bin/kubectl", self.programs / "kubectl"])
+        self._docker("cp", "-L", f"{self.name}-control-plane:/usr/bin/kubectl", self.programs / "kubectl")
 
     def down(self, *, keep_logs: bool = False) -> None:
-        if self._all_nodes():
+        if self.engine.answers() and self._all_nodes():
             if keep_logs:
                 self._kind("export", "logs", self.folder / "logs", "--name", self.name)
-            self._kind("delete", "cluster", "--name", self.name, "--kubeconfig", self.kubeconfig)
+            if not self.engine.ends_with_cluster:
+                self._kind("delete", "cluster", "--name", self.name, "--kubeconfig", self.kubeconfig)
+        self.engine.remove()
         if not keep_logs:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -121,18 +121,21 @@ class KindBackend:
             pack(tree, archive)
             with archive.open("rb") as stdin:
                 command = ["docker", "exec", "-i", node, "sh", "-ec", UNPACK.format(root="/")]
-                done = subprocess.run(command, stdin=stdin, capture_output=True, text=True, check=False)
+                environment = {**os.environ, **self.engine.environment}
+                done = subprocess.run(
+                    command, env=environment, stdin=stdin, capture_output=True, text=True, check=False
+                )
         if done.returncode:
             raise CommandError(command, done.returncode, done.stdout + done.stderr)
-        run(["docker", "exec", node, "sh", "-ec", MAKE_DEVICES, "sh", *devices])
+        self._docker("exec", node, "sh", "-ec", MAKE_DEVICES, "sh", *devices)
 
     def node_exec(self, node: str, argv: Sequence[str]) -> str:
         script = f"{shlex.join(argv)} || true"
-        return run(["docker", "exec", node, "sh", "-c", script])
+        return self._docker("exec", node, "sh", "-c", script)
 
     def kill_process_in_node(self, node: str, pattern: str, *, full: bool = False) -> bool:
         try:
-            run(["docker", "exec", node, "pkill", "-KILL", "-f" if full else "-x", "--", pattern])
+            self._docker("exec", node, "pkill", "-KILL", "-f" if full else "-x", "--", pattern)
         except CommandError as error:
             if error.status == 1:  # pkill's word for: none matches
                 return False
@@ -140,10 +143,10 @@ class KindBackend:
         return True
 
     def reboot(self, node: str) -> None:
-        run(["docker", "stop", "-t", "0", node])
+        self._docker("stop", "-t", "0", node)
         # The node stays Ready for a while after its death: only a new heartbeat tells that it lives again.
         before = self._heartbeat(node)
-        run(["docker", "start", node])
+        self._docker("start", node)
         until(lambda: self._heartbeat(node) != before, f"node {node} is back", timeout=READY_SECONDS)
         self.wait_ready()
 
@@ -159,10 +162,14 @@ class KindBackend:
 
     def _all_nodes(self) -> list[str]:
         label = f"label=io.x-k8s.kind.cluster={self.name}"
-        return run(["docker", "ps", "--all", "--filter", label, "--format", "{{.Names}}"]).split()
+        return self._docker("ps", "--all", "--filter", label, "--format", "{{.Names}}").split()
+
+    def _docker(self, *words: str | Path) -> str:
+        return run(["docker", *words], env=dict(self.engine.environment))
 
     def _kind(self, *words: str | Path, timeout: float = 180) -> str:
-        return run([self.kind, *words], env={"KIND_EXPERIMENTAL_PROVIDER": "docker"}, timeout=timeout)
+        environment = {**self.engine.environment, "KIND_EXPERIMENTAL_PROVIDER": "docker"}
+        return run([self.kind, *words], env=environment, timeout=timeout)
 
 
 def workers(nodes: Sequence[str]) -> list[str]:
