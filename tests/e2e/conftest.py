@@ -8,26 +8,34 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
-from testbed import clusters
+from testbed import clusters, host_state
 from testbed.bed import Testbed, testbed
 from testbed.story import Story, story
 
 
 @pytest.fixture(scope="session")
 def bed_without_driver() -> Iterator[Testbed]:
-    """The cluster with its fake GPUs; HAMI_DRA_KEEP=1 leaves it up for a look."""
+    """The cluster with its fake GPUs; HAMI_DRA_KEEP=1 leaves it up for a look.
+
+    Else the machine is as it was when the cluster is gone, or the last test has an error that says what is not.
+    """
     choice = clusters.chosen()
     print(choice, file=sys.stderr)
-    bed = testbed(os.environ.get("HAMI_DRA_E2E_CLUSTER", "e2e"), choice)
-    keep = os.environ.get("HAMI_DRA_KEEP") == "1"
+    name = os.environ.get("HAMI_DRA_E2E_CLUSTER", "e2e")
+    bed = testbed(name, choice)
+    if os.environ.get("HAMI_DRA_KEEP") == "1":
+        bed.up()
+        yield bed
+        return
+    bed.cluster.down()
+    before = host_state.look()
     try:
-        if not keep:
-            bed.cluster.down()
         bed.up()
         yield bed
     finally:
-        if not keep:
-            bed.cluster.down(keep_logs=True)
+        bed.cluster.down(keep_logs=True)
+    if choice.brings_all:
+        assert host_state.left_behind(before, host_state.look(), name) == []
 
 
 @pytest.fixture(scope="session", params=["scheduler", "controller"])
