@@ -6,6 +6,8 @@ files written with no logic at all.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import itertools
 import json
 import os
@@ -26,43 +28,24 @@ from share_container import driver_root
 
 from hami_dra.api.resources import Claim
 from hami_dra.kubelet_plugin import files
-from hami_dra.kubelet_plugin.checkpoint import encode
-from hami_dra.kubelet_plugin.checkpoint_file import CheckpointFile, Loaded
-from hami_dra.kubelet_plugin.effects import Effects
-from hami_dra.kubelet_plugin.entries import Entries
 from hami_dra.kubelet_plugin.share_layout import NODE_BYTES, USAGE_FILE_BYTES
 
-GPUS, SHARES_PER_GPU, DAEMON_SHARES_PER_GPU = 2, 40, 10
+GPUS, DAEMON_SHARES_PER_GPU = 4, 10
+OTHERS = (1, 10, 100)
 PREPARES, SCRAPES, STARTS = 1_000, 100, 5
 SECONDS = 10.0
 
 
-class _UnsyncedCheckpoint:
-    """The same file without fsync."""
+class _BusyNode:
+    """A node with that many prepared claims; each prepare adds one and unprepare, untimed, takes it away."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def load(self) -> Loaded:
-        return Loaded(missing=True)
-
-    def save(self, entries: Entries) -> None:
-        files.write_atomic(self._path, encode(entries), mode=0o600, durable=False)
-
-
-class _FullNode:
-    """A node on which one share is free; each prepare takes it and unprepare, untimed, gives it back."""
-
-    def __init__(self, root: Path, *, durable: bool) -> None:
+    def __init__(self, root: Path, others: int, *, durable: bool) -> None:
         root.mkdir()
         self.node = Node(root, GPUS)
-        base = self.node.effects()
-        path = self.node.paths.checkpoint
-        checkpoint = CheckpointFile(path) if durable else _UnsyncedCheckpoint(path)
-        effects = Effects(base.claims, checkpoint, base.shares, base.specs, base.library, base.processes)
-        self._plugin = start(self.node, effects, shares_per_gpu=SHARES_PER_GPU)
+        effects = dataclasses.replace(self.node.effects(), checkpoint=self.node.checkpoint(durable=durable))
+        self._plugin = start(self.node, effects, shares_per_gpu=2 * max(OTHERS), gpus=GPUS)
         self._numbers = itertools.count()
-        for number in range(GPUS * SHARES_PER_GPU - 1):
+        for number in range(others):
             self._plugin.prepare(self.claim(number % GPUS))
 
     def claim(self, gpu: int = GPUS - 1) -> Claim:
@@ -80,16 +63,16 @@ class _FullNode:
 
 
 def claim_of(number: int, gpu: int) -> dict[str, object]:
-    """A raw allocated claim, small enough for forty on a GPU."""
+    """A raw allocated claim, small enough for thirty on a GPU."""
     consumed = {"memory": "2000Mi", "cores": "2", "shares": "1"}
     return claim_json(f"claim-{number}", [result(gpu, number, consumedCapacity=consumed)])
 
 
-def _floor(node: _FullNode) -> Callable[[], None]:
+def _floor(node: _BusyNode) -> Callable[[], None]:
     """What a prepare writes, written plainly."""
     folder = node.node.paths.run_dir / "floor"
     folder.mkdir()
-    checkpoint = node.node.paths.checkpoint.read_bytes()
+    checkpoint = next(node.node.paths.claims_dir.iterdir()).read_bytes()
     spec = next(node.node.paths.cdi_dir.iterdir()).read_bytes()
 
     def write() -> None:
@@ -110,19 +93,22 @@ def _synced_write(path: Path, data: bytes) -> None:
 
 
 def _alone(root: Path) -> None:
-    unsynced, durable = _FullNode(root / "unsynced", durable=False), _FullNode(root / "durable", durable=True)
-    floor = measure(_floor(unsynced), at_most=PREPARES, seconds=SECONDS)
-    checkpoint = durable.node.paths.checkpoint.read_bytes()
-    sync = measure(lambda: _synced_write(root / "probe", checkpoint), at_most=200, seconds=SECONDS)
-    plain, with_sync = unsynced.prepare(PREPARES), durable.prepare(PREPARES // 3)
-    base = percentile(floor, 50)
-    rows = [
-        _row("baseline: the same files, no logic", floor, base),
-        _row("prepare, without API read and fsync", plain, base),
-        _row("prepare, with fsync", with_sync, base),
-        _row("one checkpoint written with fsync (a prepare writes two)", sync, base),
-    ]
-    print_table(f"Prepare of one claim, {GPUS * SHARES_PER_GPU - 1} others prepared", _HEAD, rows)
+    rows = []
+    for others in OTHERS:
+        unsynced = _BusyNode(root / f"unsynced-{others}", others, durable=False)
+        durable = _BusyNode(root / f"durable-{others}", others, durable=True)
+        floor = measure(_floor(unsynced), at_most=PREPARES, seconds=SECONDS)
+        checkpoint = next(durable.node.paths.claims_dir.iterdir()).read_bytes()
+        sync = measure(functools.partial(_synced_write, root / "probe", checkpoint), at_most=200, seconds=SECONDS)
+        plain, with_sync = unsynced.prepare(PREPARES), durable.prepare(PREPARES // 3)
+        base = percentile(floor, 50)
+        rows += [
+            _row(f"{others} others: baseline, the same files without logic", floor, base),
+            _row(f"{others} others: prepare, without API read and fsync", plain, base),
+            _row(f"{others} others: prepare, with fsync", with_sync, base),
+            _row(f"{others} others: one file written with fsync (a prepare writes one)", sync, base),
+        ]
+    print_table("Prepare of one claim, by the number of others prepared", _HEAD, rows)
 
 
 _HEAD = ("", "p50 ms", "p99 ms", "count", "p50 ratio to baseline")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +15,14 @@ from hami_dra.api.names import ClaimUid, DeviceName, ShareId
 from hami_dra.api.resources import Claim
 from hami_dra.kubelet_plugin.cdi_files import CdiFiles
 from hami_dra.kubelet_plugin.cdi_plan import cdi_ids
-from hami_dra.kubelet_plugin.checkpoint_file import CheckpointFile
+from hami_dra.kubelet_plugin.checkpoint_files import CheckpointFiles
 from hami_dra.kubelet_plugin.effects import Effects
 from hami_dra.kubelet_plugin.entries import ClaimRef, Entry, ShareResult, State
 from hami_dra.kubelet_plugin.errors import DriverUnavailable
 from hami_dra.kubelet_plugin.inventory import Gpu, Inventory
 from hami_dra.kubelet_plugin.ledger import Ledger
 from hami_dra.kubelet_plugin.library import LibraryFiles
+from hami_dra.kubelet_plugin.locks import FileCallLock
 from hami_dra.kubelet_plugin.paths import NodePaths
 from hami_dra.kubelet_plugin.prepare import PrepareOptions, Preparer
 from hami_dra.kubelet_plugin.processes import Alive
@@ -201,12 +203,23 @@ class Node:
         """The real files, with fake claims and processes."""
         return Effects(
             claims=self.claims,
-            checkpoint=CheckpointFile(self.paths.checkpoint),
+            lock=FileCallLock(self.paths.calls_lock),
+            checkpoint=self.checkpoint(),
             shares=ShareFiles(self.paths, time.monotonic_ns),
             specs=CdiFiles(self.paths),
             library=LibraryFiles(self.paths, self.library, "0.1.0"),
             processes=self.processes,
         )
+
+    def checkpoint(self, *, durable: bool = True) -> CheckpointFiles:
+        """The checkpoint on disk."""
+        paths = self.paths
+        return CheckpointFiles(paths.claims_dir, paths.checkpoint, paths.calls_lock, durable=durable)
+
+    def lose_checkpoint(self) -> None:
+        """Remove it, as a hand or a disk does."""
+        shutil.rmtree(self.paths.claims_dir, ignore_errors=True)
+        self.paths.checkpoint.unlink(missing_ok=True)
 
     def files(self) -> set[str]:
         """Everything that a share left on the node, relative to the root."""
@@ -241,7 +254,9 @@ class Process:
         return self.ledger.snapshot()
 
 
-def start(node: Node, effects: Effects | None = None, *, boot: str = BOOT, shares_per_gpu: int = 10) -> Process:
+def start(
+    node: Node, effects: Effects | None = None, *, boot: str = BOOT, shares_per_gpu: int = 10, gpus: int = 2
+) -> Process:
     """Start a plugin process on the node."""
     effects = effects or node.effects()
     ledger = Ledger(effects.checkpoint)
@@ -252,4 +267,4 @@ def start(node: Node, effects: Effects | None = None, *, boot: str = BOOT, share
         shares_per_gpu=shares_per_gpu,
         cdi_folders="/etc/cdi or /var/run/cdi",
     )
-    return Process(Preparer(effects, ledger, options, inventory), ledger, recovered)
+    return Process(Preparer(effects, ledger, options, lambda: inventory(gpus)), ledger, recovered)

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from plugin_objects import entry, share
 
 from hami_dra.api.names import ClaimUid, DeviceName, ShareId
-from hami_dra.kubelet_plugin.checkpoint import decode, encode
-from hami_dra.kubelet_plugin.checkpoint_file import CheckpointFile
+from hami_dra.kubelet_plugin.checkpoint import decode, decode_entry, encode, encode_entry
 from hami_dra.kubelet_plugin.entries import ClaimRef, Entry, ShareResult, State
 from hami_dra.kubelet_plugin.errors import CheckpointCorrupt
 
@@ -97,11 +96,31 @@ def test_another_schema_is_not_guessed_at() -> None:
         decode(data)
 
 
-def test_a_corrupt_file_is_set_aside_once(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    """The next start finds no checkpoint instead of failing for ever; the evidence stays."""
-    path = tmp_path / "checkpoint"
-    path.write_bytes(b"garbage")
-    loaded = CheckpointFile(path).load()
-    assert loaded.corrupt is not None
-    assert (tmp_path / "checkpoint.corrupt").read_bytes() == b"garbage"
-    assert CheckpointFile(path).load().missing
+@given(entries)
+def test_an_entry_of_its_own_is_decoded(found: Entry) -> None:
+    """The file of one claim loses nothing either."""
+    assert decode_entry(encode_entry(found)) == found
+
+
+@given(entries, st.data())
+def test_a_torn_or_changed_entry_is_always_noticed(found: Entry, data: st.DataObject) -> None:
+    """A claim's file is right or corrupt."""
+    good = encode_entry(found)
+    position = data.draw(st.integers(0, len(good) - 1))
+    torn = good[:position]
+    with pytest.raises(CheckpointCorrupt):
+        decode_entry(torn)
+    value = data.draw(st.integers(0, 255).filter(lambda byte: byte != good[position]))
+    try:
+        assert decode_entry(torn + bytes([value]) + good[position + 1 :]) == found
+    except CheckpointCorrupt:
+        return
+
+
+@given(st.binary())
+def test_any_bytes_are_an_entry_or_corrupt(data: bytes) -> None:
+    """No content of a claim's file ends the process."""
+    try:
+        decode_entry(data)
+    except CheckpointCorrupt:
+        return

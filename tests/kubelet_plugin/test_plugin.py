@@ -3,140 +3,26 @@
 from __future__ import annotations
 
 import json
-import threading
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from fake_api_server import FakeApiServer
-from plugin_objects import BOOT, NODE, FakeGpus, Node, claim_json, device, inventory, result, share_id, uuid
+from fake_kubelet import CLAIMS, SLICE, SLICES, Kubelet, running
+from plugin_objects import BOOT, NODE, FakeGpus, Node, claim_json, device, result, share_id, uuid
 
 from hami_dra.api import names
-from hami_dra.api.pb import dra_v1_pb2 as v1
-from hami_dra.api.pb import dra_v1_pb2_grpc as v1_grpc
-from hami_dra.api.pb import dra_v1beta1_pb2 as v1beta1
-from hami_dra.api.pb import dra_v1beta1_pb2_grpc as v1beta1_grpc
-from hami_dra.api.pb import pluginregistration_pb2 as registration
-from hami_dra.api.pb import pluginregistration_pb2_grpc as registration_grpc
 from hami_dra.kube.transport import Client
-from hami_dra.kubelet_plugin.plugin import Outside, Plugin
 from hami_dra.kubelet_plugin.settings import Allocator, Settings
-
-SLICES = "/apis/resource.k8s.io/v1/resourceslices"
-CLAIMS = "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims"
-SLICE = f"{SLICES}/{NODE}-{names.DRIVER}-00000"
-
-
-@dataclass
-class Kubelet:
-    """The two sockets, as kubelet finds and uses them."""
-
-    registry: Path
-    server: FakeApiServer
-    port: int
-
-    def info(self) -> registration.PluginInfo:
-        """GetInfo."""
-        with self._dial(self.registry / f"{names.DRIVER}-reg.sock") as channel:
-            return registration_grpc.RegistrationStub(channel).GetInfo(registration.InfoRequest(), timeout=5)
-
-    def register(self, *, accepted: bool = True) -> None:
-        """NotifyRegistrationStatus."""
-        status = registration.RegistrationStatus(plugin_registered=accepted, error="" if accepted else "no")
-        with self._dial(self.registry / f"{names.DRIVER}-reg.sock") as channel:
-            registration_grpc.RegistrationStub(channel).NotifyRegistrationStatus(status, timeout=5)
-
-    def prepare(self, *uids: str) -> v1.NodePrepareResourcesResponse:
-        """NodePrepareResources, v1."""
-        claims = [v1.Claim(namespace="default", name=uid, uid=uid) for uid in uids]
-        with self._dial(Path(self.info().endpoint)) as channel:
-            request = v1.NodePrepareResourcesRequest(claims=claims)
-            return v1_grpc.DRAPluginStub(channel).NodePrepareResources(request, timeout=5)
-
-    def prepare_beta(self, uid: str) -> v1beta1.NodePrepareResourcesResponse:
-        """NodePrepareResources, v1beta1."""
-        claims = [v1beta1.Claim(namespace="default", name=uid, uid=uid)]
-        with self._dial(Path(self.info().endpoint)) as channel:
-            request = v1beta1.NodePrepareResourcesRequest(claims=claims)
-            return v1beta1_grpc.DRAPluginStub(channel).NodePrepareResources(request, timeout=5)
-
-    def unprepare(self, uid: str) -> str:
-        """NodeUnprepareResources, v1."""
-        claims = [v1.Claim(namespace="default", name=uid, uid=uid)]
-        with self._dial(Path(self.info().endpoint)) as channel:
-            request = v1.NodeUnprepareResourcesRequest(claims=claims)
-            return v1_grpc.DRAPluginStub(channel).NodeUnprepareResources(request, timeout=5).claims[uid].error
-
-    def get(self, path: str) -> tuple[int, str]:
-        """What a probe gets."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as reply:
-                return reply.status, reply.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-
-    def devices(self) -> list[dict[str, Any]]:
-        """What is published now."""
-        return [d for s in self.server.objects(SLICES) for d in s["spec"].get("devices", [])]
-
-    @contextmanager
-    def _dial(self, socket: Path) -> Iterator[grpc.Channel]:
-        with grpc.insecure_channel(f"unix:{socket}") as channel:
-            yield channel
-
-
-@pytest.fixture
-def gpus() -> FakeGpus:
-    """A driver with two GPUs."""
-    return FakeGpus(inventory())
-
-
-@pytest.fixture
-def settings(node: Node, tmp_path: Path) -> Settings:
-    """Settings for the temporary node."""
-    return Settings(
-        node_name=NODE,
-        library=node.library,
-        plugins_dir=node.paths.plugin_dir.parent,
-        registry_dir=tmp_path / "reg",
-        cdi_dir=node.paths.cdi_dir,
-        static_cdi_dir=node.paths.static_cdi_dir,
-        run_dir=node.paths.run_dir,
-        http_address="127.0.0.1:0",
-    )
-
-
-@contextmanager
-def running(settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node) -> Iterator[Kubelet]:
-    """A started plugin; its Node exists."""
-    plugin = Plugin(settings, Outside(client, gpus, node.processes, BOOT, threading.Event()))
-    plugin.start()
-    try:
-        yield Kubelet(settings.registry_dir, server, plugin.http_port)
-    finally:
-        plugin.stop()
-
-
-@pytest.fixture
-def kubelet(settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node) -> Iterator[Kubelet]:
-    """A kubelet beside a running plugin."""
-    server.add("/api/v1/nodes", {"metadata": {"name": NODE, "uid": "node-uid"}})
-    with running(settings, server, client, gpus, node) as kubelet:
-        yield kubelet
 
 
 def test_introduces_itself_with_the_versions_that_it_serves(kubelet: Kubelet) -> None:
     """kubelet takes the first version of the list that it knows."""
     info = kubelet.info()
     assert (info.type, info.name) == ("DRAPlugin", "gpu.hami.io")
-    assert list(info.supported_versions) == ["v1.DRAPlugin", "v1beta1.DRAPlugin"]
+    health = ["v1.DRAResourceHealth", "v1alpha1.DRAResourceHealth"]
+    assert list(info.supported_versions) == ["v1.DRAPlugin", "v1beta1.DRAPlugin", *health]
     assert Path(info.endpoint).is_socket()
 
 
@@ -293,7 +179,8 @@ def test_a_corrupt_checkpoint_is_said_on_the_node_and_stops_nothing(
     server.add(CLAIMS, claim_json())
     with running(settings, server, client, gpus, node) as kubelet:
         before = kubelet.prepare("claim-1").claims["claim-1"]
-    node.paths.checkpoint.write_bytes(b"garbage")
+    node.paths.checkpoint.unlink()
+    (node.paths.claims_dir / "claim-1").write_bytes(b"garbage")
     with running(settings, server, client, gpus, node) as kubelet:
         server.wait_for(
             lambda: any(
@@ -340,13 +227,12 @@ def _drop_taints(item: dict[str, Any]) -> dict[str, Any]:
     return item
 
 
-def test_the_checkpoint_names_what_schema_one_wants(kubelet: Kubelet, server: FakeApiServer, node: Node) -> None:
+def test_the_checkpoint_names_what_schema_two_wants(kubelet: Kubelet, server: FakeApiServer, node: Node) -> None:
     """Later versions, and people, read these fields."""
     server.add(CLAIMS, claim_json())
     kubelet.prepare("claim-1")
-    header, body = map(json.loads, node.paths.checkpoint.read_text().splitlines())
-    assert header["schema"] == 1
-    (found,) = body["claims"]
+    header, found = map(json.loads, (node.paths.claims_dir / "claim-1").read_text().splitlines())
+    assert header["schema"] == 2
     assert (found["state"], found["bootID"]) == ("completed", BOOT)
     assert found["claim"] == {"namespace": "default", "name": "claim-1", "uid": "claim-1"}
     (held,) = found["results"]

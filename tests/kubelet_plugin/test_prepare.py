@@ -254,8 +254,8 @@ def two_shares() -> Any:
     return claim(results=[result(share=1), result(number=1, share=2)])
 
 
-PREPARE_EFFECTS = range(1, 10)
-UNPREPARE_EFFECTS = range(1, 6)
+PREPARE_EFFECTS = range(1, 12)
+UNPREPARE_EFFECTS = range(1, 8)
 
 
 @pytest.mark.parametrize("at", PREPARE_EFFECTS)

@@ -127,8 +127,21 @@ def test_publishing_is_tried_again_until_it_works(rig: Rig) -> None:
     rig.slices.refusals = 1
     rig.publisher.start()
     try:
+        rig.publisher.set_leading(True)
         rig.publisher.set_registered(True)
         assert rig.reporter.published.wait(5)
     finally:
         rig.publisher.stop()
     assert len(rig.slices.devices()) == 2
+
+
+def test_only_the_leading_process_writes_slices(rig: Rig) -> None:
+    """During an update two processes are registered, perhaps of versions that publish different attributes."""
+    rig.publisher.start()
+    try:
+        rig.publisher.set_registered(True)
+        assert not rig.publisher.is_published
+        rig.publisher.set_leading(True)
+        assert rig.reporter.published.wait(5)
+    finally:
+        rig.publisher.stop()

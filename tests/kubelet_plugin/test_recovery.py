@@ -9,8 +9,8 @@ import pytest
 from plugin_objects import MIB, Node, claim, result, share_id, start
 
 from hami_dra.api.names import ClaimUid
-from hami_dra.kubelet_plugin.checkpoint_file import CheckpointFile
-from hami_dra.kubelet_plugin.entries import Entries, State
+from hami_dra.kubelet_plugin.checkpoint_files import CheckpointFiles
+from hami_dra.kubelet_plugin.entries import Entries, Entry, State
 from hami_dra.kubelet_plugin.errors import NodeStateError, OverCapacity
 from hami_dra.kubelet_plugin.processes import Alive
 
@@ -64,7 +64,7 @@ def test_a_usage_region_that_grew_is_cut_back(node: Node) -> None:
 def test_orphans_of_a_sound_checkpoint_are_removed(node: Node) -> None:
     """A folder or spec that no entry names belongs to nobody."""
     start(node).prepare(claim())
-    node.paths.checkpoint.unlink()
+    node.lose_checkpoint()
     node.paths.claim_spec(ClaimUid("claim-1")).rename(node.paths.cdi_dir / "kept")
     start(node)
     (node.paths.cdi_dir / "kept").rename(node.paths.claim_spec(ClaimUid("claim-1")))
@@ -76,7 +76,7 @@ def test_an_orphan_with_a_process_stays_and_counts(node: Node) -> None:
     """Whatever the checkpoint says, memory that somebody uses is not given to another."""
     start(node).prepare(claim(results=[result(consumedCapacity=BIG)]))
     node.paths.claim_spec(ClaimUid("claim-1")).unlink()
-    node.paths.checkpoint.unlink()
+    node.lose_checkpoint()
     node.processes.answer = Alive.YES
     process = start(node)
     with pytest.raises(OverCapacity, match="its checkpoint entry is lost"):
@@ -98,9 +98,9 @@ def test_running_shares_outlive_a_lost_checkpoint(node: Node, lost: str) -> None
     start(node).prepare(claim(results=[result(consumedCapacity=BIG)]))
     files = node.files()
     if lost == "corrupt":
-        node.paths.checkpoint.write_bytes(b"garbage")
+        (node.paths.claims_dir / "claim-1").write_bytes(b"garbage")
     else:
-        node.paths.checkpoint.unlink()
+        node.lose_checkpoint()
     process = start(node)
     assert process.recovered.lost is not None
     assert node.files() == files
@@ -120,7 +120,7 @@ def test_a_claim_of_a_lost_checkpoint_is_whole_again_once_prepared(node: Node) -
     usage = node.paths.share(share_id(1)) / "usage"
     with usage.open("r+b") as file:
         file.write(b"charged")
-    node.paths.checkpoint.write_bytes(b"garbage")
+    (node.paths.claims_dir / "claim-1").write_bytes(b"garbage")
     assert start(node).prepare(claim()) == before
     assert usage.read_bytes()[:7] == b"charged"
 
@@ -138,18 +138,23 @@ def test_one_claim_that_cannot_be_mended_does_not_stop_the_others(node: Node) ->
     assert node.paths.share(share_id(2)).exists()
 
 
-class FullDisk(CheckpointFile):
+class FullDisk(CheckpointFiles):
     """A checkpoint that can be read, but not written."""
 
     def save(self, entries: Entries) -> None:
         """There is no room."""
         raise NodeStateError(f"cannot write {len(entries)} entries: No space left on device")
 
+    def put(self, entry: Entry) -> None:
+        """There is no room."""
+        raise NodeStateError(f"cannot write {entry.claim}: No space left on device")
+
 
 def test_a_full_disk_does_not_keep_a_plugin_from_starting(node: Node) -> None:
     """Nothing changed, so nothing has to be written, and running shares need their heartbeats."""
     entry = start(node).prepare(claim())
-    effects = dataclasses.replace(node.effects(), checkpoint=FullDisk(node.paths.checkpoint))
+    full = FullDisk(node.paths.claims_dir, node.paths.checkpoint, node.paths.calls_lock)
+    effects = dataclasses.replace(node.effects(), checkpoint=full)
     assert start(node, effects).entries() == (entry,)
 
 
@@ -179,7 +184,7 @@ def test_a_running_share_keeps_its_library_through_an_upgrade(node: Node) -> Non
 def test_the_size_of_a_share_is_known_from_its_limits_alone(node: Node) -> None:
     """What is rebuilt books what was booked."""
     start(node).prepare(claim())
-    node.paths.checkpoint.write_bytes(b"garbage")
+    (node.paths.claims_dir / "claim-1").write_bytes(b"garbage")
     (entry,) = start(node).entries()
     (share,) = entry.shares
     assert (share.memory_bytes, share.core_percent, share.core_limit) == (3000 * MIB, 30, "hard")

@@ -114,7 +114,7 @@ def test_a_missing_page_is_reported_once(node: Node, folder: Path, caplog: pytes
     process = start(node)
     process.prepare(claim())
     (folder / "node").unlink()
-    heartbeat = Heartbeat(process.ledger, ShareFiles(node.paths, lambda: 1))
+    heartbeat = Heartbeat(process.ledger, ShareFiles(node.paths, lambda: 1), lambda: None)
     for _ in range(4):
         heartbeat.beat()
     assert [record.getMessage() for record in caplog.records] == ["no heartbeat for share"]
@@ -123,7 +123,7 @@ def test_a_missing_page_is_reported_once(node: Node, folder: Path, caplog: pytes
 
 def test_nothing_prepared_is_no_beat(node: Node) -> None:
     """An idle node has nothing to write."""
-    Heartbeat(Ledger(node.effects().checkpoint), ShareFiles(node.paths, lambda: 1)).beat()
+    Heartbeat(Ledger(node.effects().checkpoint), ShareFiles(node.paths, lambda: 1), lambda: None).beat()
     assert node.files() == set()
 
 

@@ -15,7 +15,8 @@ from testbed.waiting import until
 
 NODE_TRACES = """
 find /run/hami/shares /var/run/cdi -mindepth 1 2>/dev/null
-cat /var/lib/kubelet/plugins/gpu.hami.io/checkpoint* 2>/dev/null | tr ',{}' '\\n\\n\\n'
+cd /var/lib/kubelet/plugins/gpu.hami.io && cat checkpoint* claims/* 2>/dev/null | tr ',{}' '\\n\\n\\n'
+true
 """
 
 

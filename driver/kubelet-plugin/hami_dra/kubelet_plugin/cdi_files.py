@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,13 +63,12 @@ class CdiFiles:
 
     def has_base(self, uuid: str) -> bool:
         """Whether any spec defines the base device of that GPU."""
+        known = [path for path, base in self._bases.items() if uuid in base.devices]
+        # Where it was the last time: looking through the folders costs more the more claims there are.
+        if any(uuid in self._base_devices(path) for path in known):
+            return True
         folders = (self._paths.static_cdi_dir, self._paths.cdi_dir)
-        candidates = (path for folder in folders for path in files.list_folder(folder))
-        return any(
-            uuid in self._base_devices(path)
-            for path in candidates
-            if path.suffix in _SPEC_SUFFIXES and not path.name.startswith(".") and claim_of_spec(path.name) is None
-        )
+        return any(uuid in self._base_devices(path) for folder in folders for path in _foreign_specs(folder))
 
     def _base_devices(self, path: Path) -> frozenset[str]:
         # A spec of NVIDIA's tool is some 100 KiB of YAML: seconds of parsing, so once per state of the file.
@@ -82,6 +82,16 @@ class CdiFiles:
             known = _Base(state, find_bases(_parse(path)))
             self._bases[path] = known
         return known.devices
+
+
+def _foreign_specs(folder: Path) -> list[Path]:
+    """Spec files that are not ours, by name."""
+    try:
+        with os.scandir(folder) as found:
+            names = sorted(entry.name for entry in found if claim_of_spec(entry.name) is None)
+    except OSError:
+        return []
+    return [folder / name for name in names if name.endswith(_SPEC_SUFFIXES) and not name.startswith(".")]
 
 
 def _parse(path: Path) -> Any:

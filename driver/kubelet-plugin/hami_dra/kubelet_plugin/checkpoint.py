@@ -1,4 +1,4 @@
-"""The checkpoint's bytes, schema 1.
+"""The checkpoint's bytes: schema 1 holds all claims in one file, schema 2 one claim.
 
 The first line names schema and SHA-256 of every byte after it, so that no
 re-marshalling by another version can change the sum. Unknown fields are
@@ -15,39 +15,61 @@ from hami_dra.api.names import ClaimUid, DeviceName, ShareId
 from hami_dra.kubelet_plugin.entries import ClaimRef, Entries, Entry, ShareResult, State
 from hami_dra.kubelet_plugin.errors import CheckpointCorrupt
 
-SCHEMA = 1
+SCHEMA_OF_ALL = 1
+SCHEMA_OF_ONE = 2
 
 
 def encode(entries: Entries) -> bytes:
-    """The file's content for these entries, ordered by claim UID."""
-    body = _dump({"claims": [_entry_to_json(entries[uid]) for uid in sorted(entries)]}) + b"\n"
-    head = _dump({"schema": SCHEMA, "sha256": hashlib.sha256(body).hexdigest()})
-    return head + b"\n" + body
+    """The content of a file with all these entries, ordered by claim UID."""
+    return _seal(SCHEMA_OF_ALL, {"claims": [_entry_to_json(entries[uid]) for uid in sorted(entries)]})
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """The content of a file with one entry."""
+    return _seal(SCHEMA_OF_ONE, _entry_to_json(entry))
 
 
 def decode(data: bytes) -> dict[ClaimUid, Entry]:
-    """The entries of a checkpoint file.
+    """The entries of a file with all of them.
 
     Raises:
-        CheckpointCorrupt: bytes that `encode` of any version of schema 1 did not write.
+        CheckpointCorrupt: bytes that `encode` of any version of this schema did not write.
     """
+    body = _open(SCHEMA_OF_ALL, data)
+    try:
+        entries = [_entry_from_json(item) for item in body["claims"]]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointCorrupt(f"an entry is malformed: {error!r}") from error
+    return {entry.claim.uid: entry for entry in entries}
+
+
+def decode_entry(data: bytes) -> Entry:
+    """The entry of a file with one.
+
+    Raises:
+        CheckpointCorrupt: bytes that `encode_entry` of any version of this schema did not write.
+    """
+    try:
+        return _entry_from_json(_open(SCHEMA_OF_ONE, data))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointCorrupt(f"it is malformed: {error!r}") from error
+
+
+def _seal(schema: int, content: object) -> bytes:
+    body = _dump(content) + b"\n"
+    return _dump({"schema": schema, "sha256": hashlib.sha256(body).hexdigest()}) + b"\n" + body
+
+
+def _open(schema: int, data: bytes) -> dict[str, Any]:
     head, separator, body = data.partition(b"\n")
     if not separator:
         raise CheckpointCorrupt("it has no header line")
     header = _load(head, "header")
-    if header.get("schema") != SCHEMA:
-        raise CheckpointCorrupt(f"its schema is {header.get('schema')!r}, this version reads {SCHEMA}")
+    if header.get("schema") != schema:
+        raise CheckpointCorrupt(f"its schema is {header.get('schema')!r}, this version reads {schema}")
     if header.get("sha256") != hashlib.sha256(body).hexdigest():
         raise CheckpointCorrupt("its checksum does not match its content")
-    return _decode_body(body)
-
-
-def _decode_body(body: bytes) -> dict[ClaimUid, Entry]:
-    try:
-        entries = [_entry_from_json(item) for item in _load(body, "body")["claims"]]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointCorrupt(f"an entry is malformed: {error!r}") from error
-    return {entry.claim.uid: entry for entry in entries}
+    return _load(body, "body")
 
 
 def _load(data: bytes, part: str) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from hami_dra.api.names import ClaimUid, ShareId
 from hami_dra.api.resources import Claim
-from hami_dra.kubelet_plugin.checkpoint_file import Loaded
+from hami_dra.kubelet_plugin.checkpoint_files import Loaded
 from hami_dra.kubelet_plugin.entries import ClaimRef, Entries, Entry, ShareResult
 from hami_dra.kubelet_plugin.processes import Alive
 from hami_dra.kubelet_plugin.share_text import Limits
@@ -23,14 +24,26 @@ class ClaimReader(Protocol):
 
 
 class EntryStore(Protocol):
-    """The checkpoint; both raise NodeStateError."""
+    """The checkpoint; all raise NodeStateError."""
 
     def load(self) -> Loaded:
-        """What the last process left."""
+        """What is stored now."""
+        ...
+
+    def has_changed(self) -> bool:
+        """Whether another process wrote since we last read or wrote."""
+        ...
+
+    def put(self, entry: Entry) -> None:
+        """Store the claim's entry; a completed one durably."""
+        ...
+
+    def drop(self, uid: ClaimUid) -> None:
+        """Forget the claim, durably."""
         ...
 
     def save(self, entries: Entries) -> None:
-        """Replace it, durably."""
+        """Replace all of it, durably."""
         ...
 
 
@@ -94,6 +107,14 @@ class LibraryStore(Protocol):
         ...
 
 
+class CallLock(Protocol):
+    """Keeps claims apart."""
+
+    def hold(self) -> AbstractContextManager[None]:
+        """One claim at a time, among all threads and all plugin processes of the node. Raises NodeStateError."""
+        ...
+
+
 class ProcessFinder(Protocol):
     """The node's processes."""
 
@@ -107,6 +128,7 @@ class Effects:
     """All faces together, as the wiring hands them over."""
 
     claims: ClaimReader
+    lock: CallLock
     checkpoint: EntryStore
     shares: ShareStore
     specs: SpecStore

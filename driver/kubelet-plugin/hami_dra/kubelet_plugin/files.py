@@ -53,10 +53,12 @@ def read_bytes(path: Path) -> bytes | None:
         raise NodeStateError.from_os("read", path, error) from error
 
 
-def remove_file(path: Path) -> None:
+def remove_file(path: Path, *, durable: bool = False) -> None:
     """Remove `path`; it may be gone already."""
     try:
         path.unlink(missing_ok=True)
+        if durable:
+            _sync_folder(path.parent)
     except OSError as error:
         raise NodeStateError.from_os("remove", path, error) from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from hami_dra.api.names import ShareId
@@ -26,19 +27,22 @@ class SharePages(Protocol):
 
 
 class Heartbeat:
-    """A thread that beats for every completed share of the ledger."""
+    """A thread that beats for every completed share of the ledger. `refresh` takes in what another process changed."""
 
-    def __init__(self, ledger: Ledger, pages: SharePages) -> None:
+    def __init__(self, ledger: Ledger, pages: SharePages, refresh: Callable[[], None]) -> None:
         self._ledger = ledger
+        self._refresh = refresh
         self._pages = pages
         self._failing: dict[ShareId, int] = {}
+        self._leading = False
         self._stopping = threading.Event()
-        self._last = time.monotonic()
+        self._last: float | None = None
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._log = Log(__name__)
 
     def start(self) -> None:
         """Start the thread."""
+        self._last = time.monotonic()
         self._thread.start()
 
     def stop(self, timeout_seconds: float = 2.0) -> None:
@@ -46,9 +50,13 @@ class Heartbeat:
         self._stopping.set()
         self._thread.join(timeout_seconds)
 
+    def set_leading(self, leading: bool) -> None:
+        """Whether this process is the one that writes node pages: two would mix up their sequence."""
+        self._leading = leading
+
     def is_alive(self) -> bool:
-        """Whether it beat lately."""
-        return time.monotonic() - self._last < _DEAD_AFTER_SECONDS
+        """Whether it beat lately, or was not started yet."""
+        return self._last is None or time.monotonic() - self._last < _DEAD_AFTER_SECONDS
 
     def beat(self) -> None:
         """One round. A share that fails twice running is reported, once: the first time it may be on its way out."""
@@ -62,8 +70,10 @@ class Heartbeat:
                     if failing[share.share_id] == _REPORT_AT:
                         self._log.warning("no heartbeat for share", share=share.share_id, error=str(error))
         self._failing = failing
-        self._last = time.monotonic()
 
     def _run(self) -> None:
         while not self._stopping.wait(_PERIOD_SECONDS):
-            self.beat()
+            self._last = time.monotonic()
+            if self._leading:
+                self._refresh()
+                self.beat()

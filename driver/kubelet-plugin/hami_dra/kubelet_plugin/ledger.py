@@ -26,6 +26,11 @@ class Ledger:
         """Start from what the checkpoint said."""
         self._entries = dict(entries)
 
+    def refresh(self) -> None:
+        """Read again what another process changed meanwhile. Raises NodeStateError."""
+        if self._store.has_changed():
+            self._entries = self._store.load().entries
+
     def get(self, uid: ClaimUid) -> Entry | None:
         """The claim's entry."""
         return self._entries.get(uid)
@@ -42,12 +47,15 @@ class Ledger:
     def put(self, entry: Entry) -> None:
         """Record the entry; once this returns it survives a crash. Raises NodeStateError."""
         if self._entries.get(entry.claim.uid) != entry:
-            self._replace({**self._entries, entry.claim.uid: entry})
+            self._store.put(entry)
+            # A new dictionary each time, so that readers on other threads see one state or the next.
+            self._entries = {**self._entries, entry.claim.uid: entry}
 
     def drop(self, uid: ClaimUid) -> None:
         """Forget the claim. Raises NodeStateError."""
         if uid in self._entries:
-            self._replace({key: entry for key, entry in self._entries.items() if key != uid})
+            self._store.drop(uid)
+            self._entries = {key: entry for key, entry in self._entries.items() if key != uid}
 
     def save(self) -> None:
         """Write the checkpoint as it is. Raises NodeStateError."""
@@ -76,8 +84,3 @@ class Ledger:
         for share_id, limits in sorted(self._strays.items()):
             if share_id not in known:
                 yield Booking(device_name(limits.uuid), share_id, limits.memory_bytes, limits.core_percent, None)
-
-    def _replace(self, entries: dict[ClaimUid, Entry]) -> None:
-        self._store.save(entries)
-        # A new dictionary each time, so that readers on other threads see one state or the next.
-        self._entries = entries

@@ -22,13 +22,28 @@ class NodePaths:
 
     @property
     def checkpoint(self) -> Path:
-        """The checkpoint file."""
+        """What version 0.1.0 had all entries in; it is there only while no newer plugin runs."""
         return self.plugin_dir / "checkpoint"
 
     @property
+    def claims_dir(self) -> Path:
+        """The checkpoint: one file per claim."""
+        return self.plugin_dir / "claims"
+
+    @property
     def lock(self) -> Path:
-        """Held by the one plugin process that may write here."""
+        """Shared by every plugin process of this version; version 0.1.0 held it alone."""
         return self.plugin_dir / "lock"
+
+    @property
+    def calls_lock(self) -> Path:
+        """Held by the one process that serves a claim right now."""
+        return self.plugin_dir / "calls.lock"
+
+    @property
+    def lead_lock(self) -> Path:
+        """Held by the one process that publishes slices and feeds the shares."""
+        return self.plugin_dir / "lead.lock"
 
     @property
     def shares_dir(self) -> Path:

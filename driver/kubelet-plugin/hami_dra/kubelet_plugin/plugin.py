@@ -10,6 +10,7 @@ from importlib import metadata
 from typing import Protocol
 
 from hami_dra.api import names
+from hami_dra.api.names import DeviceName
 from hami_dra.kube.claims import Claims
 from hami_dra.kube.events import EventRecorder
 from hami_dra.kube.paths import NODES, SLICES, named
@@ -18,21 +19,24 @@ from hami_dra.kube.slices import Slices
 from hami_dra.kube.transport import Client
 from hami_dra.kubelet_plugin import sockets
 from hami_dra.kubelet_plugin.cdi_files import CdiFiles
-from hami_dra.kubelet_plugin.checkpoint_file import CheckpointFile
+from hami_dra.kubelet_plugin.checkpoint_files import CheckpointFiles
 from hami_dra.kubelet_plugin.claim_reader import KubeClaimReader
 from hami_dra.kubelet_plugin.effects import Effects, ProcessFinder
+from hami_dra.kubelet_plugin.errors import NodeStateError
 from hami_dra.kubelet_plugin.gpus import InventoryKeeper
+from hami_dra.kubelet_plugin.health import HealthBoard
+from hami_dra.kubelet_plugin.health_server import HealthServer, HealthSource
 from hami_dra.kubelet_plugin.heartbeat import Heartbeat
 from hami_dra.kubelet_plugin.http import HttpServer, Page, Pages
 from hami_dra.kubelet_plugin.inventory import GpuSource
 from hami_dra.kubelet_plugin.ledger import Ledger
 from hami_dra.kubelet_plugin.library import LibraryFiles
+from hami_dra.kubelet_plugin.locks import FileCallLock, LeadLock, ProcessLock
 from hami_dra.kubelet_plugin.log import Log
 from hami_dra.kubelet_plugin.metrics import METRICS_CONTENT_TYPE, PluginMetrics, ShareCollector
 from hami_dra.kubelet_plugin.node_events import NodeReporter
 from hami_dra.kubelet_plugin.paths import NodePaths
 from hami_dra.kubelet_plugin.prepare import PrepareOptions, Preparer
-from hami_dra.kubelet_plugin.process_lock import ProcessLock
 from hami_dra.kubelet_plugin.publish import Publisher, PublishOptions
 from hami_dra.kubelet_plugin.recovery import recover
 from hami_dra.kubelet_plugin.registration import RegistrationServer
@@ -68,7 +72,10 @@ class Outside:
 
 
 class Plugin:
-    """The whole daemon. Parts start in dependency order and stop in reverse: sockets last up, first down."""
+    """The whole daemon. Parts start in dependency order and stop in reverse: sockets last up, first down.
+
+    During an update two of them run on a node: both serve claims, one leads.
+    """
 
     def __init__(self, settings: Settings, outside: Outside) -> None:
         self._settings = settings
@@ -76,18 +83,23 @@ class Plugin:
         self._log = Log(__name__)
         self._running = ExitStack()
         self._registered = False
-        paths = node_paths(settings)
+        self._refusal = ""
+        paths = self._paths = node_paths(settings)
         shares = ShareFiles(paths, time.monotonic_ns)
         claims = Claims(outside.client)
+        self._checkpoint = CheckpointFiles(paths.claims_dir, paths.checkpoint, paths.calls_lock)
         self._effects = Effects(
             claims=KubeClaimReader(claims),
-            checkpoint=CheckpointFile(paths.checkpoint),
+            lock=FileCallLock(paths.calls_lock),
+            checkpoint=self._checkpoint,
             shares=shares,
             specs=CdiFiles(paths),
             library=LibraryFiles(paths, settings.library, metadata.version(names.DISTRIBUTION)),
             processes=outside.processes,
         )
         self._lock = ProcessLock(paths.lock, outside.stopping)
+        self._lead = LeadLock(paths.lead_lock, self._on_lead)
+        self._health = HealthBoard(self._on_health)
         self._ledger = Ledger(self._effects.checkpoint)
         self._metrics = PluginMetrics()
         self._events = EventRecorder(outside.client, component=names.KUBELET_PLUGIN_PROGRAM, host=settings.node_name)
@@ -106,14 +118,15 @@ class Plugin:
                 on_synced=self._publisher.wake,
             ),
         )
-        self._heartbeat = Heartbeat(self._ledger, shares)
+        self._preparer = Preparer(self._effects, self._ledger, self._prepare_options(), self._gpus.get)
+        self._heartbeat = Heartbeat(self._ledger, shares, self._preparer.refresh)
         self._metrics.registry.register(ShareCollector(self._ledger, shares, self._gpus.find))
         self._http = HttpServer(settings.http_address, self._pages())
-        dra_socket = sockets.dra_socket(paths.plugin_dir)
-        self._claim_server = ClaimServer(dra_socket, self._make_calls())
-        self._registration = RegistrationServer(
-            sockets.registration_socket(settings.registry_dir), dra_socket, self._on_registration
-        )
+        dra_socket = sockets.dra_socket(paths.plugin_dir, settings.pod_uid)
+        health = HealthServer(HealthSource(settings.node_name, self._find_devices, self._health))
+        self._claim_server = ClaimServer(dra_socket, self._make_calls(), health)
+        registration_socket = sockets.registration_socket(settings.registry_dir, settings.pod_uid)
+        self._registration = RegistrationServer(registration_socket, dra_socket, self._on_registration)
 
     @property
     def http_port(self) -> int:
@@ -126,31 +139,48 @@ class Plugin:
         Raises:
             NodeStateError: our own folders cannot be used.
         """
+        # First of all: an older plugin process must see us ready, or an update never takes it away.
+        self._start(self._http)
         self._start(self._lock)
+        self._running.callback(self._export)
         self._start(self._events)
-        recovered = recover(self._effects, self._ledger, self._outside.boot_id)
+        self._recover()
+        self._remove_dead_sockets()
+        for service in (self._status, self._gpus, self._heartbeat, self._publisher, self._watch, self._lead):
+            self._start(service)
+        # Registration last: kubelet dials the claim server at once. Both end in that same order.
+        self._claim_server.start()
+        with ExitStack() as undo:
+            undo.callback(self._claim_server.stop)
+            self._registration.start()
+            undo.pop_all()
+        self._running.callback(self._registration.stop)
+        self._running.callback(self._claim_server.stop)
+
+    def stop(self) -> None:
+        """Stop hard: what kubelet asked and got no answer to, it asks again."""
+        self._running.close()
+
+    def _recover(self) -> None:
+        with self._effects.lock.hold():
+            recovered = recover(self._effects, self._ledger, self._outside.boot_id)
         if recovered.lost:
             self._log.error("checkpoint lost", reason=recovered.lost)
             self._node_reporter.checkpoint_lost(recovered.lost)
         for broken in recovered.broken:
             self._log.error("claim not restored", reason=broken)
-        # Registration last: kubelet dials the claim server at once.
-        services: tuple[Service, ...] = (
-            self._status,
-            self._gpus,
-            self._heartbeat,
-            self._publisher,
-            self._watch,
-            self._http,
-            self._claim_server,
-            self._registration,
-        )
-        for service in services:
-            self._start(service)
 
-    def stop(self) -> None:
-        """Stop hard: what kubelet asked and got no answer to, it asks again."""
-        self._running.close()
+    def _export(self) -> None:
+        """Leave what an older version reads; another process of this one would make it wrong at once."""
+        try:
+            if self._lock.try_alone():
+                self._checkpoint.export({entry.claim.uid: entry for entry in self._ledger.snapshot()})
+        except NodeStateError as error:
+            self._log.warning("going back by a version will read the shares' files", error=str(error))
+
+    def _remove_dead_sockets(self) -> None:
+        for path in sockets.remove_dead(self._paths.plugin_dir, self._settings.registry_dir):
+            self._log.info("socket of a dead plugin process removed", socket=str(path))
 
     def _start(self, service: Service) -> None:
         service.start()
@@ -164,17 +194,19 @@ class Plugin:
         return Publisher(slices, self._find_node, self._gpus.find, options, self._node_reporter)
 
     def _make_calls(self) -> ClaimCalls:
+        node_name = self._settings.node_name
+        targets = ReportTargets(self._events, self._status, self._metrics, node_name)
+        reporter = CallReporter(targets, self._gpus.find)
+        return ClaimCalls(self._effects.claims, self._preparer, reporter, node_name)
+
+    def _prepare_options(self) -> PrepareOptions:
         settings = self._settings
-        options = PrepareOptions(
+        return PrepareOptions(
             node_name=settings.node_name,
             boot_id=self._outside.boot_id,
             shares_per_gpu=settings.shares_per_gpu,
             cdi_folders=f"{settings.static_cdi_dir} or {settings.cdi_dir}",
         )
-        targets = ReportTargets(self._events, self._status, self._metrics, settings.node_name)
-        preparer = Preparer(self._effects, self._ledger, options, self._gpus.get)
-        reporter = CallReporter(targets, self._gpus.find)
-        return ClaimCalls(self._effects.claims, preparer, reporter, settings.node_name)
 
     def _pages(self) -> Pages:
         return {"/healthz": self._health_page, "/readyz": self._ready_page, "/metrics": self._metrics_page}
@@ -184,8 +216,13 @@ class Plugin:
         return Page(b"ok\n" if alive else b"the heartbeat of shares stopped\n", ok=alive)
 
     def _ready_page(self) -> Page:
+        if not self._lock.is_held:
+            return Page(b"waits for the older plugin process to end\n")
         if not self._registered:
-            return Page(b"kubelet has not registered the driver\n", ok=False)
+            reason = f": {self._refusal}" if self._refusal else ""
+            return Page(f"kubelet has not registered the driver{reason}\n".encode(), ok=False)
+        if not self._lead.is_held:
+            return Page(b"serves claims; the older plugin process leads\n")
         # A node without GPUs is as ready as it can be.
         ready = self._publisher.is_published or self._gpus.find() is None
         return Page(b"ok\n" if ready else b"the node's slices are not published\n", ok=ready)
@@ -195,16 +232,30 @@ class Plugin:
 
     def _on_registration(self, registered: bool, error: str) -> None:
         self._registered = registered
+        self._refusal = error
         if registered:
             self._log.info("registered with kubelet")
         else:
             self._log.error("kubelet refused the driver", error=error)
         self._publisher.set_registered(registered)
 
+    def _on_lead(self) -> None:
+        self._log.info("leads this node")
+        self._publisher.set_leading(True)
+        self._heartbeat.set_leading(True)
+
+    def _on_health(self) -> None:
+        self._publisher.wake()
+
+    def _find_devices(self) -> list[DeviceName]:
+        inventory = self._gpus.find()
+        return sorted(inventory.uuids) if inventory else []
+
     def _inventory_changed(self) -> None:
         inventory = self._gpus.find()
         self._metrics.set_gpus(len(inventory.gpus) if inventory else 0)
         self._publisher.wake()
+        self._health.wake()
 
     def _find_node(self) -> NodeIdentity:
         node = self._outside.client.get(named(NODES, self._settings.node_name))

@@ -1,13 +1,14 @@
 """Prepare and unprepare one claim: reserve in the checkpoint, write files, record that it is done.
 
 Every step may be repeated. A crash leaves an entry that is STARTED, whose files
-the next call writes again or unprepare removes. Locks: one call at a time.
+the next call writes again or unprepare removes. One call at a time, also where two
+plugin processes serve during an update.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import threading
 from collections.abc import Callable
 
 from hami_dra.api.errors import ApiError
@@ -45,7 +46,6 @@ class Preparer:
         self._ledger = ledger
         self._options = options
         self._inventory = inventory
-        self._lock = threading.Lock()
 
     def prepare(self, claim: Claim) -> Entry:
         """Make the claim's shares real and return its completed entry; the same one when asked again.
@@ -55,7 +55,8 @@ class Preparer:
             NodeStateError: a file could not be written; what was begun is taken back.
             DriverUnavailable, ShareConfigError.
         """
-        with self._lock:
+        with self._effects.lock.hold():
+            self._ledger.refresh()
             held = self._ledger.get(claim.uid)
             if held and is_allocation_of(held, claim):
                 return self._complete(held, fresh=self._is_stale(held))
@@ -67,8 +68,16 @@ class Preparer:
         Raises:
             NodeStateError: a file could not be removed; asking again goes on from there.
         """
-        with self._lock:
+        with self._effects.lock.hold():
+            self._ledger.refresh()
             self._undo(uid)
+
+    def refresh(self) -> None:
+        """Take in what another plugin process prepared, as happens during an update; a failure shows at a call."""
+        with contextlib.suppress(NodeStateError):
+            if self._effects.checkpoint.has_changed():
+                with self._effects.lock.hold():
+                    self._ledger.refresh()
 
     def _prepare_new(self, claim: Claim, held: Entry | None) -> Entry:
         inventory = self._inventory()

@@ -13,15 +13,13 @@ from typing import Protocol
 
 from hami_dra.api.errors import ApiError
 from hami_dra.api.resources import Device, JsonObject, Slice
+from hami_dra.kube.backoff import Backoff
 from hami_dra.kube.errors import DroppedFields, KubeError
 from hami_dra.kubelet_plugin.clock import timestamp
 from hami_dra.kubelet_plugin.devices import plan_devices
 from hami_dra.kubelet_plugin.inventory import Inventory
 from hami_dra.kubelet_plugin.log import Log
 from hami_dra.kubelet_plugin.slice_plan import NodeIdentity, SlicePlan, plan_slices, plan_taints
-
-_FIRST_PAUSE_SECONDS = 0.5
-_LAST_PAUSE_SECONDS = 30.0
 
 
 class SliceApi(Protocol):
@@ -81,8 +79,11 @@ class Publisher:
         self._options = options
         self._reporter = reporter
         self._registered = False
+        self._leading = False
         self._withdrawn = False
         self._in_step = False
+        # Half of each pause is random: after an outage of the API server all nodes write.
+        self._backoff = Backoff()
         self._stopping = False
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
@@ -106,6 +107,11 @@ class Publisher:
     def set_registered(self, registered: bool) -> None:
         """kubelet said whether it knows us: slices of a driver that it does not know only make pods fail."""
         self._registered = registered
+        self.wake()
+
+    def set_leading(self, leading: bool) -> None:
+        """Whether this process is the one that writes slices."""
+        self._leading = leading
         self.wake()
 
     def wake(self) -> None:
@@ -159,9 +165,9 @@ class Publisher:
             self._wake.clear()
             if self._stopping:
                 return
-            pause = self._try_sync(pause) if self._registered else None
+            pause = self._try_sync() if self._registered and self._leading else None
 
-    def _try_sync(self, pause: float | None) -> float | None:
+    def _try_sync(self) -> float | None:
         """Sync once; how long to wait before the next try, None where it worked."""
         try:
             self.sync()
@@ -169,6 +175,7 @@ class Publisher:
             self._in_step = False
             self._reporter.observe_publish(ok=False)
             self._log.warning("slices not published, will retry", error=str(error))
-            return min((pause or _FIRST_PAUSE_SECONDS / 2) * 2, _LAST_PAUSE_SECONDS)
+            return self._backoff.next()
+        self._backoff.reset()
         self._in_step = True
         return None

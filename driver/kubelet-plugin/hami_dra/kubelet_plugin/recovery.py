@@ -35,18 +35,18 @@ def recover(effects: Effects, ledger: Ledger, boot_id: str) -> Recovered:
     loaded = effects.checkpoint.load()
     folders = effects.shares.list()
     entries = loaded.entries
-    lost = loaded.corrupt
+    lost = "; ".join(loaded.corrupt)
     if loaded.missing and any(effects.specs.list()):
-        lost = "it is missing, though claims are prepared on this node"
+        lost = lost or "it is missing, though claims are prepared on this node"
     if lost:
-        entries = _rebuild(effects, folders, boot_id)
+        entries = {**_rebuild(effects, folders, boot_id), **entries}
     ledger.adopt(entries)
     broken = _mend_all(effects, ledger, boot_id)
-    broken += _remove_orphans(effects, ledger, folders, trust_checkpoint=lost is None)
+    broken += _remove_orphans(effects, ledger, folders, trust_checkpoint=not lost)
     if lost or loaded.missing:
         # Else it is as it was: on a full disk, running shares still get their heartbeats.
         ledger.save()
-    return Recovered(lost, tuple(broken))
+    return Recovered(lost or None, tuple(broken))
 
 
 def _mend_all(effects: Effects, ledger: Ledger, boot_id: str) -> list[str]:

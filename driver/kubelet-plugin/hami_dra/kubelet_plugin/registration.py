@@ -14,8 +14,8 @@ from hami_dra.api.pb import pluginregistration_pb2_grpc as pb_grpc
 from hami_dra.kubelet_plugin import files, sockets
 
 PLUGIN_TYPE = "DRAPlugin"
-# kubelet takes the first one that it knows.
-SUPPORTED_VERSIONS = ("v1.DRAPlugin", "v1beta1.DRAPlugin")
+# Of those for claims kubelet takes the first one that it knows.
+SUPPORTED_VERSIONS = ("v1.DRAPlugin", "v1beta1.DRAPlugin", "v1.DRAResourceHealth", "v1alpha1.DRAResourceHealth")
 _GRACE_SECONDS = 1.0
 
 StatusListener = Callable[[bool, str], None]

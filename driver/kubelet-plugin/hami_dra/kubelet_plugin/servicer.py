@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +31,9 @@ from hami_dra.kubelet_plugin.errors import ClaimRefused, PluginError
 from hami_dra.kubelet_plugin.log import Log
 
 _GRACE_SECONDS = 2.0
-# Calls are serialised by the preparer; the other threads read claims meanwhile.
-_WORKERS = 4
+# Work on the node is done one claim at a time. Two of the threads may wait for changes of health.
+_WORKERS = 6
+_READERS = 8
 _FORESEEN = (PluginError, KubeError, ApiError)
 
 
@@ -63,10 +65,30 @@ class Reporter(Protocol):
         ...
 
 
+class _Addition(Protocol):
+    """Another service for the same server."""
+
+    def add_to(self, server: grpc.Server) -> None:
+        """Register its handlers."""
+        ...
+
+    def close(self) -> None:
+        """End what is being answered."""
+        ...
+
+
 @dataclass(frozen=True)
 class _Prepared:
     entry: Entry | None
     error: str
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A claim as it was read, or why it was not."""
+
+    claim: Claim | None = None
+    error: Exception | None = None
 
 
 class ClaimCalls:
@@ -77,15 +99,28 @@ class ClaimCalls:
         self._worker = worker
         self._reporter = reporter
         self.node_name = node_name
+        self._readers = ThreadPoolExecutor(max_workers=_READERS, thread_name_prefix="read")
         self._log = Log(__name__)
 
-    def prepare(self, ref: ClaimRef) -> _Prepared:
-        """The claim's completed entry, or why there is none."""
-        log, start = self._begin("prepare", ref), time.monotonic()
-        claim: Claim | None = None
+    def prepare_all(self, refs: Iterable[ClaimRef]) -> dict[ClaimUid, _Prepared]:
+        """Each claim's completed entry, or why there is none."""
+        # All are read at once and before any lock is taken: a slow API server holds up nobody else.
+        reads = {ref: self._readers.submit(self._read, ref) for ref in dict.fromkeys(refs)}
+        return {ref.uid: self._prepare(ref, read.result) for ref, read in reads.items()}
+
+    def _read(self, ref: ClaimRef) -> _Read:
         try:
-            # Read before any lock is taken, so that a slow API server holds up one claim only.
-            claim = self._reader.read(ref)
+            return _Read(self._reader.read(ref))
+        except Exception as error:
+            return _Read(error=error)
+
+    def _prepare(self, ref: ClaimRef, wait: Callable[[], _Read]) -> _Prepared:
+        log, start = self._begin("prepare", ref), time.monotonic()
+        read = wait()
+        claim = read.claim
+        try:
+            if read.error:
+                raise read.error
             if claim is None:
                 raise ClaimRefused(f"claim {ref} with UID {ref.uid} is gone, or another one has its name")
             entry = self._worker.prepare(claim)
@@ -126,11 +161,12 @@ class ClaimCalls:
 
 
 class ClaimServer:
-    """Serves v1 and v1beta1 on `socket`."""
+    """Serves v1 and v1beta1 on `socket`, and what is added."""
 
-    def __init__(self, socket: Path, calls: ClaimCalls) -> None:
+    def __init__(self, socket: Path, calls: ClaimCalls, *additions: _Addition) -> None:
         self._socket = socket
         self._calls = calls
+        self._additions = additions
         self._server: grpc.Server | None = None
 
     def start(self) -> None:
@@ -139,13 +175,18 @@ class ClaimServer:
         self._server = grpc.server(ThreadPoolExecutor(max_workers=_WORKERS, thread_name_prefix="claims"))
         v1_grpc.add_DRAPluginServicer_to_server(_V1(self._calls), self._server)
         v1beta1_grpc.add_DRAPluginServicer_to_server(_V1Beta1(self._calls), self._server)
+        for addition in self._additions:
+            addition.add_to(self._server)
         self._server.add_insecure_port(sockets.address(self._socket))
         self._server.start()
 
     def stop(self) -> None:
         """Stop and leave no socket behind."""
         if self._server:
-            self._server.stop(_GRACE_SECONDS).wait()
+            stopped = self._server.stop(_GRACE_SECONDS)
+            for addition in self._additions:
+                addition.close()
+            stopped.wait()
         files.remove_file(self._socket)
 
 
@@ -167,7 +208,8 @@ class _V1(v1_grpc.DRAPluginServicer):
         request: v1.NodePrepareResourcesRequest,
         context: grpc.ServicerContext,  # noqa: ARG002
     ) -> v1.NodePrepareResourcesResponse:
-        return v1.NodePrepareResourcesResponse(claims={c.uid: self._prepare(_ref(c)) for c in request.claims})
+        outcomes = self._calls.prepare_all(_ref(claim) for claim in request.claims)
+        return v1.NodePrepareResourcesResponse(claims={uid: self._answer(o) for uid, o in outcomes.items()})
 
     def NodeUnprepareResources(  # noqa: N802
         self,
@@ -179,8 +221,7 @@ class _V1(v1_grpc.DRAPluginServicer):
             claims={uid: v1.NodeUnprepareResourceResponse(error=error) for uid, error in answers.items()}
         )
 
-    def _prepare(self, ref: ClaimRef) -> v1.NodePrepareResourceResponse:
-        outcome = self._calls.prepare(ref)
+    def _answer(self, outcome: _Prepared) -> v1.NodePrepareResourceResponse:
         results = outcome.entry.results if outcome.entry else ()
         devices = [
             v1.Device(
@@ -204,7 +245,8 @@ class _V1Beta1(v1beta1_grpc.DRAPluginServicer):
         request: v1beta1.NodePrepareResourcesRequest,
         context: grpc.ServicerContext,  # noqa: ARG002
     ) -> v1beta1.NodePrepareResourcesResponse:
-        return v1beta1.NodePrepareResourcesResponse(claims={c.uid: self._prepare(_ref(c)) for c in request.claims})
+        outcomes = self._calls.prepare_all(_ref(claim) for claim in request.claims)
+        return v1beta1.NodePrepareResourcesResponse(claims={uid: self._answer(o) for uid, o in outcomes.items()})
 
     def NodeUnprepareResources(  # noqa: N802
         self,
@@ -216,8 +258,7 @@ class _V1Beta1(v1beta1_grpc.DRAPluginServicer):
             claims={uid: v1beta1.NodeUnprepareResourceResponse(error=error) for uid, error in answers.items()}
         )
 
-    def _prepare(self, ref: ClaimRef) -> v1beta1.NodePrepareResourceResponse:
-        outcome = self._calls.prepare(ref)
+    def _answer(self, outcome: _Prepared) -> v1beta1.NodePrepareResourceResponse:
         results = outcome.entry.results if outcome.entry else ()
         devices = [
             v1beta1.Device(

@@ -33,6 +33,8 @@ class Settings:
 
     node_name: str = ""
     """The node that this plugin serves; required."""
+    pod_uid: str = ""
+    """The plugin's own pod. With it, two plugin pods can serve one node during an update."""
     allocator: Allocator = Allocator.CONTROLLER
     """`controller` publishes the taint that reserves our devices for our controller."""
     shares_per_gpu: int = 10

@@ -1,7 +1,15 @@
-"""The unix sockets that kubelet dials, and the leftovers of processes that were killed."""
+"""The unix sockets that kubelet dials, and the leftovers of processes that were killed.
+
+During an update two pods serve on one node, so their sockets have the pod's UID
+in their names; kubelet uses the one that registered last.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import socket
+import time
 from pathlib import Path
 
 from hami_dra.api import names
@@ -10,16 +18,26 @@ from hami_dra.kubelet_plugin.errors import NodeStateError
 
 # sun_path holds 108 bytes with its terminating zero.
 _MAX_PATH_BYTES = 107
+_SUFFIX = "-reg.sock"
+# A socket that was bound just now may not listen yet.
+_SETTLED_SECONDS = 10.0
 
 
-def dra_socket(plugin_dir: Path) -> Path:
+def dra_socket(plugin_dir: Path, pod_uid: str = "") -> Path:
     """Where kubelet sends claims."""
-    return plugin_dir / "dra.sock"
+    return plugin_dir / (f"dra-{pod_uid}.sock" if pod_uid else "dra.sock")
 
 
-def registration_socket(registry_dir: Path) -> Path:
-    """Where kubelet finds us: it watches the folder and dials every socket in it."""
-    return registry_dir / f"{names.DRIVER}-reg.sock"
+def registration_socket(registry_dir: Path, pod_uid: str = "") -> Path:
+    """Where kubelet finds us: it watches the folder and dials every socket in it.
+
+    Where the pod's UID makes the path too long, a digest of it takes its place.
+    """
+    if not pod_uid:
+        return registry_dir / f"{names.DRIVER}{_SUFFIX}"
+    digest = base64.urlsafe_b64encode(hashlib.sha256(pod_uid.encode()).digest()[:8]).decode().rstrip("=")
+    plain, short = (registry_dir / f"{names.DRIVER}-{part}{_SUFFIX}" for part in (pod_uid, digest))
+    return plain if _fits(plain) else short
 
 
 def make_way(path: Path) -> None:
@@ -28,12 +46,44 @@ def make_way(path: Path) -> None:
     Raises:
         NodeStateError: the path is too long for a socket, or cannot be removed.
     """
-    if len(bytes(path)) > _MAX_PATH_BYTES:
+    if not _fits(path):
         raise NodeStateError(f"socket path {path} has {len(bytes(path))} bytes, at most {_MAX_PATH_BYTES} can be bound")
     files.make_folder(path.parent)
     files.remove_file(path)
 
 
+def remove_dead(plugin_dir: Path, registry_dir: Path) -> list[Path]:
+    """Remove the sockets of plugin processes that are gone, whatever their pods' UIDs; which ones they were."""
+    registrars = [path for path in files.list_folder(registry_dir) if _is_registrar(path.name)]
+    servers = [path for path in files.list_folder(plugin_dir) if path.name.startswith("dra") and path.suffix == ".sock"]
+    dead = [path for path in (*registrars, *servers) if _is_dead(path)]
+    for path in dead:
+        files.remove_file(path)
+    return dead
+
+
 def address(path: Path) -> str:
     """The address in gRPC's spelling."""
     return f"unix:{path}"
+
+
+def _is_registrar(name: str) -> bool:
+    return name.startswith(names.DRIVER) and name.endswith(_SUFFIX)
+
+
+def _is_dead(path: Path) -> bool:
+    try:
+        if not path.is_socket() or time.time() - path.stat().st_mtime < _SETTLED_SECONDS:
+            return False
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(1.0)
+            probe.connect(str(path))
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _fits(path: Path) -> bool:
+    return len(bytes(path)) <= _MAX_PATH_BYTES

@@ -1,0 +1,103 @@
+"""A rolling update: two plugin pods on one node, as kubelet sees them."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from fake_api_server import FakeApiServer
+from fake_kubelet import CLAIMS, SLICES, Kubelet, running
+from plugin_objects import BOOT, NODE, FakeGpus, Node, claim_json, result, share_id
+
+from hami_dra.api.names import DRIVER
+from hami_dra.kube.transport import Client
+from hami_dra.kubelet_plugin.checkpoint import decode
+from hami_dra.kubelet_plugin.plugin import Outside, Plugin
+from hami_dra.kubelet_plugin.settings import Settings
+
+
+def pod(settings: Settings, uid: str) -> Settings:
+    """The settings of the plugin in that pod."""
+    return dataclasses.replace(settings, pod_uid=uid)
+
+
+def test_two_pods_serve_the_same_claims_while_one_leads(
+    settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node
+) -> None:
+    """The new pod answers before the old one goes; slices are never gone; claims of either are everybody's."""
+    server.add("/api/v1/nodes", {"metadata": {"name": NODE, "uid": "node-uid"}})
+    server.add(CLAIMS, claim_json("one"))
+    server.add(CLAIMS, claim_json("two", [result(share=2)]))
+    with running(pod(settings, "new"), server, client, gpus, node) as idle:
+        assert idle.info().endpoint.endswith("dra-new.sock")
+    with running(pod(settings, "old"), server, client, gpus, node) as old:
+        old.register()
+        server.wait_for(lambda: bool(server.objects(SLICES)))
+        first = old.prepare("one").claims["one"]
+        with running(pod(settings, "new"), server, client, gpus, node) as new:
+            new.register()
+            assert new.get("/readyz") == (200, "serves claims; the older plugin process leads\n")
+            assert new.prepare("one").claims["one"] == first
+            assert new.prepare("two").claims["two"].error == ""
+            assert old.unprepare("two") == ""
+            assert not node.paths.share(share_id(2)).exists()
+            assert new.prepare("two").claims["two"].error == ""
+            assert len(list(settings.registry_dir.iterdir())) == 2
+        assert [path.name for path in settings.registry_dir.iterdir()] == [f"{DRIVER}-old-reg.sock"]
+        assert len(server.objects(SLICES)) == 1
+        assert old.unprepare("two") == ""
+    entries = decode(node.paths.checkpoint.read_bytes())
+    assert set(entries) == {"one"}
+
+
+def test_the_new_pod_leads_once_the_old_one_is_gone(
+    settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node
+) -> None:
+    """It publishes what the old one published."""
+    server.add("/api/v1/nodes", {"metadata": {"name": NODE, "uid": "node-uid"}})
+    with running(pod(settings, "new"), server, client, gpus, node) as new:
+        with running(pod(settings, "old"), server, client, gpus, node):
+            new.register()
+            server.wait_for(lambda: bool(server.objects(SLICES)))
+        for item in server.objects(SLICES):
+            server.remove(f"{SLICES}/{item['metadata']['name']}")
+        server.wait_for(lambda: bool(server.objects(SLICES)))
+        assert new.get("/readyz") == (200, "ok\n")
+
+
+def test_a_process_of_an_older_version_sees_us_ready(
+    settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node
+) -> None:
+    """It wants the node alone, and an update takes it away only once the new pod is ready."""
+    with (node.paths.plugin_dir / "lock").open("w") as older:
+        fcntl.flock(older, fcntl.LOCK_EX)
+        stopping = threading.Event()
+        plugin = Plugin(settings, Outside(client, gpus, node.processes, BOOT, stopping))
+        starting = threading.Thread(target=plugin.start)
+        starting.start()
+        kubelet = Kubelet(settings.registry_dir, server, 0)
+        server.wait_for(lambda: plugin.http_port > 0)
+        kubelet = dataclasses.replace(kubelet, port=plugin.http_port)
+        assert kubelet.get("/readyz") == (200, "waits for the older plugin process to end\n")
+        assert kubelet.get("/healthz")[0] == 200
+        assert not settings.registry_dir.exists()
+        fcntl.flock(older, fcntl.LOCK_UN)
+        starting.join(10)
+    assert kubelet.info().name == DRIVER
+    plugin.stop()
+
+
+def test_introduces_itself_within_a_second_under_load(kubelet: Kubelet, server: FakeApiServer) -> None:
+    """kubelet gives GetInfo one second: registration does not stand in line with claims."""
+    uids = [f"c-{number}" for number in range(40)]
+    for number, uid in enumerate(uids):
+        consumed = {"memory": "100Mi", "cores": "0", "shares": "1"}
+        server.add(CLAIMS, claim_json(uid, [result(number % 2, number, consumedCapacity=consumed)]))
+    with ThreadPoolExecutor(8) as pool:
+        calls = [pool.submit(kubelet.prepare, uid) for uid in uids]
+        assert kubelet.info(timeout=1.0).name == DRIVER
+        errors = [error for call in calls for error in (c.error for c in call.result().claims.values()) if error]
+    assert all("shares left" in error for error in errors)
+    assert len(errors) == len(uids) - 2 * 10
