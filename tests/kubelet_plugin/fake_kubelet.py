@@ -92,10 +92,24 @@ class Kubelet:
             yield channel
 
 
+def outside(client: Client, gpus: FakeGpus, node: Node, stopping: threading.Event | None = None) -> Outside:
+    """A node's surroundings, with fakes for the driver and the host's processes."""
+    return Outside(
+        client=client,
+        gpus=gpus,
+        sampler=node.sampler,
+        find_container=node.containers.get,
+        consumers=node.consumers,
+        processes=node.processes,
+        boot_id=BOOT,
+        stopping=stopping or threading.Event(),
+    )
+
+
 @contextmanager
 def running(settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node) -> Iterator[Kubelet]:
     """A started plugin; its Node exists."""
-    plugin = Plugin(settings, Outside(client, gpus, node.processes, BOOT, threading.Event()))
+    plugin = Plugin(settings, outside(client, gpus, node))
     plugin.start()
     try:
         registrar = sockets.registration_socket(settings.registry_dir, settings.pod_uid).name

@@ -16,9 +16,10 @@ from hami_dra.api.resources import Claim
 from hami_dra.kubelet_plugin.cdi_files import CdiFiles
 from hami_dra.kubelet_plugin.cdi_plan import cdi_ids
 from hami_dra.kubelet_plugin.checkpoint_files import CheckpointFiles
+from hami_dra.kubelet_plugin.consumers import Consumers
 from hami_dra.kubelet_plugin.effects import Effects
 from hami_dra.kubelet_plugin.entries import ClaimRef, Entry, ShareResult, State
-from hami_dra.kubelet_plugin.errors import DriverUnavailable
+from hami_dra.kubelet_plugin.errors import DriverUnavailable, KubeletUnavailable
 from hami_dra.kubelet_plugin.inventory import Gpu, Inventory
 from hami_dra.kubelet_plugin.ledger import Ledger
 from hami_dra.kubelet_plugin.library import LibraryFiles
@@ -27,6 +28,7 @@ from hami_dra.kubelet_plugin.paths import NodePaths
 from hami_dra.kubelet_plugin.prepare import PrepareOptions, Preparer
 from hami_dra.kubelet_plugin.processes import Alive
 from hami_dra.kubelet_plugin.recovery import Recovered, recover
+from hami_dra.kubelet_plugin.samples import Container, Sample
 from hami_dra.kubelet_plugin.share_files import ShareFiles
 
 NODE = "node-a"
@@ -174,6 +176,35 @@ class FakeProcesses:
         return self.by_share.get(share_id, self.answer)
 
 
+class FakeSampler:
+    """Samples as they are put here; None is a driver that is away."""
+
+    def __init__(self) -> None:
+        self.found: Sample | None = {}
+
+    def sample(self) -> Sample:
+        """What was put here."""
+        if self.found is None:
+            raise DriverUnavailable("no libnvidia-ml.so.1 under /nowhere")
+        return self.found
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class FakeConsumers:
+    """kubelet's answer about containers; None is a kubelet that is away."""
+
+    def __init__(self) -> None:
+        self.found: Consumers | None = Consumers()
+
+    def read(self) -> Consumers:
+        """What was put here."""
+        if self.found is None:
+            raise KubeletUnavailable("kubelet's pod resources: no such socket")
+        return self.found
+
+
 class Node:
     """A node's folders under a temporary one, with a library and base CDI specs."""
 
@@ -192,6 +223,9 @@ class Node:
         self.write_base(gpus)
         self.claims = FakeClaims()
         self.processes = FakeProcesses()
+        self.sampler = FakeSampler()
+        self.containers: dict[int, Container] = {}
+        self.consumers = FakeConsumers()
 
     def write_base(self, gpus: int) -> None:
         """What NVIDIA's tool, or the fake driver's installer, leaves on a node."""

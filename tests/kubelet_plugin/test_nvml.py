@@ -117,3 +117,36 @@ def test_the_place_of_a_gpu_comes_from_sysfs(tmp_path: Path) -> None:
 def test_bus_ids_are_spelt_as_the_kernel_does() -> None:
     """NVML writes eight digits and capitals."""
     assert normalise_bus_id("00000000:3B:00.0") == "0000:3b:00.0"
+
+
+SAMPLE = """
+import json, sys
+from pathlib import Path
+from hami_dra.kubelet_plugin.nvml_samples import NvmlSampler
+sampler = NvmlSampler(Path(sys.argv[1]))
+sampler.sample()
+found = sampler.sample()
+print(json.dumps({uuid: [gpu.memory_total_bytes, gpu.memory_used_bytes, gpu.busy_percent, gpu.processes, gpu.busy]
+                  for uuid, gpu in found.items()}))
+sampler.close()
+"""
+
+
+def test_samples_name_the_processes_on_each_gpu(tmp_path: Path) -> None:
+    """Bytes and percents by the host's pids."""
+    root = install("h100x4", tmp_path / "root")
+    environment = {"LD_LIBRARY_PATH": str(root / "usr/lib/x86_64-linux-gnu"), "CUDA_VISIBLE_DEVICES": "1"}
+    holding = subprocess.Popen(
+        [str(BUILD / "gpu-sample"), "hold", "300"], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holding.stdout is not None
+        holding.stdout.readline()
+        command = [sys.executable, "-c", SAMPLE, str(root)]
+        told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    finally:
+        holding.kill()
+        holding.communicate()
+    assert len(told) == 4
+    assert [found[3] for found in told.values() if found[3]] == [{str(holding.pid): 300 << 20}]
+    assert {found[0] for found in told.values()} == {81559 << 20}

@@ -127,9 +127,10 @@ def test_metrics_show_calls_and_shares(kubelet: Kubelet, server: FakeApiServer) 
     status, text = kubelet.get("/metrics")
     assert status == 200
     assert 'hami_dra_claim_prepare_duration_seconds_count{result="ok"} 1.0' in text
-    labels = f'claim="claim-1",device="{device(0)}",namespace="default",share="{share_id(1)}"'
-    assert f"hami_dra_share_memory_limit_bytes{{{labels}}} 3.145728e+09" in text
-    assert f"hami_dra_share_memory_used_bytes{{{labels}}} 0.0" in text
+    where = f'container="",device="{device(0)}",namespace="default",pod="",share="{share_id(1)}"'
+    assert f'hami_dra_share_memory_limit_bytes{{claim="claim-1",{where}}} 3145728000' in text
+    assert f'hami_dra_share_memory_used_bytes{{claim="claim-1",{where}}} 0' in text
+    assert f'hami_dra_node_gpu_healthy{{device="{device(1)}"}} 1' in text
 
 
 def test_a_node_without_driver_is_ready_and_idle(

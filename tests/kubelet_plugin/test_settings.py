@@ -11,7 +11,14 @@ import yaml
 from hami_dra.kubelet_plugin.errors import SettingsError
 from hami_dra.kubelet_plugin.settings import Allocator, Settings, camel_case, load_settings
 
-SAMPLES = {"allocator": "scheduler", "shares_per_gpu": "7", "log_level": "DEBUG"}
+SAMPLES = {
+    "allocator": "scheduler",
+    "shares_per_gpu": "7",
+    "log_level": "DEBUG",
+    "on_bypass": "evict",
+    "bypass_mib": "100",
+    "hami_metrics": "true",
+}
 NAMED = {"HAMI_DRA_NODE_NAME": "node-a"}
 
 
@@ -63,6 +70,7 @@ def test_a_settings_file_that_is_no_text_is_named(tmp_path: Path) -> None:
         (["--allocator=both"], NAMED, "flag --allocator: found 'both', wanted one of controller, scheduler"),
         ([], {**NAMED, "HAMI_DRA_SHARES_PER_GPU": "many"}, "HAMI_DRA_SHARES_PER_GPU: found 'many'"),
         (["--shares-per-gpu=0"], NAMED, "wanted a whole number from 1"),
+        (["--hami-metrics=perhaps"], NAMED, "flag --hami-metrics: found 'perhaps', wanted true or false"),
         (["--log-level=LOUD"], NAMED, "logLevel is 'LOUD'"),
         (["--config=/nowhere.yaml"], NAMED, "/nowhere.yaml does not exist"),
     ],

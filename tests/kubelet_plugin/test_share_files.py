@@ -12,8 +12,10 @@ from plugin_objects import Node, claim, share, share_id, start
 
 from hami_dra.kubelet_plugin import share_layout as layout
 from hami_dra.kubelet_plugin.errors import NodeStateError
-from hami_dra.kubelet_plugin.heartbeat import Heartbeat
+from hami_dra.kubelet_plugin.feeder import Feeder
 from hami_dra.kubelet_plugin.ledger import Ledger
+from hami_dra.kubelet_plugin.look import Look
+from hami_dra.kubelet_plugin.node_page import NodeFields
 from hami_dra.kubelet_plugin.share_files import ShareFiles
 from hami_dra.kubelet_plugin.share_text import parse_limits, render_limits
 
@@ -30,7 +32,7 @@ def test_a_heartbeat_is_written_in_place(node: Node, folder: Path) -> None:
     files = ShareFiles(node.paths, lambda: next(times))
     files.ensure(share(), fresh=True)
     inode = (folder / "node").stat().st_ino
-    files.beat(share_id(1))
+    files.beat(share_id(1), NodeFields(0))
     assert (folder / "node").stat().st_ino == inode
     sequence, heartbeat = struct.unpack_from("<QQ", (folder / "node").read_bytes(), 16)
     assert (sequence, heartbeat) == (2, 2)
@@ -42,11 +44,11 @@ def test_a_heartbeat_cuts_a_grown_usage_region_but_fills_none(node: Node, folder
     files.ensure(share(), fresh=True)
     with (folder / "usage").open("r+b") as usage:
         usage.truncate(1 << 30)
-    files.beat(share_id(1))
+    files.beat(share_id(1), NodeFields(0))
     assert (folder / "usage").stat().st_size == 266240
     with (folder / "usage").open("r+b") as usage:
         usage.truncate(0)
-    files.beat(share_id(1))
+    files.beat(share_id(1), NodeFields(0))
     assert (folder / "usage").stat().st_size == 0
     assert files.read_usage(share_id(1)) == b""
 
@@ -79,7 +81,7 @@ def test_nobody_waits_for_a_lease_on_the_usage_region(node: Node, folder: Path) 
         with (folder / "usage").open("rb") as usage:
             fcntl.fcntl(usage, fcntl.F_SETLEASE, fcntl.F_RDLCK)
             with pytest.raises(NodeStateError, match="temporarily unavailable"):
-                files.beat(share_id(1))
+                files.beat(share_id(1), NodeFields(0))
     finally:
         signal.signal(signal.SIGIO, before)
 
@@ -114,16 +116,16 @@ def test_a_missing_page_is_reported_once(node: Node, folder: Path, caplog: pytes
     process = start(node)
     process.prepare(claim())
     (folder / "node").unlink()
-    heartbeat = Heartbeat(process.ledger, ShareFiles(node.paths, lambda: 1), lambda: None)
+    feeder = Feeder(process.ledger, ShareFiles(node.paths, lambda: 1), Look, lambda: None)
     for _ in range(4):
-        heartbeat.beat()
+        feeder.beat()
     assert [record.getMessage() for record in caplog.records] == ["no heartbeat for share"]
-    assert heartbeat.is_alive()
+    assert feeder.is_alive()
 
 
 def test_nothing_prepared_is_no_beat(node: Node) -> None:
     """An idle node has nothing to write."""
-    Heartbeat(Ledger(node.effects().checkpoint), ShareFiles(node.paths, lambda: 1), lambda: None).beat()
+    Feeder(Ledger(node.effects().checkpoint), ShareFiles(node.paths, lambda: 1), Look, lambda: None).beat()
     assert node.files() == set()
 
 

@@ -8,13 +8,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from fake_api_server import FakeApiServer
-from fake_kubelet import CLAIMS, SLICES, Kubelet, running
-from plugin_objects import BOOT, NODE, FakeGpus, Node, claim_json, result, share_id
+from fake_kubelet import CLAIMS, SLICES, Kubelet, outside, running
+from plugin_objects import NODE, FakeGpus, Node, claim_json, result, share_id
 
 from hami_dra.api.names import DRIVER
 from hami_dra.kube.transport import Client
 from hami_dra.kubelet_plugin.checkpoint import decode
-from hami_dra.kubelet_plugin.plugin import Outside, Plugin
+from hami_dra.kubelet_plugin.plugin import Plugin
 from hami_dra.kubelet_plugin.settings import Settings
 
 
@@ -74,7 +74,7 @@ def test_a_process_of_an_older_version_sees_us_ready(
     with (node.paths.plugin_dir / "lock").open("w") as older:
         fcntl.flock(older, fcntl.LOCK_EX)
         stopping = threading.Event()
-        plugin = Plugin(settings, Outside(client, gpus, node.processes, BOOT, stopping))
+        plugin = Plugin(settings, outside(client, gpus, node, stopping))
         starting = threading.Thread(target=plugin.start)
         starting.start()
         kubelet = Kubelet(settings.registry_dir, server, 0)

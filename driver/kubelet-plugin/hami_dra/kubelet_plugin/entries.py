@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from hami_dra.api.names import ClaimUid, DeviceName, ShareId
@@ -65,3 +65,8 @@ class Entry:
 
 
 Entries = Mapping[ClaimUid, Entry]
+
+
+def running_shares(entries: Iterable[Entry]) -> tuple[ShareResult, ...]:
+    """The shares of completed entries."""
+    return tuple(share for entry in entries if entry.state is State.COMPLETED for share in entry.shares)

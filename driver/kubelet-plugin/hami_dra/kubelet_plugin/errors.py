@@ -5,6 +5,7 @@ PluginError
 ├── DriverUnavailable      no NVIDIA driver answers on this node (idle, retry)
 ├── CheckpointCorrupt      the checkpoint's bytes cannot be trusted
 ├── NodeStateError         a file of ours could not be read or written
+├── KubeletUnavailable     kubelet does not say which containers have which shares
 └── ClaimError             one claim cannot be prepared; its text is for an operator
     ├── ClaimRefused       it will not work until claim, node or settings change
     └── OverCapacity       its GPU is booked by other claims
@@ -23,6 +24,10 @@ class SettingsError(PluginError):
 
 class DriverUnavailable(PluginError):
     """No NVIDIA driver answers on this node."""
+
+
+class KubeletUnavailable(PluginError):
+    """kubelet does not say which containers have which shares."""
 
 
 class CheckpointCorrupt(PluginError):

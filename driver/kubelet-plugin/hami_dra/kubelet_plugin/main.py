@@ -13,10 +13,13 @@ from pathlib import Path
 from hami_dra.kube.errors import KubeError
 from hami_dra.kube.transport import connect
 from hami_dra.kubelet_plugin import log
+from hami_dra.kubelet_plugin.containers import ContainerFinder
 from hami_dra.kubelet_plugin.errors import PluginError, SettingsError
 from hami_dra.kubelet_plugin.nvml import NvmlSource
+from hami_dra.kubelet_plugin.nvml_samples import NvmlSampler
 from hami_dra.kubelet_plugin.pci import PciTree
 from hami_dra.kubelet_plugin.plugin import Outside, Plugin
+from hami_dra.kubelet_plugin.pod_resources import PodResources
 from hami_dra.kubelet_plugin.processes import HostProcesses
 from hami_dra.kubelet_plugin.settings import Settings, load_settings
 
@@ -68,6 +71,9 @@ def _outside(settings: Settings, stopping: threading.Event) -> Outside:
     return Outside(
         client=connect(settings.kubeconfig or None),
         gpus=NvmlSource(settings.driver_root, PciTree((settings.driver_root / "sys", Path("/sys")))),
+        sampler=NvmlSampler(settings.driver_root),
+        find_container=ContainerFinder().find,
+        consumers=PodResources(settings.pod_resources_socket),
         processes=HostProcesses(),
         boot_id=_BOOT_ID.read_text().strip(),
         stopping=stopping,

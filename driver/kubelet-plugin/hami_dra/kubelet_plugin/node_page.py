@@ -12,17 +12,23 @@ from dataclasses import dataclass
 from hami_dra.kubelet_plugin import share_layout as layout
 
 _U64 = struct.Struct("<Q")
-_FIELDS = struct.Struct("<QQII")
+_FIELDS = struct.Struct("<QQIiII")
 
 
 @dataclass(frozen=True)
 class NodeFields:
-    """What changes from one heartbeat to the next: nanoseconds of CLOCK_MONOTONIC, bytes, gate, priority."""
+    """What changes from one heartbeat to the next.
+
+    Nanoseconds of CLOCK_MONOTONIC, bytes, GATE_*, the share's priority, GPU time that NVML saw per charged
+    in 1/65536 (0: unknown), OTHERS_*.
+    """
 
     heartbeat_ns: int
     unledgered_bytes: int = 0
     gate: int = layout.GATE_OPEN
     priority: int = 0
+    correction: int = 0
+    others: int = layout.OTHERS_UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,14 @@ def plan_update(page: bytes, fields: NodeFields) -> tuple[Write, Write, Write]:
 
 
 def _pack(fields: NodeFields) -> bytes:
-    return _FIELDS.pack(fields.heartbeat_ns, fields.unledgered_bytes, fields.gate, fields.priority)
+    return _FIELDS.pack(
+        fields.heartbeat_ns,
+        fields.unledgered_bytes,
+        fields.gate,
+        fields.priority,
+        fields.correction,
+        fields.others,
+    )
 
 
 def _pack_sequence(sequence: int) -> bytes:

@@ -1,8 +1,7 @@
-"""The inventory through NVML: the only importer of pynvml."""
+"""The inventory through NVML."""
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
@@ -14,15 +13,8 @@ import pynvml  # type: ignore[import-untyped]
 from hami_dra.kubelet_plugin.errors import DriverUnavailable
 from hami_dra.kubelet_plugin.inventory import Gpu, Inventory
 from hami_dra.kubelet_plugin.links import FarEnds, links_between
+from hami_dra.kubelet_plugin.nvml_library import ask, session
 from hami_dra.kubelet_plugin.pci import PciTree, normalise_bus_id
-
-# The folders of Debian, of Red Hat, and of a driver container's root.
-_LIBRARY_PLACES = (
-    "usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1",
-    "usr/lib/aarch64-linux-gnu/libnvidia-ml.so.1",
-    "usr/lib64/libnvidia-ml.so.1",
-    "usr/lib/libnvidia-ml.so.1",
-)
 
 _ARCHITECTURES = {
     value: name.removeprefix("NVML_DEVICE_ARCH_").capitalize()
@@ -43,29 +35,11 @@ class NvmlSource:
 
     def read(self) -> Inventory:
         """The node's GPUs, without those split by MIG and those that fell off the bus."""
-        self._load()
-        try:
-            pynvml.nvmlInit()
-        except pynvml.NVMLError as error:
-            raise DriverUnavailable(f"NVML under {self._driver_root} does not start: {error}") from error
-        try:
-            return self._read_all()
-        except pynvml.NVMLError as error:
-            raise DriverUnavailable(f"NVML under {self._driver_root} stopped answering: {error}") from error
-        finally:
-            pynvml.nvmlShutdown()
-
-    def _load(self) -> None:
-        if pynvml.nvmlLib is not None:
-            return
-        tried = [self._driver_root / place for place in _LIBRARY_PLACES]
-        path = next((candidate for candidate in tried if candidate.exists()), None)
-        if path is None:
-            raise DriverUnavailable(f"no libnvidia-ml.so.1 under {self._driver_root}, e.g. at {tried[0]}")
-        try:
-            pynvml.nvmlLib = ctypes.CDLL(str(path))
-        except OSError as error:
-            raise DriverUnavailable(f"cannot load {path}: {error}") from error
+        with session(self._driver_root):
+            try:
+                return self._read_all()
+            except pynvml.NVMLError as error:
+                raise DriverUnavailable(f"NVML under {self._driver_root} stopped answering: {error}") from error
 
     def _read_all(self) -> Inventory:
         count = pynvml.nvmlDeviceGetCount()
@@ -80,21 +54,21 @@ class NvmlSource:
     def _read_gpu(self, index: int) -> Gpu | None:
         try:
             handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-            mig = _ask(lambda: pynvml.nvmlDeviceGetMigMode(handle)[0])
+            mig = ask(lambda: pynvml.nvmlDeviceGetMigMode(handle)[0])
             return None if mig == _MIG_ENABLED else self._describe(handle)
         except (pynvml.NVMLError_GpuIsLost, pynvml.NVMLError_NoPermission):
             # One GPU that fell off the bus must not take the others with it.
             return None
 
     def _describe(self, handle: Any) -> Gpu:
-        bus_id = _ask(lambda: normalise_bus_id(str(pynvml.nvmlDeviceGetPciInfo(handle).busId)))
+        bus_id = ask(lambda: normalise_bus_id(str(pynvml.nvmlDeviceGetPciInfo(handle).busId)))
         return Gpu(
             uuid=pynvml.nvmlDeviceGetUUID(handle),
             model=pynvml.nvmlDeviceGetName(handle),
             minor=pynvml.nvmlDeviceGetMinorNumber(handle),
             memory_bytes=pynvml.nvmlDeviceGetMemoryInfo(handle).total,
-            architecture=_ARCHITECTURES.get(_ask(lambda: pynvml.nvmlDeviceGetArchitecture(handle))),
-            compute_capability=_ask(lambda: pynvml.nvmlDeviceGetCudaComputeCapability(handle)),
+            architecture=_ARCHITECTURES.get(ask(lambda: pynvml.nvmlDeviceGetArchitecture(handle))),
+            compute_capability=ask(lambda: pynvml.nvmlDeviceGetCudaComputeCapability(handle)),
             pci_bus_id=bus_id,
             pcie_root=self._pci.find_root(bus_id) if bus_id else None,
             numa_node=self._find_numa_node(handle, bus_id),
@@ -102,7 +76,7 @@ class NvmlSource:
 
     def _find_numa_node(self, handle: Any, bus_id: str | None) -> int | None:
         node = self._pci.find_numa_node(bus_id) if bus_id else None
-        return node if node is not None else _ask(lambda: _nearest_memory(handle))
+        return node if node is not None else ask(lambda: _nearest_memory(handle))
 
 
 def _with_links(gpus: tuple[Gpu, ...], count: int) -> tuple[Gpu, ...]:
@@ -128,9 +102,9 @@ def _bus_id(index: int) -> str | None:
 def _far_ends(uuid: str, gpus: Collection[str | None]) -> FarEnds:
     handle, ends = pynvml.nvmlDeviceGetHandleByUUID(uuid), FarEnds()
     for link in range(pynvml.NVML_NVLINK_MAX_LINKS):
-        if not _ask(partial(pynvml.nvmlDeviceGetNvLinkState, handle, link)):
+        if not ask(partial(pynvml.nvmlDeviceGetNvLinkState, handle, link)):
             continue
-        far = _ask(partial(pynvml.nvmlDeviceGetNvLinkRemotePciInfo, handle, link))
+        far = ask(partial(pynvml.nvmlDeviceGetNvLinkRemotePciInfo, handle, link))
         bus_id = normalise_bus_id(str(far.busId)) if far is not None else None
         if bus_id:
             (ends.gpus if bus_id in gpus else ends.switches)[bus_id] += 1
@@ -142,11 +116,3 @@ def _nearest_memory(handle: Any) -> int | None:
     words = pynvml.nvmlDeviceGetMemoryAffinity(handle, _NUMA_WORDS, pynvml.NVML_AFFINITY_SCOPE_NODE)
     mask = int(words[0])
     return (mask & -mask).bit_length() - 1 if mask else None
-
-
-def _ask(question: Callable[[], _T]) -> _T | None:
-    """What NVML answers; None where this driver or GPU does not say."""
-    try:
-        return question()
-    except (pynvml.NVMLError_NotSupported, pynvml.NVMLError_FunctionNotFound, pynvml.NVMLError_InvalidArgument):
-        return None

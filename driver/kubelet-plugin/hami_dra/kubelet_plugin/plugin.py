@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import metadata
@@ -11,6 +12,7 @@ from typing import Protocol
 
 from hami_dra.api import names
 from hami_dra.api.names import DeviceName
+from hami_dra.api.quantity import MIB
 from hami_dra.kube.claims import Claims
 from hami_dra.kube.events import EventRecorder
 from hami_dra.kube.paths import NODES, SLICES, named
@@ -18,34 +20,38 @@ from hami_dra.kube.reflector import Reflector, ReflectorOptions
 from hami_dra.kube.slices import Slices
 from hami_dra.kube.transport import Client
 from hami_dra.kubelet_plugin import sockets
+from hami_dra.kubelet_plugin.bypass_reports import BypassReporter
 from hami_dra.kubelet_plugin.cdi_files import CdiFiles
 from hami_dra.kubelet_plugin.checkpoint_files import CheckpointFiles
 from hami_dra.kubelet_plugin.claim_reader import KubeClaimReader
 from hami_dra.kubelet_plugin.effects import Effects, ProcessFinder
 from hami_dra.kubelet_plugin.errors import NodeStateError
+from hami_dra.kubelet_plugin.evictions import KubeEvictor
 from hami_dra.kubelet_plugin.gpus import InventoryKeeper
 from hami_dra.kubelet_plugin.health import HealthBoard
 from hami_dra.kubelet_plugin.health_server import HealthServer, HealthSource
-from hami_dra.kubelet_plugin.heartbeat import Heartbeat
 from hami_dra.kubelet_plugin.http import HttpServer, Page, Pages
 from hami_dra.kubelet_plugin.inventory import GpuSource
 from hami_dra.kubelet_plugin.ledger import Ledger
 from hami_dra.kubelet_plugin.library import LibraryFiles
 from hami_dra.kubelet_plugin.locks import FileCallLock, LeadLock, ProcessLock
 from hami_dra.kubelet_plugin.log import Log
-from hami_dra.kubelet_plugin.metrics import METRICS_CONTENT_TYPE, PluginMetrics, ShareCollector
+from hami_dra.kubelet_plugin.metrics import METRICS_CONTENT_TYPE, PluginMetrics
 from hami_dra.kubelet_plugin.node_events import NodeReporter
+from hami_dra.kubelet_plugin.observation import Observation, ObservationOptions, Surroundings
 from hami_dra.kubelet_plugin.paths import NodePaths
 from hami_dra.kubelet_plugin.prepare import PrepareOptions, Preparer
 from hami_dra.kubelet_plugin.publish import Publisher, PublishOptions
 from hami_dra.kubelet_plugin.recovery import recover
 from hami_dra.kubelet_plugin.registration import RegistrationServer
 from hami_dra.kubelet_plugin.report import CallReporter, ReportTargets
+from hami_dra.kubelet_plugin.samples import Container
 from hami_dra.kubelet_plugin.servicer import ClaimCalls, ClaimServer
 from hami_dra.kubelet_plugin.settings import Allocator, Settings
 from hami_dra.kubelet_plugin.share_files import ShareFiles
 from hami_dra.kubelet_plugin.slice_plan import NodeIdentity
 from hami_dra.kubelet_plugin.status import StatusWriter
+from hami_dra.kubelet_plugin.watcher import ConsumerSource, Sampler
 
 
 class Service(Protocol):
@@ -66,6 +72,9 @@ class Outside:
 
     client: Client
     gpus: GpuSource
+    sampler: Sampler
+    find_container: Callable[[int], Container | None]
+    consumers: ConsumerSource
     processes: ProcessFinder
     boot_id: str
     stopping: threading.Event
@@ -119,8 +128,7 @@ class Plugin:
             ),
         )
         self._preparer = Preparer(self._effects, self._ledger, self._prepare_options(), self._gpus.get)
-        self._heartbeat = Heartbeat(self._ledger, shares, self._preparer.refresh)
-        self._metrics.registry.register(ShareCollector(self._ledger, shares, self._gpus.find))
+        self._observation = self._make_observation(shares)
         self._http = HttpServer(settings.http_address, self._pages())
         dra_socket = sockets.dra_socket(paths.plugin_dir, settings.pod_uid)
         health = HealthServer(HealthSource(settings.node_name, self._find_devices, self._health))
@@ -146,7 +154,7 @@ class Plugin:
         self._start(self._events)
         self._recover()
         self._remove_dead_sockets()
-        for service in (self._status, self._gpus, self._heartbeat, self._publisher, self._watch, self._lead):
+        for service in (self._status, self._gpus, self._observation, self._publisher, self._watch, self._lead):
             self._start(service)
         # Registration last: kubelet dials the claim server at once. Both end in that same order.
         self._claim_server.start()
@@ -193,6 +201,23 @@ class Plugin:
         )
         return Publisher(slices, self._find_node, self._gpus.find, options, self._node_reporter)
 
+    def _make_observation(self, shares: ShareFiles) -> Observation:
+        settings, outside = self._settings, self._outside
+        evictor = KubeEvictor(outside.client)
+        reporter = BypassReporter(self._events, self._health, evictor, settings.on_bypass, settings.node_name)
+        around = Surroundings(
+            ledger=self._ledger,
+            pages=shares,
+            sampler=outside.sampler,
+            find_container=outside.find_container,
+            consumers=outside.consumers,
+            board=self._health,
+            inventory=self._gpus.find,
+            refresh=self._preparer.refresh,
+        )
+        options = ObservationOptions(settings.node_name, settings.bypass_mib * MIB, settings.hami_metrics)
+        return Observation(around, reporter, options)
+
     def _make_calls(self) -> ClaimCalls:
         node_name = self._settings.node_name
         targets = ReportTargets(self._events, self._status, self._metrics, node_name)
@@ -212,7 +237,7 @@ class Plugin:
         return {"/healthz": self._health_page, "/readyz": self._ready_page, "/metrics": self._metrics_page}
 
     def _health_page(self) -> Page:
-        alive = self._heartbeat.is_alive()
+        alive = self._observation.is_alive()
         return Page(b"ok\n" if alive else b"the heartbeat of shares stopped\n", ok=alive)
 
     def _ready_page(self) -> Page:
@@ -228,7 +253,7 @@ class Plugin:
         return Page(b"ok\n" if ready else b"the node's slices are not published\n", ok=ready)
 
     def _metrics_page(self) -> Page:
-        return Page(self._metrics.render(), content_type=METRICS_CONTENT_TYPE)
+        return Page(self._metrics.render() + self._observation.render(), content_type=METRICS_CONTENT_TYPE)
 
     def _on_registration(self, registered: bool, error: str) -> None:
         self._registered = registered
@@ -242,7 +267,7 @@ class Plugin:
     def _on_lead(self) -> None:
         self._log.info("leads this node")
         self._publisher.set_leading(True)
-        self._heartbeat.set_leading(True)
+        self._observation.set_leading(True)
 
     def _on_health(self) -> None:
         self._publisher.wake()

@@ -18,6 +18,7 @@ from hami_dra.kubelet_plugin.errors import SettingsError
 ENVIRONMENT_PREFIX = "HAMI_DRA_"
 DEFAULT_FILE = Path("/etc/hami-dra/config.yaml")
 _MAX_SHARES = 1000
+_MAX_COUNT = 1_000_000
 
 
 class Allocator(enum.StrEnum):
@@ -25,6 +26,14 @@ class Allocator(enum.StrEnum):
 
     CONTROLLER = "controller"
     SCHEDULER = "scheduler"
+
+
+class OnBypass(enum.StrEnum):
+    """What is done, beside a metric and an Event, where a tenant uses GPU memory past the interceptor."""
+
+    EVENT = "event"
+    TAINT = "taint"
+    EVICT = "evict"
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,14 @@ class Settings:
     """Where the specs of base devices are also looked for."""
     run_dir: Path = Path(names.RUN_DIR)
     """The tmpfs folder of the shares' files."""
+    pod_resources_socket: Path = Path("/var/lib/kubelet/pod-resources/kubelet.sock")
+    """Where kubelet says which containers have which devices."""
+    on_bypass: OnBypass = OnBypass.EVENT
+    """`taint` keeps further claims off the GPU, `evict` ends the pods of the share."""
+    bypass_mib: int = 256
+    """How much memory beyond a share's ledger counts as a bypass."""
+    hami_metrics: bool = False
+    """Metrics also under HAMi's names."""
     http_address: str = ":8080"
     """Where /healthz, /readyz and /metrics are served."""
     kubeconfig: str = ""
@@ -133,19 +150,28 @@ def _convert(name: str, source: str, value: object) -> object:
     default = _fields()[name].default
     if default is MISSING:
         raise SettingsError(f"{source}: no default")
-    if isinstance(default, Allocator):
-        if value not in set(Allocator):
-            raise SettingsError(f"{source}: found {value!r}, wanted one of {', '.join(Allocator)}")
-        return Allocator(str(value))
+    if isinstance(default, enum.StrEnum):
+        kind = type(default)
+        if value not in set(kind):
+            raise SettingsError(f"{source}: found {value!r}, wanted one of {', '.join(kind)}")
+        return kind(str(value))
+    if isinstance(default, bool):
+        return _convert_switch(source, value)
     if isinstance(default, int):
-        return _convert_count(source, value)
+        return _convert_count(source, value, _MAX_SHARES if name == "shares_per_gpu" else _MAX_COUNT)
     if not isinstance(value, str):
         raise SettingsError(f"{source}: found {value!r}, wanted a text")
     return Path(value) if isinstance(default, Path) else value
 
 
-def _convert_count(source: str, value: object) -> int:
+def _convert_count(source: str, value: object, most: int) -> int:
     text = str(value)
-    if not text.isdecimal() or not 1 <= int(text) <= _MAX_SHARES:
-        raise SettingsError(f"{source}: found {value!r}, wanted a whole number from 1 to {_MAX_SHARES}")
+    if not text.isdecimal() or not 1 <= int(text) <= most:
+        raise SettingsError(f"{source}: found {value!r}, wanted a whole number from 1 to {most}")
     return int(text)
+
+
+def _convert_switch(source: str, value: object) -> bool:
+    if str(value).lower() not in ("true", "false"):
+        raise SettingsError(f"{source}: found {value!r}, wanted true or false")
+    return str(value).lower() == "true"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from hami_dra.api import names
@@ -61,12 +62,12 @@ class ShareFiles:
             found[ShareId(folder.name)] = None if data is None else parse_limits(data)
         return found
 
-    def beat(self, share_id: ShareId) -> None:
-        """Refresh the share's node page and truncate a usage region that its tenant made grow."""
+    def beat(self, share_id: ShareId, fields: NodeFields) -> None:
+        """Write the share's node page, its heartbeat now, and truncate a usage region that its tenant made grow."""
         folder = self._paths.share(share_id)
         with _opened(folder / names.NODE_FILE, os.O_RDWR) as descriptor:
             page = os.pread(descriptor, layout.NODE_BYTES, 0)
-            fields = NodeFields(heartbeat_ns=self._clock_ns())
+            fields = replace(fields, heartbeat_ns=self._clock_ns())
             if not node_page.is_page(page):
                 os.pwrite(descriptor, node_page.new_page(fields), 0)
                 return
@@ -75,6 +76,14 @@ class ShareFiles:
         with _opened(folder / names.USAGE_FILE, os.O_RDWR) as descriptor:
             if os.fstat(descriptor).st_size > layout.USAGE_FILE_BYTES:
                 os.ftruncate(descriptor, layout.USAGE_FILE_BYTES)
+
+    def read_totals(self, share_id: ShareId) -> bytes:
+        """The first page of the usage region alone; empty where it cannot be read."""
+        try:
+            with _opened(self._paths.share(share_id) / names.USAGE_FILE, os.O_RDONLY) as descriptor:
+                return os.pread(descriptor, layout.USAGE_PAGE_BYTES, 0)
+        except NodeStateError:
+            return b""
 
     def read_usage(self, share_id: ShareId) -> bytes:
         """The first page of the usage region and the slots that were ever taken.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hami_dra.kubelet_plugin import share_layout as layout
@@ -12,6 +13,8 @@ from hami_dra.kubelet_plugin import share_layout as layout
 _HEADER = struct.Struct("<QIIQIIII")
 _TOTALS = struct.Struct(f"<{layout.TOTAL_COUNT}Q")
 _SLOT_KINDS = struct.Struct(f"<{layout.TOTAL_VIRTUAL - layout.TOTAL_DEVICE + 1}Q")
+# pid u32, inode of its namespace u64
+_SLOT_OWNER = struct.Struct("<IQ")
 _STATE_READY = 2
 
 
@@ -24,16 +27,37 @@ class Health(enum.Enum):
     DAMAGED = "damaged"
 
 
+KINDS = ("device", "managed", "pool", "array", "context", "module", "graph", "virtual")
+"""What memory is charged for, in the order of the totals."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A living process of the share, as it describes itself."""
+
+    pid: int
+    pid_namespace: int
+    memory_bytes: int
+
+
 @dataclass(frozen=True)
 class Usage:
-    """Totals of one share; all zero unless `health` is READY."""
+    """Totals of one share; all zero unless `health` is READY.
+
+    `charged_bytes` is the ledger's total, `memory_bytes` the same without what dead processes hold,
+    `kinds` the ledger by KINDS, `last_activity_ns` of CLOCK_MONOTONIC (0: none).
+    """
 
     health: Health
     memory_bytes: int = 0
+    charged_bytes: int = 0
+    kinds: tuple[int, ...] = ()
     launches: int = 0
     gpu_ns: int = 0
     throttled_ns: int = 0
+    last_activity_ns: int = 0
     denied: int = 0
+    processes: tuple[Slot, ...] = ()
 
 
 def slots_bytes(page: bytes) -> int:
@@ -47,13 +71,32 @@ def dead_bytes(slots: bytes) -> int:
 
     Living processes of the share take it back within a second; where none lives, nobody does.
     """
+    return sum(_slot_bytes(slots, at) for at in _taken(slots) if not _has_owner(slots, at))
+
+
+def living(slots: bytes) -> tuple[Slot, ...]:
+    """The processes whose slots' locks have an owner."""
+    found = []
+    for at in _taken(slots):
+        if _has_owner(slots, at):
+            pid, namespace = _SLOT_OWNER.unpack_from(slots, at + layout.SLOT_OFFSET_PID)
+            found.append(Slot(pid, namespace, _slot_bytes(slots, at)))
+    return tuple(found)
+
+
+def _taken(slots: bytes) -> Iterator[int]:
     whole = len(slots) - len(slots) % layout.USAGE_SLOT_BYTES
-    return sum(
-        sum(_SLOT_KINDS.unpack_from(slots, at + layout.SLOT_OFFSET_BYTES))
-        for at in range(0, whole, layout.USAGE_SLOT_BYTES)
-        if _word(slots, at + layout.SLOT_OFFSET_STATE) == layout.SLOT_TAKEN
-        and not _word(slots, at + layout.SLOT_OFFSET_LOCK) & layout.SLOT_LOCK_OWNER
-    )
+    for at in range(0, whole, layout.USAGE_SLOT_BYTES):
+        if _word(slots, at + layout.SLOT_OFFSET_STATE) == layout.SLOT_TAKEN:
+            yield at
+
+
+def _has_owner(slots: bytes, at: int) -> bool:
+    return bool(_word(slots, at + layout.SLOT_OFFSET_LOCK) & layout.SLOT_LOCK_OWNER)
+
+
+def _slot_bytes(slots: bytes, at: int) -> int:
+    return sum(_SLOT_KINDS.unpack_from(slots, at + layout.SLOT_OFFSET_BYTES))
 
 
 def _word(data: bytes, offset: int) -> int:
@@ -88,11 +131,16 @@ def decode_usage(page: bytes, *, device_bytes: int) -> Usage:
     words = _TOTALS.unpack_from(page, layout.USAGE_HEADER_BYTES)
     if words[layout.TOTAL_CHARGED] > device_bytes:
         return Usage(Health.DAMAGED)
+    slots = page[layout.USAGE_SLOTS_OFFSET :]
     return Usage(
         health=Health.READY,
-        memory_bytes=max(0, words[layout.TOTAL_CHARGED] - dead_bytes(page[layout.USAGE_SLOTS_OFFSET :])),
+        memory_bytes=max(0, words[layout.TOTAL_CHARGED] - dead_bytes(slots)),
+        charged_bytes=words[layout.TOTAL_CHARGED],
+        kinds=words[layout.TOTAL_DEVICE : layout.TOTAL_VIRTUAL + 1],
         launches=words[layout.TOTAL_LAUNCHES],
         gpu_ns=words[layout.TOTAL_GPU_NS],
         throttled_ns=words[layout.TOTAL_THROTTLED_NS],
+        last_activity_ns=words[layout.TOTAL_LAST_ACTIVITY_NS],
         denied=words[layout.TOTAL_DENIED],
+        processes=living(slots),
     )

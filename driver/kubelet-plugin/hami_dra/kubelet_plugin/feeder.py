@@ -1,0 +1,160 @@
+"""Tell every running share, in its node page, that the plugin lives and what goes on around it.
+
+Once a second; ten times a second where shares of one GPU give way to each
+other, for a high priority must get in within 200 ms.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from hami_dra.api.names import ShareId
+from hami_dra.kubelet_plugin import share_layout as layout
+from hami_dra.kubelet_plugin.entries import ShareResult, running_shares
+from hami_dra.kubelet_plugin.errors import NodeStateError
+from hami_dra.kubelet_plugin.gates import Signals, contended, decide, priority_of
+from hami_dra.kubelet_plugin.ledger import Ledger
+from hami_dra.kubelet_plugin.log import Log
+from hami_dra.kubelet_plugin.look import Look
+from hami_dra.kubelet_plugin.node_page import NodeFields
+
+_TICK_SECONDS = 0.1
+_TICKS_PER_BEAT = 10
+_DEAD_AFTER_SECONDS = 30.0
+_REPORT_AT = 2
+_FRESH_NS = 5_000_000_000
+_WORD = struct.Struct("<Q")
+_LAST_ACTIVITY = layout.USAGE_HEADER_BYTES + 8 * layout.TOTAL_LAST_ACTIVITY_NS
+
+
+class SharePages(Protocol):
+    """The pages of shares."""
+
+    def beat(self, share_id: ShareId, fields: NodeFields) -> None:
+        """Write one node page, with the time now. Raises NodeStateError."""
+        ...
+
+    def read_totals(self, share_id: ShareId) -> bytes:
+        """The first page of the usage region; empty where it cannot be read."""
+        ...
+
+
+class Feeder:
+    """A thread that feeds the completed shares of the ledger; `latest` gives the newest look at the GPUs.
+
+    `refresh` takes in what another process changed.
+    """
+
+    def __init__(
+        self, ledger: Ledger, pages: SharePages, latest: Callable[[], Look], refresh: Callable[[], None]
+    ) -> None:
+        self._ledger = ledger
+        self._pages = pages
+        self._latest = latest
+        self._refresh = refresh
+        self._told: dict[ShareId, Signals] = {}
+        self._contended: set[str] = set()
+        self._failing: dict[ShareId, int] = {}
+        self._leading = False
+        self._stopping = threading.Event()
+        self._last: float | None = None
+        self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
+        self._log = Log(__name__)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._last = time.monotonic()
+        self._thread.start()
+
+    def stop(self, timeout_seconds: float = 2.0) -> None:
+        """End the thread."""
+        self._stopping.set()
+        self._thread.join(timeout_seconds)
+
+    def set_leading(self, leading: bool) -> None:
+        """Whether this process is the one that writes node pages: two would mix up their sequence."""
+        self._leading = leading
+
+    def is_alive(self) -> bool:
+        """Whether it beat lately, or was not started yet."""
+        return self._last is None or time.monotonic() - self._last < _DEAD_AFTER_SECONDS
+
+    def beat(self) -> None:
+        """Write every page. A share that fails twice running is reported, once: it may be on its way out."""
+        shares = running_shares(self._ledger.snapshot())
+        self._contended = contended(shares)
+        failing: dict[ShareId, int] = {}
+        signals = self._decide(shares)
+        for share in shares:
+            error = self._write(share, signals[share.share_id])
+            if error:
+                failing[share.share_id] = self._failing.get(share.share_id, 0) + 1
+                if failing[share.share_id] == _REPORT_AT:
+                    self._log.warning("no heartbeat for share", share=share.share_id, error=error)
+        self._failing = failing
+        self._told = signals
+
+    def tick(self) -> None:
+        """Look at the shares that give way to each other, and write the pages of those to whom something changed."""
+        shares = [share for share in running_shares(self._ledger.snapshot()) if share.uuid in self._contended]
+        signals = self._decide(shares)
+        for share in shares:
+            if signals[share.share_id] != self._told.get(share.share_id):
+                self._write(share, signals[share.share_id])
+        self._told.update(signals)
+
+    def _run(self) -> None:
+        ticks = 0
+        while not self._stopping.wait(_TICK_SECONDS if self._contended else _TICK_SECONDS * _TICKS_PER_BEAT):
+            self._last = time.monotonic()
+            if not self._leading:
+                continue
+            ticks = ticks + 1 if self._contended else _TICKS_PER_BEAT
+            if ticks >= _TICKS_PER_BEAT:
+                ticks = 0
+                self._refresh()
+                self.beat()
+            else:
+                self.tick()
+
+    def _decide(self, shares: Iterable[ShareResult]) -> dict[ShareId, Signals]:
+        shares = list(shares)
+        active = {share.share_id: _last_activity(self._pages.read_totals(share.share_id)) for share in shares}
+        now, look = time.monotonic_ns(), self._latest()
+        others = {share.share_id: _others(look, share, now) for share in shares}
+        return decide(shares, active, others, now)
+
+    def _write(self, share: ShareResult, signals: Signals) -> str:
+        look = self._latest()
+        fields = NodeFields(
+            heartbeat_ns=0,
+            # Old knowledge stays: it only makes the share smaller.
+            unledgered_bytes=look.beyond.get(share.share_id, 0),
+            gate=signals.gate,
+            priority=priority_of(share),
+            correction=look.corrections.get(share.share_id, 0),
+            others=signals.others,
+        )
+        try:
+            self._pages.beat(share.share_id, fields)
+        except NodeStateError as error:
+            return str(error)
+        return ""
+
+
+def _last_activity(page: bytes) -> int:
+    if len(page) < _LAST_ACTIVITY + _WORD.size:
+        return 0
+    return int(_WORD.unpack_from(page, _LAST_ACTIVITY)[0])
+
+
+def _others(look: Look, share: ShareResult, now_ns: int) -> float | None:
+    """Percents of the GPU's cores that everything but the share had; None where nobody knows."""
+    gpu, own = look.accounts.gpus.get(share.uuid), look.accounts.shares.get(share.share_id)
+    if gpu is None or own is None or now_ns - look.at_ns > _FRESH_NS or gpu.sample.busy is None:
+        return None
+    return sum(percent for pid, percent in gpu.sample.busy.items() if pid not in own.pids)

@@ -1,0 +1,181 @@
+"""Look at the GPUs once a second: what NVML sees, what the ledgers say, and who has the shares.
+
+On a thread of its own, for NVML may take as long as it likes when a GPU dies.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from hami_dra.api.names import ShareId
+from hami_dra.kubelet_plugin.accounting import Accounts, settle
+from hami_dra.kubelet_plugin.consumers import Consumers
+from hami_dra.kubelet_plugin.correction import Correction
+from hami_dra.kubelet_plugin.entries import ShareResult, running_shares
+from hami_dra.kubelet_plugin.errors import DriverUnavailable, KubeletUnavailable
+from hami_dra.kubelet_plugin.ledger import Ledger
+from hami_dra.kubelet_plugin.log import Log
+from hami_dra.kubelet_plugin.look import Look
+from hami_dra.kubelet_plugin.samples import Container, Sample
+from hami_dra.kubelet_plugin.usage import Usage, decode_usage
+
+PERIOD_SECONDS = 1.0
+_ASK_KUBELET_EVERY = 5
+
+
+class Sampler(Protocol):
+    """Where samples come from."""
+
+    def sample(self) -> Sample:
+        """All GPUs now. Raises DriverUnavailable."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the driver."""
+        ...
+
+
+class UsagePages(Protocol):
+    """Usage regions; empty where one cannot be read."""
+
+    def read_totals(self, share_id: ShareId) -> bytes:
+        """The first page."""
+        ...
+
+    def read_usage(self, share_id: ShareId) -> bytes:
+        """The first page and the slots."""
+        ...
+
+
+class ConsumerSource(Protocol):
+    """Who has the shares."""
+
+    def read(self) -> Consumers:
+        """All of them. Raises KubeletUnavailable."""
+        ...
+
+
+@dataclass(frozen=True)
+class WatchSources:
+    """What is looked at."""
+
+    ledger: Ledger
+    pages: UsagePages
+    sampler: Sampler
+    find_container: Callable[[int], Container | None]
+    consumers: ConsumerSource
+    clock_ns: Callable[[], int]
+
+
+class Watcher:
+    """The thread. `on_look` is told of each look, on that thread."""
+
+    def __init__(self, sources: WatchSources, on_look: Callable[[Look], None]) -> None:
+        self._sources = sources
+        self._on_look = on_look
+        self._latest = Look()
+        self._corrections: dict[ShareId, Correction] = {}
+        self._until_kubelet = 0
+        self._complaints: dict[str, str] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
+        self._log = Log(__name__)
+
+    @property
+    def latest(self) -> Look:
+        """The newest look; with `at_ns` 0 before the first."""
+        return self._latest
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self, timeout_seconds: float = 2.0) -> None:
+        """End the thread."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_seconds)
+        self._sources.sampler.close()
+
+    def look(self) -> Look:
+        """Look once."""
+        sources, before = self._sources, self._latest
+        shares = running_shares(sources.ledger.snapshot())
+        charged = {share.share_id: self._decode(share, sources.pages.read_totals) for share in shares}
+        sample = self._sample()
+        usages = {share.share_id: self._decode(share, sources.pages.read_usage) for share in shares}
+        most = {key: max(usage.charged_bytes, charged[key].charged_bytes) for key, usage in usages.items()}
+        accounts = settle(sample, shares, most, sources.find_container)
+        now = sources.clock_ns()
+        self._latest = Look(
+            at_ns=now,
+            accounts=accounts,
+            usages=usages,
+            beyond=_seen_twice(before.accounts, accounts),
+            strangers={uuid: gpu.strangers for uuid, gpu in accounts.gpus.items() if gpu.strangers},
+            corrections=self._correct(shares, usages, accounts, now),
+            consumers=self._consumers(before.consumers),
+        )
+        return self._latest
+
+    def _run(self) -> None:
+        while not self._stopping.wait(PERIOD_SECONDS):
+            self._on_look(self.look())
+
+    def _sample(self) -> Sample:
+        try:
+            sample = self._sources.sampler.sample()
+        except DriverUnavailable as error:
+            self._complain("no samples of the GPUs", str(error))
+            return {}
+        self._complaints.pop("no samples of the GPUs", None)
+        return sample
+
+    def _decode(self, share: ShareResult, read: Callable[[ShareId], bytes]) -> Usage:
+        # More than a GPU has is judged where it is shown; here any number will do.
+        return decode_usage(read(share.share_id), device_bytes=2**63)
+
+    def _correct(
+        self, shares: Iterable[ShareResult], usages: Mapping[ShareId, Usage], accounts: Accounts, now: int
+    ) -> dict[ShareId, int]:
+        corrections = {share.share_id: self._corrections.get(share.share_id, Correction()) for share in shares}
+        self._corrections = corrections
+        return {
+            share_id: correction.observe(now, usages[share_id].gpu_ns, _busy(accounts, share_id))
+            for share_id, correction in corrections.items()
+        }
+
+    def _consumers(self, known: Consumers) -> Consumers:
+        self._until_kubelet -= 1
+        if self._until_kubelet > 0:
+            return known
+        self._until_kubelet = _ASK_KUBELET_EVERY
+        try:
+            consumers = self._sources.consumers.read()
+        except KubeletUnavailable as error:
+            self._complain("containers of shares unknown", str(error))
+            return known
+        self._complaints.pop("containers of shares unknown", None)
+        return consumers
+
+    def _complain(self, event: str, reason: str) -> None:
+        if event not in self._complaints:
+            self._log.warning(event, error=reason)
+        self._complaints[event] = reason
+
+
+def _seen_twice(before: Accounts, now: Accounts) -> dict[ShareId, int]:
+    # One look alone may have seen memory that came and went between its two looks at the ledger.
+    return {
+        share_id: min(account.beyond_bytes, before.shares[share_id].beyond_bytes)
+        for share_id, account in now.shares.items()
+        if share_id in before.shares
+    }
+
+
+def _busy(accounts: Accounts, share_id: ShareId) -> float | None:
+    account = accounts.shares.get(share_id)
+    return account.busy_percent if account else None

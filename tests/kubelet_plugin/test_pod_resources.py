@@ -1,0 +1,77 @@
+"""kubelet's own list of who has which devices, over a real socket."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import pytest
+from plugin_objects import device, share_id
+
+from hami_dra.api.names import ClaimUid, DeviceName
+from hami_dra.api.pb import podresources_v1_pb2 as pb
+from hami_dra.api.pb import podresources_v1_pb2_grpc as pb_grpc
+from hami_dra.kubelet_plugin.consumers import Consumer
+from hami_dra.kubelet_plugin.entries import ClaimRef
+from hami_dra.kubelet_plugin.errors import KubeletUnavailable
+from hami_dra.kubelet_plugin.pod_resources import PodResources
+
+CLAIM = ClaimRef("default", "claim-1", ClaimUid("claim-1"))
+
+
+class Kubelet(pb_grpc.PodResourcesListerServicer):
+    """Answers with what it was given."""
+
+    def __init__(self, answer: pb.ListPodResourcesResponse) -> None:
+        self.answer = answer
+
+    def List(  # noqa: N802
+        self, request: pb.ListPodResourcesRequest, context: grpc.ServicerContext
+    ) -> pb.ListPodResourcesResponse:
+        """All pods."""
+        return self.answer
+
+
+def container(name: str, *found: pb.ClaimResource) -> pb.ContainerResources:
+    """A container with these devices of the claim."""
+    claim = pb.DynamicResource(claim_name="claim-1", claim_namespace="default", claim_resources=found)
+    return pb.ContainerResources(name=name, dynamic_resources=[claim])
+
+
+def ours(share: int | None) -> pb.ClaimResource:
+    """A device of our driver; kubelets before 1.36 name no share."""
+    named = {} if share is None else {"share_id": share_id(share)}
+    return pb.ClaimResource(driver_name="gpu.hami.io", pool_name="node-a", device_name=device(0), **named)
+
+
+def ask(tmp_path: Path, *containers: pb.ContainerResources) -> tuple[Consumer, ...]:
+    """Who has share 1, by a kubelet with one pod."""
+    pod = pb.PodResources(name="pod-1", namespace="default", containers=containers)
+    server = grpc.server(ThreadPoolExecutor(1))
+    answer = pb.ListPodResourcesResponse(pod_resources=[pod])
+    pb_grpc.add_PodResourcesListerServicer_to_server(Kubelet(answer), server)
+    server.add_insecure_port(f"unix:{tmp_path}/kubelet.sock")
+    server.start()
+    try:
+        return PodResources(tmp_path / "kubelet.sock").read().find(CLAIM, DeviceName(device(0)), share_id(1))
+    finally:
+        server.stop(None).wait()
+
+
+def test_containers_are_known_by_share(tmp_path: Path) -> None:
+    """Two shares of one GPU in one claim are told apart."""
+    other = pb.ClaimResource(driver_name="other.example", device_name=device(0), share_id=share_id(1))
+    found = ask(tmp_path, container("b", ours(1)), container("a", ours(1), ours(2)), container("c", ours(2), other))
+    assert found == (Consumer("default", "pod-1", "a"), Consumer("default", "pod-1", "b"))
+
+
+def test_an_older_kubelet_is_understood(tmp_path: Path) -> None:
+    """It names claim and device."""
+    assert ask(tmp_path, container("a", ours(None))) == (Consumer("default", "pod-1", "a"),)
+
+
+def test_a_kubelet_that_is_away_is_an_error_of_ours(tmp_path: Path) -> None:
+    """Callers know one family of errors."""
+    with pytest.raises(KubeletUnavailable, match="pod resources"):
+        PodResources(tmp_path / "absent.sock").read()

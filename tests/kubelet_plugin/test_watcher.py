@@ -1,0 +1,179 @@
+"""Looks at the GPUs: ledgers around the sample, two looks before anything is believed."""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+import time
+
+import pytest
+from plugin_objects import MIB, Node, claim, result, share_id, start, uuid
+
+from hami_dra.kubelet_plugin import share_layout as layout
+from hami_dra.kubelet_plugin.consumers import Consumer, Consumers
+from hami_dra.kubelet_plugin.feeder import Feeder
+from hami_dra.kubelet_plugin.look import Look
+from hami_dra.kubelet_plugin.samples import Container, GpuSample
+from hami_dra.kubelet_plugin.share_files import ShareFiles
+from hami_dra.kubelet_plugin.usage_metrics import Scene, render
+from hami_dra.kubelet_plugin.watcher import Watcher, WatchSources
+
+
+def charge(node: Node, share: int, charged: int, *, last_ns: int = 0, launches: int = 0) -> None:
+    """Write a share's usage page as its processes do; one process with pid 5."""
+    header = struct.pack(
+        "<QIIQIIII",
+        layout.USAGE_MAGIC,
+        layout.USAGE_LAYOUT,
+        2,
+        layout.USAGE_FILE_BYTES,
+        layout.USAGE_SLOT_COUNT,
+        layout.USAGE_SLOT_BYTES,
+        layout.USAGE_SLOTS_OFFSET,
+        layout.USAGE_HEADER_BYTES,
+    )
+    totals = [0] * layout.TOTAL_COUNT
+    totals[layout.TOTAL_CHARGED] = totals[layout.TOTAL_DEVICE] = charged
+    totals[layout.TOTAL_LAST_ACTIVITY_NS], totals[layout.TOTAL_LAUNCHES] = last_ns, launches
+    slot = bytearray(layout.USAGE_SLOT_BYTES)
+    struct.pack_into("<IIQ", slot, 0, layout.SLOT_TAKEN, 5, 4026530000)
+    struct.pack_into("<QI", slot, layout.SLOT_OFFSET_BYTES, charged, 0)
+    struct.pack_into("<I", slot, layout.SLOT_OFFSET_LOCK, 5)
+    with (node.paths.share(share_id(share)) / "usage").open("r+b") as file:
+        file.write(header.ljust(layout.USAGE_HEADER_BYTES, b"\0") + struct.pack(f"<{layout.TOTAL_COUNT}Q", *totals))
+        file.seek(layout.USAGE_OFFSET_HIGH_WATER)
+        file.write(struct.pack("<I", 1))
+        file.seek(layout.USAGE_SLOTS_OFFSET)
+        file.write(slot)
+
+
+class Rig:
+    """A node with one prepared share, a watcher and a feeder that are not started."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.process = start(node)
+        self.process.prepare(claim())
+        self.pages = ShareFiles(node.paths, lambda: 1)
+        node.containers[10] = Container("/c", "pod-uid", "cuda", 4026530000, frozenset({share_id(1)}))
+        node.consumers.found = Consumers({share_id(1): (Consumer("default", "pod-1", "cuda"),)})
+        sources = WatchSources(
+            ledger=self.process.ledger,
+            pages=self.pages,
+            sampler=node.sampler,
+            find_container=node.containers.get,
+            consumers=node.consumers,
+            clock_ns=lambda: 5_000_000_000,
+        )
+        self.watcher = Watcher(sources, list[Look]().append)
+        self.feeder = Feeder(self.process.ledger, self.pages, lambda: self.watcher.latest, lambda: None)
+
+    def seen(self, memory_bytes: int) -> Look:
+        """A look at a GPU on which process 10 has that much."""
+        sample = GpuSample(
+            uuid(0), memory_used_bytes=memory_bytes, memory_total_bytes=80_000 * MIB, processes={10: memory_bytes}
+        )
+        self.node.sampler.found = {uuid(0): sample}
+        return self.watcher.look()
+
+    def told(self) -> int:
+        """The bytes beyond the ledger on the share's node page."""
+        page = (self.node.paths.share(share_id(1)) / "node").read_bytes()
+        return int(struct.unpack_from("<Q", page, layout.NODE_OFFSET_UNLEDGERED_BYTES)[0])
+
+
+@pytest.fixture
+def rig(node: Node) -> Rig:
+    """The node."""
+    return Rig(node)
+
+
+def test_bytes_beyond_the_ledger_reach_the_share(rig: Rig) -> None:
+    """Within two seconds, so the interceptor gives that much less."""
+    charge(rig.node, 1, 1000 * MIB)
+    rig.seen(1500 * MIB)
+    rig.feeder.beat()
+    assert rig.told() == 0
+    rig.seen(1400 * MIB)
+    rig.feeder.beat()
+    assert rig.told() == 400 * MIB
+    rig.seen(1000 * MIB)
+    rig.feeder.beat()
+    assert rig.told() == 0
+
+
+def test_a_ledger_that_grew_around_the_sample_explains_it(rig: Rig) -> None:
+    """The most that it said counts: memory may come between the two looks at it."""
+
+    class Growing(ShareFiles):
+        def read_totals(self, share: object) -> bytes:
+            page = super().read_totals(share_id(1))
+            charge(rig.node, 1, 2000 * MIB)
+            return page
+
+    charge(rig.node, 1, 0)
+    rig.watcher._sources = WatchSources(**{**vars(rig.watcher._sources), "pages": Growing(rig.node.paths, lambda: 1)})
+    look = rig.seen(2000 * MIB)
+    assert look.accounts.shares[share_id(1)].beyond_bytes == 0
+
+
+def test_without_a_driver_nothing_is_claimed(rig: Rig) -> None:
+    """The heartbeat goes on."""
+    rig.node.sampler.found = None
+    look = rig.watcher.look()
+    rig.feeder.beat()
+    assert (dict(look.accounts.shares), dict(look.accounts.gpus)) == ({}, {})
+    assert rig.told() == 0
+
+
+def test_a_kubelet_that_is_away_leaves_what_was_known(rig: Rig) -> None:
+    """Names of containers do not change because kubelet restarts."""
+    look = rig.seen(0)
+    rig.node.consumers.found = None
+    for _ in range(10):
+        assert rig.watcher.look().consumers == look.consumers
+
+
+def test_a_low_priority_hears_of_a_high_one_between_two_beats(rig: Rig) -> None:
+    """Ten looks a second, one word a look."""
+    entry = rig.process.prepare(claim("high", [result(share=2)]))
+    shares = tuple(dataclasses.replace(s, priority=5) for s in entry.results)
+    rig.process.ledger.put(dataclasses.replace(entry, results=shares))
+    rig.feeder.beat()
+    gate = rig.node.paths.share(share_id(1)) / "node"
+    assert struct.unpack_from("<I", gate.read_bytes(), layout.NODE_OFFSET_GATE) == (layout.GATE_OPEN,)
+    charge(rig.node, 2, 0, last_ns=time.monotonic_ns())
+    rig.feeder.tick()
+    assert struct.unpack_from("<I", gate.read_bytes(), layout.NODE_OFFSET_GATE) == (layout.GATE_CLOSED,)
+
+
+def test_metrics_name_pod_and_container(rig: Rig) -> None:
+    """What people look for; and everything of a share in one place."""
+    charge(rig.node, 1, 1000 * MIB, last_ns=3_000_000_000, launches=7)
+    rig.seen(1500 * MIB)
+    look = rig.seen(1500 * MIB)
+    scene = Scene(
+        entries=rig.process.entries(),
+        usage=lambda share: look.usages[share.share_id],
+        look=look,
+        devices=[],
+        troubles={},
+        to_unix=lambda at_ns: at_ns / 1e9,
+    )
+    text = render(scene).decode()
+    values = {line.partition("{")[0]: line.rpartition(" ")[2] for line in text.splitlines() if "cuda" in line}
+    wanted = {
+        "memory_limit_bytes": "3145728000",
+        "memory_used_bytes": "1048576000",
+        "memory_kind_bytes": "1048576000",
+        "memory_device_bytes": str(1500 * MIB),
+        "memory_beyond_bytes": str(500 * MIB),
+        "launches_total": "7",
+        "throttled_seconds_total": "0.0",
+        "last_activity_timestamp_seconds": "3.0",
+        "processes": "1",
+    }
+    assert {name: values[f"hami_dra_share_{name}"] for name in wanted} == wanted
+    assert values["hami_dra_container_memory_used_bytes"] == "1048576000"
+    assert 'pod="pod-1"' in text
+    assert f'hami_dra_node_gpu_memory_beyond_bytes{{device="{uuid(0).lower()}"}} {500 * MIB}' in text
