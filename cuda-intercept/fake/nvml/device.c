@@ -33,7 +33,9 @@ nvmlReturn_t nvmlDeviceGetHandleByIndex_v2(unsigned int index, nvmlDevice_t *dev
     if (!device || index >= machine->gpu_count)
         return NVML_ERROR_INVALID_ARGUMENT;
     *device = handle_of(machine->gpus[index]);
-    return NVML_SUCCESS;
+    nvmlReturn_t result;
+    fg_nvml_gpu(*device, &result);
+    return result;
 }
 
 nvmlReturn_t nvmlDeviceGetHandleByIndex(unsigned int index, nvmlDevice_t *device)

@@ -1,3 +1,4 @@
+#include "faults.h"
 #include "library.h"
 
 #include "../device/queue.h"
@@ -5,9 +6,12 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* Events: sets can be made, filled and waited on; nothing ever happens. */
+#define WAIT_STEP_MS 50
+
+/* Events: what a set sees begins with its making. */
 struct nvmlEventSet_st {
     unsigned long long types;
+    unsigned seen;
 };
 
 #define KNOWN_EVENTS                                                                               \
@@ -21,6 +25,8 @@ nvmlReturn_t nvmlEventSetCreate(nvmlEventSet_t *set)
     if (!set)
         return NVML_ERROR_INVALID_ARGUMENT;
     *set = calloc(1, sizeof **set);
+    if (*set)
+        (*set)->seen = fg_fault_events();
     return *set ? NVML_SUCCESS : NVML_ERROR_MEMORY;
 }
 
@@ -47,14 +53,37 @@ nvmlReturn_t nvmlDeviceRegisterEvents(nvmlDevice_t device, unsigned long long ty
     return NVML_SUCCESS;
 }
 
+static bool next_event(nvmlEventSet_t set, nvmlEventData_t *data)
+{
+    const struct fg_machine *machine = fg_nvml_machine();
+    unsigned minor;
+    unsigned long xid;
+    while (machine && fg_fault_event(set->seen, &minor, &xid)) {
+        set->seen++;
+        for (unsigned i = 0; i < machine->gpu_count; i++) {
+            if (machine->gpus[i]->minor != minor)
+                continue;
+            *data = (nvmlEventData_t){.device = (nvmlDevice_t)(uintptr_t)machine->gpus[i],
+                                      .eventType = nvmlEventTypeXidCriticalError,
+                                      .eventData = xid};
+            return true;
+        }
+    }
+    return false;
+}
+
 nvmlReturn_t nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *data,
                                  unsigned int timeout_ms)
 {
     if (!set || !data)
         return NVML_ERROR_INVALID_ARGUMENT;
-    struct timespec pause = {timeout_ms / 1000, (long)(timeout_ms % 1000) * 1000000};
-    nanosleep(&pause, NULL);
-    return NVML_ERROR_TIMEOUT;
+    for (unsigned waited = 0;; waited += WAIT_STEP_MS) {
+        if ((set->types & nvmlEventTypeXidCriticalError) && next_event(set, data))
+            return NVML_SUCCESS;
+        if (waited >= timeout_ms)
+            return NVML_ERROR_TIMEOUT;
+        nanosleep(&(struct timespec){.tv_nsec = WAIT_STEP_MS * 1000000l}, NULL);
+    }
 }
 
 nvmlReturn_t nvmlEventSetWait(nvmlEventSet_t set, nvmlEventData_t *data, unsigned int timeout_ms)
@@ -152,8 +181,27 @@ nvmlReturn_t nvmlDeviceGetTotalEccErrors(nvmlDevice_t device, nvmlMemoryErrorTyp
                                          nvmlEccCounterType_t counter, unsigned long long *count)
 {
     FG_GPU(gpu, device, count);
-    (void)error, (void)counter;
-    *count = 0;
+    (void)counter;
+    unsigned long uncorrected = 0;
+    if (error == NVML_MEMORY_ERROR_TYPE_UNCORRECTED)
+        fg_fault_of(FG_FAULT_ECC, gpu->minor, &uncorrected);
+    *count = uncorrected;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetFieldValues(nvmlDevice_t device, int count, nvmlFieldValue_t *values)
+{
+    FG_GPU(gpu, device, values && count > 0);
+    for (int i = 0; i < count; i++) {
+        unsigned long action = NVML_GPU_RECOVERY_ACTION_NONE;
+        values[i].nvmlReturn = NVML_ERROR_NOT_SUPPORTED;
+        if (values[i].fieldId != NVML_FI_DEV_GET_GPU_RECOVERY_ACTION)
+            continue;
+        fg_fault_of(FG_FAULT_RECOVERY, gpu->minor, &action);
+        values[i].nvmlReturn = NVML_SUCCESS;
+        values[i].valueType = NVML_VALUE_TYPE_UNSIGNED_INT;
+        values[i].value.uiVal = (unsigned)action;
+    }
     return NVML_SUCCESS;
 }
 

@@ -1,3 +1,4 @@
+#include "faults.h"
 #include "library.h"
 
 #include <pthread.h>
@@ -23,8 +24,10 @@ const struct fg_gpu *fg_nvml_gpu(nvmlDevice_t handle, nvmlReturn_t *result)
     *result = current ? NVML_ERROR_INVALID_ARGUMENT : NVML_ERROR_UNINITIALIZED;
     for (unsigned i = 0; current && i < current->gpu_count; i++) {
         if ((const void *)current->gpus[i] == (const void *)handle) {
-            *result = NVML_SUCCESS;
-            return current->gpus[i];
+            unsigned long ignored;
+            bool lost = fg_fault_of(FG_FAULT_LOST, current->gpus[i]->minor, &ignored);
+            *result = lost ? NVML_ERROR_GPU_IS_LOST : NVML_SUCCESS;
+            return lost ? NULL : current->gpus[i];
         }
     }
     return NULL;
