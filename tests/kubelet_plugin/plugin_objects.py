@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import queue
 import shutil
 import time
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from hami_dra.kubelet_plugin.consumers import Consumers
 from hami_dra.kubelet_plugin.effects import Effects
 from hami_dra.kubelet_plugin.entries import ClaimRef, Entry, ShareResult, State
 from hami_dra.kubelet_plugin.errors import DriverUnavailable, KubeletUnavailable
+from hami_dra.kubelet_plugin.health_plan import GpuState, XidEvent
 from hami_dra.kubelet_plugin.inventory import Gpu, Inventory
 from hami_dra.kubelet_plugin.ledger import Ledger
 from hami_dra.kubelet_plugin.library import LibraryFiles
@@ -192,6 +194,32 @@ class FakeSampler:
         """Nothing is open."""
 
 
+class FakeHealth:
+    """Events and states as they are put here; `states` None is a driver that is away."""
+
+    def __init__(self) -> None:
+        self.events: queue.SimpleQueue[XidEvent] = queue.SimpleQueue()
+        self.states: dict[str, GpuState] | None = {}
+
+    def wait(self, seconds: float) -> XidEvent | None:
+        """The next event."""
+        if self.states is None:
+            raise DriverUnavailable("NVML stopped answering")
+        try:
+            return self.events.get(timeout=min(seconds, 0.05))
+        except queue.Empty:
+            return None
+
+    def read(self) -> dict[str, GpuState]:
+        """What was put here."""
+        if self.states is None:
+            raise DriverUnavailable("NVML stopped answering")
+        return self.states
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 class FakeConsumers:
     """kubelet's answer about containers; None is a kubelet that is away."""
 
@@ -223,6 +251,7 @@ class Node:
         self.write_base(gpus)
         self.claims = FakeClaims()
         self.processes = FakeProcesses()
+        self.health = FakeHealth()
         self.sampler = FakeSampler()
         self.containers: dict[int, Container] = {}
         self.consumers = FakeConsumers()

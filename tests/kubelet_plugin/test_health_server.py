@@ -18,7 +18,7 @@ from hami_dra.api.pb import dra_health_v1_pb2, dra_health_v1_pb2_grpc
 from hami_dra.api.pb import dra_health_v1alpha1_pb2 as dra_health_alpha_pb2
 from hami_dra.api.pb import dra_health_v1alpha1_pb2_grpc as dra_health_alpha_pb2_grpc
 from hami_dra.kubelet_plugin.health import HealthBoard, Trouble
-from hami_dra.kubelet_plugin.health_server import HealthServer, HealthSource
+from hami_dra.kubelet_plugin.health_server import HealthServer, ReportSource
 
 A, B = DeviceName("gpu-a"), DeviceName("gpu-b")
 XID = Trouble("xid-48", "XID 48 (double bit ECC error)", "NoSchedule")
@@ -29,7 +29,7 @@ class Rig:
 
     def __init__(self, socket: Path) -> None:
         self.board = HealthBoard(lambda: None)
-        self.health = HealthServer(HealthSource(NODE, lambda: [A, B], self.board))
+        self.health = HealthServer(ReportSource(NODE, lambda: [A, B], self.board))
         self.server = grpc.server(ThreadPoolExecutor(4))
         self.health.add_to(self.server)
         self.address = f"unix:{socket}"

@@ -150,3 +150,47 @@ def test_samples_name_the_processes_on_each_gpu(tmp_path: Path) -> None:
     assert len(told) == 4
     assert [found[3] for found in told.values() if found[3]] == [{str(holding.pid): 300 << 20}]
     assert {found[0] for found in told.values()} == {81559 << 20}
+
+
+HEALTH = """
+import json, sys
+from pathlib import Path
+from hami_dra.kubelet_plugin.nvml import NvmlSource
+from hami_dra.kubelet_plugin.nvml_health import NvmlHealth
+from hami_dra.kubelet_plugin.pci import PciTree
+root, health = Path(sys.argv[1]), NvmlHealth(Path(sys.argv[1]))
+faults = root / "etc/fake-gpu/faults"
+faults.write_text("xid 0 31\\n")
+health.read()
+faults.write_text("xid 0 31\\nxid 1 48\\nlost 2\\necc 0 3\\nrecovery 3 1\\n")
+event = health.wait(5)
+states = health.read()
+found = NvmlSource(root, PciTree(())).read()
+faults.unlink()
+print(json.dumps({
+    "event": [event.uuid, event.xid],
+    "lost": [uuid for uuid, state in states.items() if state.lost],
+    "ecc": [state.uncorrected_errors for state in states.values()],
+    "recovery": [state.recovery_action for state in states.values()],
+    "inventory": [[gpu.minor for gpu in found.gpus], found.unanswering],
+    "healed": [state.lost for state in health.read().values()],
+    "uuids": list(states),
+    "silence": health.wait(0.1),
+}))
+health.close()
+"""
+
+
+def test_faults_are_read_from_the_running_driver(tmp_path: Path) -> None:
+    """XIDs from now on, lost GPUs, ECC errors, and what the driver wants done."""
+    root = install("h100x4", tmp_path / "root")
+    command = [sys.executable, "-c", HEALTH, str(root)]
+    told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    uuids = told["uuids"]
+    assert told["event"] == [uuids[1], 48]
+    assert told["lost"] == [uuids[2]]
+    assert told["ecc"] == [3, 0, None, 0]
+    assert told["recovery"] == [0, 0, None, 1]
+    assert told["inventory"] == [[0, 1, 3], 1]
+    assert told["healed"] == [False] * 4
+    assert told["silence"] is None

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 import pytest
 from plugin_objects import NODE, inventory
 
+from hami_dra.api.names import DeviceName
 from hami_dra.api.resources import JsonObject, Slice
 from hami_dra.kube.errors import DroppedFields, Unavailable
+from hami_dra.kubelet_plugin.health import Trouble
 from hami_dra.kubelet_plugin.inventory import Inventory
-from hami_dra.kubelet_plugin.publish import Publisher, PublishOptions
+from hami_dra.kubelet_plugin.publish import Publisher, PublishOptions, PublishSources
 from hami_dra.kubelet_plugin.slice_plan import NodeIdentity
 
 
@@ -22,6 +24,7 @@ class FakeSlices:
         self.stored: dict[str, JsonObject] = {}
         self.answer: Callable[[JsonObject], JsonObject] = lambda item: item
         self.refusals = 0
+        self.probes = 0
 
     def list(self) -> tuple[JsonObject, ...]:
         """All of them."""
@@ -37,6 +40,14 @@ class FakeSlices:
         if stored != sent:
             raise DroppedFields("ResourceSlice", ("spec.devices[0].taints",), stored)
         return stored
+
+    def probe(self, wanted: Slice) -> None:
+        """Say what would be stored."""
+        self.probes += 1
+        sent = wanted.to_json()
+        stored = self.answer(wanted.to_json())
+        if stored != sent:
+            raise DroppedFields("ResourceSlice", ("spec.devices[0].taints",), stored)
 
     def update(self, wanted: Slice) -> JsonObject:
         """Store it."""
@@ -67,19 +78,23 @@ class FakeReporter:
         """No devices any more."""
         self.withdrawals.append(reason)
 
+    def restored(self, node: NodeIdentity) -> None:
+        """Devices again."""
+        self.withdrawals.append("")
+
 
 class Rig:
     """A publisher with fakes around it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, reserve: bool = True) -> None:
         self.slices = FakeSlices()
+        self.troubles: dict[DeviceName, dict[str, Trouble]] = {}
         self.reporter = FakeReporter()
         self.inventory: Inventory | None = inventory()
         self.publisher = Publisher(
             self.slices,
-            lambda: NodeIdentity(NODE, "node-uid"),
-            lambda: self.inventory,
-            PublishOptions(shares_per_gpu=10, reserve=True),
+            PublishSources(lambda: NodeIdentity(NODE, "node-uid"), lambda: self.inventory, lambda: self.troubles),
+            PublishOptions(shares_per_gpu=10, reserve=reserve),
             self.reporter,
         )
 
@@ -90,14 +105,15 @@ def rig() -> Iterator[Rig]:
     return Rig()
 
 
-def test_a_dropped_taint_withdraws_the_devices_for_good(rig: Rig) -> None:
+def drop(item: JsonObject) -> JsonObject:
+    """What an API server without DRADeviceTaints stores."""
+    for device in item["spec"].get("devices", []):
+        device.pop("taints", None)
+    return item
+
+
+def test_a_dropped_taint_withdraws_the_devices(rig: Rig) -> None:
     """Each further try would show kube-scheduler devices without their lock."""
-
-    def drop(item: JsonObject) -> JsonObject:
-        for device in item["spec"].get("devices", []):
-            del device["taints"]
-        return item
-
     rig.slices.answer = drop
     rig.publisher.sync()
     rig.publisher.sync()
@@ -145,3 +161,56 @@ def test_only_the_leading_process_writes_slices(rig: Rig) -> None:
         assert rig.reporter.published.wait(5)
     finally:
         rig.publisher.stop()
+
+
+def test_a_gate_that_was_turned_off_is_found_out_without_a_write(rig: Rig) -> None:
+    """The API server keeps what is stored already, so only a new slice shows it; none is made."""
+    rig.publisher.sync()
+    rig.slices.answer = drop
+    rig.publisher.sync()
+    assert len(rig.slices.devices()) == 2
+    rig.publisher.probe()
+    assert rig.slices.devices() == []
+    assert "taints" in rig.publisher.withdrawn
+    assert list(rig.slices.stored) == ["node-a-gpu.hami.io-00000"]
+
+
+def test_a_gate_that_was_turned_on_again_brings_the_devices_back(rig: Rig) -> None:
+    """Nobody has to restart anything."""
+    rig.slices.answer = drop
+    rig.publisher.sync()
+    rig.publisher.probe()
+    assert rig.publisher.withdrawn
+    rig.slices.answer = lambda item: item
+    rig.publisher.probe()
+    assert not rig.publisher.withdrawn
+    assert len(rig.slices.devices()) == 2
+    assert len(rig.reporter.withdrawals) == 2
+
+
+def test_a_failing_gpu_gets_a_taint_that_goes_when_it_heals(rig: Rig) -> None:
+    """Beside the one that reserves it; the time of each stays as it was."""
+    rig.publisher.sync()
+    before = rig.slices.devices()[0]["taints"]
+    name = DeviceName(rig.slices.devices()[0]["name"])
+    rig.troubles = {name: {"xid": Trouble("xid-48", "XID 48", "NoExecute")}}
+    rig.publisher.sync()
+    first, second = (device["taints"] for device in rig.slices.devices())
+    assert first[0] == before[0]
+    assert (first[1]["key"], first[1]["value"], first[1]["effect"]) == ("gpu.hami.io/unhealthy", "xid-48", "NoExecute")
+    assert len(second) == 1
+    rig.troubles = {}
+    rig.publisher.sync()
+    assert rig.slices.devices()[0]["taints"] == before
+
+
+def test_without_taints_a_failing_gpu_is_left_out() -> None:
+    """In scheduler mode the others go on being published."""
+    rig = Rig(reserve=False)
+    rig.slices.answer = drop
+    rig.publisher.sync()
+    name = DeviceName(rig.slices.devices()[0]["name"])
+    rig.troubles = {name: {"xid": Trouble("xid-48", "XID 48", "NoSchedule")}}
+    rig.publisher.sync()
+    assert [device["name"] for device in rig.slices.devices()] == [f"{name[:-1]}1"]
+    assert not rig.publisher.withdrawn

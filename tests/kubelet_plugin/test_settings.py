@@ -18,6 +18,9 @@ SAMPLES = {
     "on_bypass": "evict",
     "bypass_mib": "100",
     "hami_metrics": "true",
+    "on_unhealthy": "NoExecute",
+    "application_xids": "1, 2",
+    "xid_hold_seconds": "9",
 }
 NAMED = {"HAMI_DRA_NODE_NAME": "node-a"}
 
@@ -71,6 +74,7 @@ def test_a_settings_file_that_is_no_text_is_named(tmp_path: Path) -> None:
         ([], {**NAMED, "HAMI_DRA_SHARES_PER_GPU": "many"}, "HAMI_DRA_SHARES_PER_GPU: found 'many'"),
         (["--shares-per-gpu=0"], NAMED, "wanted a whole number from 1"),
         (["--hami-metrics=perhaps"], NAMED, "flag --hami-metrics: found 'perhaps', wanted true or false"),
+        (["--application-xids=13;31"], NAMED, "applicationXids is '13;31'"),
         (["--log-level=LOUD"], NAMED, "logLevel is 'LOUD'"),
         (["--config=/nowhere.yaml"], NAMED, "/nowhere.yaml does not exist"),
     ],

@@ -10,7 +10,8 @@ from plugin_objects import NODE, device, inventory
 from hami_dra.api.names import DeviceName
 from hami_dra.api.resources import Device, Slice
 from hami_dra.kubelet_plugin.devices import plan_devices
-from hami_dra.kubelet_plugin.slice_plan import NodeIdentity, SlicePlan, plan_slices, plan_taints, slice_name
+from hami_dra.kubelet_plugin.slice_plan import NodeIdentity, SlicePlan, plan_slices, slice_name
+from hami_dra.kubelet_plugin.taints import plan_taints
 
 OWNER = NodeIdentity(NODE, "node-uid")
 
@@ -96,7 +97,7 @@ def test_a_taint_keeps_the_time_it_was_added() -> None:
     first = plan_taints([name], (), "2026-01-01T00:00:00Z")
     stored = apply(plan_slices(OWNER, plan_devices(inventory(2), shares_per_gpu=1, taints=first), ()))
     later = plan_taints([name, DeviceName(device(1))], stored, "2026-02-02T00:00:00Z")
-    assert [taint.time_added for taint in later.values()] == ["2026-01-01T00:00:00Z", "2026-02-02T00:00:00Z"]
+    assert [taint.time_added for (taint,) in later.values()] == ["2026-01-01T00:00:00Z", "2026-02-02T00:00:00Z"]
 
 
 def test_slice_names_fit_and_sort_for_any_node() -> None:

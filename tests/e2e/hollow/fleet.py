@@ -14,7 +14,8 @@ from hami_dra.kube.transport import Client
 from hami_dra.kubelet_plugin.clock import timestamp
 from hami_dra.kubelet_plugin.devices import plan_devices
 from hami_dra.kubelet_plugin.inventory import Gpu, Inventory
-from hami_dra.kubelet_plugin.slice_plan import NodeIdentity, plan_slices, plan_taints
+from hami_dra.kubelet_plugin.slice_plan import NodeIdentity, plan_slices
+from hami_dra.kubelet_plugin.taints import plan_taints
 from hollow.gpus import H100, Model, inventory
 from hollow.writing import all_done
 

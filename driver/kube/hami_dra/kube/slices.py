@@ -28,6 +28,10 @@ class Slices:
         """The stored slice. Raises DroppedFields (it is stored, but not as sent), AlreadyExists."""
         return _compared(wanted, self._client.create(SLICES, wanted.to_json()))
 
+    def probe(self, wanted: Slice) -> None:
+        """Ask what would be stored of a new slice; nothing is. Raises DroppedFields, AlreadyExists."""
+        _compared(wanted, self._client.create(SLICES, wanted.to_json(), {"dryRun": "All"}))
+
     def update(self, wanted: Slice) -> JsonObject:
         """The stored slice; `wanted.metadata` has name and resourceVersion. Raises Conflict, DroppedFields."""
         return _compared(wanted, self._client.update(named(SLICES, wanted.metadata.name), wanted.to_json()))

@@ -164,9 +164,9 @@ class Client:
                 return
             query["continue"] = metadata["continue"]
 
-    def create(self, path: str, body: JsonObject) -> JsonObject:
+    def create(self, path: str, body: JsonObject, params: Params | None = None) -> JsonObject:
         """POST to a collection; the stored object. Raises AlreadyExists."""
-        return self._call("POST", path, body=body)
+        return self._call("POST", path, params, body=body)
 
     def update(self, path: str, body: JsonObject) -> JsonObject:
         """PUT; with metadata.resourceVersion in `body` a Conflict is raised if the object changed since."""

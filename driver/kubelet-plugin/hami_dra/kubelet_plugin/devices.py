@@ -25,11 +25,11 @@ _MAX_STRING = 64
 
 
 def plan_devices(
-    inventory: Inventory, *, shares_per_gpu: int, taints: Mapping[DeviceName, Taint]
+    inventory: Inventory, *, shares_per_gpu: int, taints: Mapping[DeviceName, tuple[Taint, ...]]
 ) -> tuple[Device, ...]:
-    """One device per GPU, ordered by name, with the taint given for it."""
+    """One device per GPU, ordered by name, with the taints given for it."""
     devices = [
-        _device(gpu, inventory, shares_per_gpu, taints.get(names.device_name(gpu.uuid))) for gpu in inventory.gpus
+        _device(gpu, inventory, shares_per_gpu, taints.get(names.device_name(gpu.uuid), ())) for gpu in inventory.gpus
     ]
     return tuple(sorted(devices, key=lambda device: device.name))
 
@@ -42,12 +42,12 @@ def compute_capacities(inventory: Inventory, *, shares_per_gpu: int) -> dict[Dev
     }
 
 
-def _device(gpu: Gpu, inventory: Inventory, shares_per_gpu: int, taint: Taint | None) -> Device:
+def _device(gpu: Gpu, inventory: Inventory, shares_per_gpu: int, taints: tuple[Taint, ...]) -> Device:
     return Device(
         name=names.device_name(gpu.uuid),
         attributes=_attributes(gpu, inventory),
         capacity=_capacity(gpu, shares_per_gpu),
-        taints=(taint,) if taint else (),
+        taints=taints,
         allow_multiple_allocations=True,
     )
 

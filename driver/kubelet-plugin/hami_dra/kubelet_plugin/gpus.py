@@ -1,68 +1,123 @@
-"""Keep the inventory: read once, retried while there is no driver, which is no failure of ours."""
+"""Keep the inventory: read again every minute and when there is a reason, retried while there is no driver.
+
+A GPU that stops answering stays in the inventory, so that its taint and its
+running shares are seen; it goes once the driver does not count it any more and
+no share is left on it.
+"""
 
 from __future__ import annotations
 
+import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 
+from hami_dra.api.names import device_name
 from hami_dra.kubelet_plugin.errors import DriverUnavailable
+from hami_dra.kubelet_plugin.health import HealthBoard, Trouble
 from hami_dra.kubelet_plugin.inventory import GpuSource, Inventory
 from hami_dra.kubelet_plugin.log import Log
 
 _RETRY_SECONDS = 10.0
+_PERIOD_SECONDS = 60.0
+_LOST = Trouble("lost", "the GPU does not answer", "NoSchedule")
+_NO_DRIVER = Trouble("driver", "the NVIDIA driver does not answer", "NoSchedule")
 
 
 class InventoryKeeper:
-    """The node's inventory for every thread. `on_change` runs when there is one."""
+    """The node's inventory for every thread. `on_change` runs when it is another one.
 
-    def __init__(self, source: GpuSource, on_change: Callable[[], None]) -> None:
+    `in_use` names the GPUs, by UUID, that prepared shares are on.
+    """
+
+    def __init__(
+        self,
+        source: GpuSource,
+        board: HealthBoard,
+        on_change: Callable[[], None],
+        in_use: Callable[[], Collection[str]],
+    ) -> None:
         self._source = source
+        self._board = board
         self._on_change = on_change
+        self._in_use = in_use
         self._inventory: Inventory | None = None
         self._reason = "the driver was not asked yet"
-        self._stopping = threading.Event()
+        self._stopping = False
+        self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="inventory", daemon=True)
         self._log = Log(__name__)
 
     def start(self) -> None:
-        """Read now; without a driver go on trying in the background."""
-        if not self._read():
-            self._thread.start()
+        """Read now, then go on in the background."""
+        self.read()
+        self._thread.start()
 
     def stop(self, timeout_seconds: float = 2.0) -> None:
         """End the thread."""
-        self._stopping.set()
+        self._stopping = True
+        self._wake.set()
         if self._thread.is_alive():
             self._thread.join(timeout_seconds)
 
+    def rescan(self) -> None:
+        """Read again soon."""
+        self._wake.set()
+
     def find(self) -> Inventory | None:
-        """The inventory; None without a driver."""
+        """The inventory; None where there never was a driver."""
         return self._inventory
 
     def get(self) -> Inventory:
         """The inventory.
 
         Raises:
-            DriverUnavailable: there is no driver; the text says what was tried last.
+            DriverUnavailable: there never was a driver; the text says what was tried last.
         """
         if self._inventory is None:
             raise DriverUnavailable(f"this node has no working NVIDIA driver: {self._reason}")
         return self._inventory
 
-    def _run(self) -> None:
-        while not self._stopping.wait(_RETRY_SECONDS):
-            if self._read():
-                return
-
-    def _read(self) -> bool:
+    def read(self) -> bool:
+        """Read now; False without a driver."""
         try:
-            inventory = self._source.read()
+            found = self._source.read()
         except DriverUnavailable as error:
-            if str(error) != self._reason:
-                self._log.warning("no GPUs, idle until a driver answers", reason=str(error))
-            self._reason = str(error)
+            self._without_driver(str(error))
             return False
-        self._inventory = inventory
-        self._log.info("GPUs found", count=len(inventory.gpus), driver_version=inventory.driver_version)
-        self._on_change()
+        self._reason = ""
+        merged = merge(self._inventory, found, self._in_use())
+        lost = merged.uuids.keys() - found.uuids.keys()
+        changed = merged != self._inventory
+        self._inventory = merged
+        if changed:
+            self._log.info("GPUs found", count=len(found.gpus), lost=sorted(lost), driver_version=found.driver_version)
+            self._on_change()
+        self._board.replace("driver", {})
+        self._board.replace("lost", dict.fromkeys(lost, _LOST))
         return True
+
+    def _without_driver(self, reason: str) -> None:
+        if reason != self._reason:
+            self._log.warning("no GPUs, idle until a driver answers", reason=reason)
+        self._reason = reason
+        if self._inventory:
+            self._board.replace("driver", {device_name(gpu.uuid): _NO_DRIVER for gpu in self._inventory.gpus})
+
+    def _run(self) -> None:
+        while not self._stopping:
+            # All nodes of a cluster may have started in the same second.
+            period = _RETRY_SECONDS if self._reason else _PERIOD_SECONDS
+            self._wake.wait(period * (0.75 + random.random() / 2))  # noqa: S311
+            self._wake.clear()
+            if not self._stopping:
+                self.read()
+
+
+def merge(known: Inventory | None, found: Inventory, in_use: Collection[str]) -> Inventory:
+    """What was found, and those known GPUs that are missing but not gone for good; GPUs by their minor number."""
+    here = {gpu.uuid for gpu in found.gpus}
+    missing = [gpu for gpu in known.gpus if gpu.uuid not in here] if known else []
+    kept = [gpu for gpu in missing if found.unanswering or gpu.uuid in in_use]
+    gpus = sorted((*found.gpus, *kept), key=lambda gpu: (gpu.minor, gpu.uuid))
+    return replace(found, gpus=tuple(gpus), unanswering=0)

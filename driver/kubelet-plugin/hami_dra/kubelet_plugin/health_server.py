@@ -25,7 +25,7 @@ _MAX_MESSAGE = 1024
 
 
 @dataclass(frozen=True)
-class HealthSource:
+class ReportSource:
     """What is reported: the devices there are, and what is wrong with them. `pool` is the node's name."""
 
     pool: str
@@ -36,7 +36,7 @@ class HealthSource:
 class HealthServer:
     """Both versions of the health service, for a server of another module."""
 
-    def __init__(self, source: HealthSource) -> None:
+    def __init__(self, source: ReportSource) -> None:
         self._source = source
         self._streams = 0
         self._closed = False

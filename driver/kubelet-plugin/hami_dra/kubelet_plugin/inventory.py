@@ -28,11 +28,15 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Inventory:
-    """All GPUs of the node, with the driver's version (`580.82.07`) and its CUDA version (12090 is 12.9)."""
+    """All GPUs of the node, with the driver's version (`580.82.07`) and its CUDA version (12090 is 12.9).
+
+    `unanswering` is how many more the driver counts that do not answer.
+    """
 
     driver_version: str
     cuda_driver_version: int
     gpus: tuple[Gpu, ...]
+    unanswering: int = 0
 
     @property
     def uuids(self) -> dict[DeviceName, str]:

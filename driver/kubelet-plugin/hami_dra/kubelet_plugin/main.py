@@ -16,6 +16,7 @@ from hami_dra.kubelet_plugin import log
 from hami_dra.kubelet_plugin.containers import ContainerFinder
 from hami_dra.kubelet_plugin.errors import PluginError, SettingsError
 from hami_dra.kubelet_plugin.nvml import NvmlSource
+from hami_dra.kubelet_plugin.nvml_health import NvmlHealth
 from hami_dra.kubelet_plugin.nvml_samples import NvmlSampler
 from hami_dra.kubelet_plugin.pci import PciTree
 from hami_dra.kubelet_plugin.plugin import Outside, Plugin
@@ -71,6 +72,7 @@ def _outside(settings: Settings, stopping: threading.Event) -> Outside:
     return Outside(
         client=connect(settings.kubeconfig or None),
         gpus=NvmlSource(settings.driver_root, PciTree((settings.driver_root / "sys", Path("/sys")))),
+        health=NvmlHealth(settings.driver_root),
         sampler=NvmlSampler(settings.driver_root),
         find_container=ContainerFinder().find,
         consumers=PodResources(settings.pod_resources_socket),

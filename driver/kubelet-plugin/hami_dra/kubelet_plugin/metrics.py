@@ -20,6 +20,9 @@ class PluginMetrics:
         self._publishes = Counter(
             f"{METRICS_PREFIX}slice_publishes", "Rounds of slice writes.", ("result",), registry=self.registry
         )
+        self._xids = Counter(
+            f"{METRICS_PREFIX}node_gpu_xids", "XIDs by GPU and number.", ("device", "xid"), registry=self.registry
+        )
         self._gpus = Gauge(f"{METRICS_PREFIX}gpus", "GPUs of the node.", registry=self.registry)
 
     def observe_prepare(self, *, ok: bool, seconds: float) -> None:
@@ -33,6 +36,10 @@ class PluginMetrics:
     def observe_publish(self, *, ok: bool) -> None:
         """One round of slice writes."""
         self._publishes.labels(_result(ok=ok)).inc()
+
+    def observe_xid(self, device: str, xid: int) -> None:
+        """One XID event."""
+        self._xids.labels(device, str(xid)).inc()
 
     def set_gpus(self, count: int) -> None:
         """How many GPUs the node has."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from hami_dra.api.names import DeviceName
 from hami_dra.kube.events import EventType, ObjectReference
+from hami_dra.kubelet_plugin.health import Troubles, describe
 from hami_dra.kubelet_plugin.metrics import PluginMetrics
 from hami_dra.kubelet_plugin.report import EventSink
 from hami_dra.kubelet_plugin.slice_plan import NodeIdentity
@@ -15,6 +17,7 @@ class NodeReporter:
         self._events = events
         self._metrics = metrics
         self._node_name = node_name
+        self._told: dict[DeviceName, str] = {}
 
     def observe_publish(self, *, ok: bool) -> None:
         """One round of slice writes."""
@@ -26,8 +29,24 @@ class NodeReporter:
             node.uid,
             "DevicesWithdrawn",
             f"no GPU of this node is published: {reason}. Turn on the feature gates DRADeviceTaints and "
-            "DRAConsumableCapacity of the API server, then restart the kubelet plugin",
+            "DRAConsumableCapacity of the API server; the kubelet plugin looks again every minute",
         )
+
+    def restored(self, node: NodeIdentity) -> None:
+        """The API server keeps everything again."""
+        self._emit(node.uid, "DevicesPublished", "the GPUs of this node are published again", EventType.NORMAL)
+
+    def health_changed(self, troubles: Troubles) -> None:
+        """What is wrong with which GPUs now; each GPU is told of when that changes."""
+        for device in sorted({*troubles, *self._told}):
+            message = describe(troubles.get(device, {}))
+            if message == self._told.get(device, ""):
+                continue
+            if message:
+                self._emit(self._node_name, "GpuUnhealthy", f"GPU {device}: {message}")
+            else:
+                self._emit(self._node_name, "GpuHealthy", f"GPU {device} is healthy again", EventType.NORMAL)
+            self._told[device] = message
 
     def checkpoint_lost(self, reason: str) -> None:
         """What was prepared had to be pieced together from the shares' files."""
@@ -35,6 +54,6 @@ class NodeReporter:
         # looks for both.
         self._emit(self._node_name, "CheckpointLost", f"the record of prepared claims could not be used: {reason}")
 
-    def _emit(self, uid: str, reason: str, message: str) -> None:
+    def _emit(self, uid: str, reason: str, message: str, kind: EventType = EventType.WARNING) -> None:
         node = ObjectReference(api_version="v1", kind="Node", name=self._node_name, uid=uid)
-        self._events.emit(node, EventType.WARNING, reason, message)
+        self._events.emit(node, kind, reason, message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
@@ -26,6 +27,11 @@ _NUMA_WORDS = 1
 _MIG_ENABLED = 1
 
 
+class _Unpublished(enum.Enum):
+    MIG = "split by MIG"
+    LOST = "does not answer"
+
+
 class NvmlSource:
     """Reads the GPUs of the driver under `driver_root`, each time from a fresh nvmlInit."""
 
@@ -43,22 +49,23 @@ class NvmlSource:
 
     def _read_all(self) -> Inventory:
         count = pynvml.nvmlDeviceGetCount()
-        found = (self._read_gpu(index) for index in range(count))
-        gpus = tuple(gpu for gpu in found if gpu is not None)
+        found = [self._read_gpu(index) for index in range(count)]
+        gpus = tuple(gpu for gpu in found if isinstance(gpu, Gpu))
         return Inventory(
             driver_version=pynvml.nvmlSystemGetDriverVersion(),
             cuda_driver_version=pynvml.nvmlSystemGetCudaDriverVersion(),
             gpus=_with_links(gpus, count),
+            unanswering=found.count(_Unpublished.LOST),
         )
 
-    def _read_gpu(self, index: int) -> Gpu | None:
+    def _read_gpu(self, index: int) -> Gpu | _Unpublished:
         try:
             handle = pynvml.nvmlDeviceGetHandleByIndex(index)
             mig = ask(lambda: pynvml.nvmlDeviceGetMigMode(handle)[0])
-            return None if mig == _MIG_ENABLED else self._describe(handle)
+            return _Unpublished.MIG if mig == _MIG_ENABLED else self._describe(handle)
         except (pynvml.NVMLError_GpuIsLost, pynvml.NVMLError_NoPermission):
             # One GPU that fell off the bus must not take the others with it.
-            return None
+            return _Unpublished.LOST
 
     def _describe(self, handle: Any) -> Gpu:
         bus_id = ask(lambda: normalise_bus_id(str(pynvml.nvmlDeviceGetPciInfo(handle).busId)))

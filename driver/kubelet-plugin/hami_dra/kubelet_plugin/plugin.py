@@ -11,7 +11,7 @@ from importlib import metadata
 from typing import Protocol
 
 from hami_dra.api import names
-from hami_dra.api.names import DeviceName
+from hami_dra.api.names import DeviceName, device_name
 from hami_dra.api.quantity import MIB
 from hami_dra.kube.claims import Claims
 from hami_dra.kube.events import EventRecorder
@@ -28,8 +28,10 @@ from hami_dra.kubelet_plugin.effects import Effects, ProcessFinder
 from hami_dra.kubelet_plugin.errors import NodeStateError
 from hami_dra.kubelet_plugin.evictions import KubeEvictor
 from hami_dra.kubelet_plugin.gpus import InventoryKeeper
-from hami_dra.kubelet_plugin.health import HealthBoard
-from hami_dra.kubelet_plugin.health_server import HealthServer, HealthSource
+from hami_dra.kubelet_plugin.health import HealthBoard, describe
+from hami_dra.kubelet_plugin.health_plan import HealthJudge, HealthRules, XidEvent
+from hami_dra.kubelet_plugin.health_server import HealthServer, ReportSource
+from hami_dra.kubelet_plugin.health_watch import HealthHooks, HealthSource, HealthWatch
 from hami_dra.kubelet_plugin.http import HttpServer, Page, Pages
 from hami_dra.kubelet_plugin.inventory import GpuSource
 from hami_dra.kubelet_plugin.ledger import Ledger
@@ -41,7 +43,7 @@ from hami_dra.kubelet_plugin.node_events import NodeReporter
 from hami_dra.kubelet_plugin.observation import Observation, ObservationOptions, Surroundings
 from hami_dra.kubelet_plugin.paths import NodePaths
 from hami_dra.kubelet_plugin.prepare import PrepareOptions, Preparer
-from hami_dra.kubelet_plugin.publish import Publisher, PublishOptions
+from hami_dra.kubelet_plugin.publish import Publisher, PublishOptions, PublishSources
 from hami_dra.kubelet_plugin.recovery import recover
 from hami_dra.kubelet_plugin.registration import RegistrationServer
 from hami_dra.kubelet_plugin.report import CallReporter, ReportTargets
@@ -72,6 +74,7 @@ class Outside:
 
     client: Client
     gpus: GpuSource
+    health: HealthSource
     sampler: Sampler
     find_container: Callable[[int], Container | None]
     consumers: ConsumerSource
@@ -113,8 +116,9 @@ class Plugin:
         self._metrics = PluginMetrics()
         self._events = EventRecorder(outside.client, component=names.KUBELET_PLUGIN_PROGRAM, host=settings.node_name)
         self._status = StatusWriter(claims)
-        self._gpus = InventoryKeeper(outside.gpus, self._inventory_changed)
         self._node_reporter = NodeReporter(self._events, self._metrics, settings.node_name)
+        self._gpus = InventoryKeeper(outside.gpus, self._health, self._inventory_changed, self._find_used)
+        self._health_watch = self._make_health_watch()
         slices = Slices(outside.client, node_name=settings.node_name, driver=names.DRIVER)
         self._publisher = self._make_publisher(slices)
         self._watch = Reflector(
@@ -131,7 +135,7 @@ class Plugin:
         self._observation = self._make_observation(shares)
         self._http = HttpServer(settings.http_address, self._pages())
         dra_socket = sockets.dra_socket(paths.plugin_dir, settings.pod_uid)
-        health = HealthServer(HealthSource(settings.node_name, self._find_devices, self._health))
+        health = HealthServer(ReportSource(settings.node_name, self._find_devices, self._health))
         self._claim_server = ClaimServer(dra_socket, self._make_calls(), health)
         registration_socket = sockets.registration_socket(settings.registry_dir, settings.pod_uid)
         self._registration = RegistrationServer(registration_socket, dra_socket, self._on_registration)
@@ -154,7 +158,15 @@ class Plugin:
         self._start(self._events)
         self._recover()
         self._remove_dead_sockets()
-        for service in (self._status, self._gpus, self._observation, self._publisher, self._watch, self._lead):
+        for service in (
+            self._status,
+            self._gpus,
+            self._health_watch,
+            self._observation,
+            self._publisher,
+            self._watch,
+            self._lead,
+        ):
             self._start(service)
         # Registration last: kubelet dials the claim server at once. Both end in that same order.
         self._claim_server.start()
@@ -199,7 +211,15 @@ class Plugin:
         options = PublishOptions(
             shares_per_gpu=settings.shares_per_gpu, reserve=settings.allocator is Allocator.CONTROLLER
         )
-        return Publisher(slices, self._find_node, self._gpus.find, options, self._node_reporter)
+        sources = PublishSources(self._find_node, self._gpus.find, self._health.snapshot)
+        return Publisher(slices, sources, options, self._node_reporter)
+
+    def _make_health_watch(self) -> HealthWatch:
+        settings = self._settings
+        rules = HealthRules(settings.ignored_xids, settings.xid_hold_seconds, settings.on_unhealthy.value)
+        hooks = HealthHooks(self._on_xid, self._gpus.rescan)
+        judge = HealthJudge(rules)
+        return HealthWatch(self._outside.health, self._health, judge, settings.cordon_file, hooks)
 
     def _make_observation(self, shares: ShareFiles) -> Observation:
         settings, outside = self._settings, self._outside
@@ -248,6 +268,8 @@ class Plugin:
             return Page(f"kubelet has not registered the driver{reason}\n".encode(), ok=False)
         if not self._lead.is_held:
             return Page(b"serves claims; the older plugin process leads\n")
+        if self._publisher.withdrawn:
+            return Page(f"no GPU is published: {self._publisher.withdrawn}\n".encode(), ok=False)
         # A node without GPUs is as ready as it can be.
         ready = self._publisher.is_published or self._gpus.find() is None
         return Page(b"ok\n" if ready else b"the node's slices are not published\n", ok=ready)
@@ -270,7 +292,17 @@ class Plugin:
         self._observation.set_leading(True)
 
     def _on_health(self) -> None:
+        troubles = self._health.snapshot()
+        self._log.warning("health of GPUs changed", troubles={d: describe(found) for d, found in troubles.items()})
+        if self._lead.is_held:
+            self._node_reporter.health_changed(troubles)
         self._publisher.wake()
+
+    def _on_xid(self, event: XidEvent, counts: bool) -> None:  # noqa: ARG002
+        self._metrics.observe_xid(device_name(event.uuid or "unknown"), event.xid)
+
+    def _find_used(self) -> set[str]:
+        return {share.uuid for entry in self._ledger.snapshot() for share in entry.shares}
 
     def _find_devices(self) -> list[DeviceName]:
         inventory = self._gpus.find()

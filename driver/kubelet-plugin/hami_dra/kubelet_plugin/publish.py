@@ -2,24 +2,34 @@
 
 kubelet deletes all slices of the node when it starts, and ours when it loses
 us, so a slice that vanishes while we are registered is written again at once.
+Feature gates of the API server change without a word to us. What it drops of a
+stored slice cannot be seen, for it keeps what is there already; so it is asked
+now and then what it would store of a new one.
 """
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from hami_dra.api.errors import ApiError
+from hami_dra.api.names import device_name
 from hami_dra.api.resources import Device, JsonObject, Slice
 from hami_dra.kube.backoff import Backoff
 from hami_dra.kube.errors import DroppedFields, KubeError
 from hami_dra.kubelet_plugin.clock import timestamp
 from hami_dra.kubelet_plugin.devices import plan_devices
+from hami_dra.kubelet_plugin.health import Troubles
 from hami_dra.kubelet_plugin.inventory import Inventory
 from hami_dra.kubelet_plugin.log import Log
-from hami_dra.kubelet_plugin.slice_plan import NodeIdentity, SlicePlan, plan_slices, plan_taints
+from hami_dra.kubelet_plugin.slice_plan import NodeIdentity, SlicePlan, plan_slices
+from hami_dra.kubelet_plugin.taints import join, plan_health_taints, plan_taints
+
+_PROBE_SECONDS = 60.0
 
 
 class SliceApi(Protocol):
@@ -31,6 +41,10 @@ class SliceApi(Protocol):
 
     def create(self, wanted: Slice) -> JsonObject:
         """Create one. Raises DroppedFields where it is stored, but not as sent."""
+        ...
+
+    def probe(self, wanted: Slice) -> None:
+        """Ask what would be stored. Raises DroppedFields where not all of it."""
         ...
 
     def update(self, wanted: Slice) -> JsonObject:
@@ -53,6 +67,10 @@ class PublishReporter(Protocol):
         """The API server did not keep what our devices must have, so none are published."""
         ...
 
+    def restored(self, node: NodeIdentity) -> None:
+        """It keeps it again, and they are."""
+        ...
+
 
 @dataclass(frozen=True)
 class PublishOptions:
@@ -62,25 +80,31 @@ class PublishOptions:
     reserve: bool
 
 
+@dataclass(frozen=True)
+class PublishSources:
+    """What is published: `find_node` reads the Node, for its UID is the slices' owner."""
+
+    find_node: Callable[[], NodeIdentity]
+    inventory: Callable[[], Inventory | None]
+    troubles: Callable[[], Troubles]
+
+
 class Publisher:
-    """One thread that writes slices when woken. `find_node` reads the Node, for its UID is the slices' owner."""
+    """One thread that writes slices when woken."""
 
     def __init__(
-        self,
-        api: SliceApi,
-        find_node: Callable[[], NodeIdentity],
-        inventory: Callable[[], Inventory | None],
-        options: PublishOptions,
-        reporter: PublishReporter,
+        self, api: SliceApi, sources: PublishSources, options: PublishOptions, reporter: PublishReporter
     ) -> None:
         self._api = api
-        self._find_node = find_node
-        self._inventory = inventory
+        self._sources = sources
         self._options = options
         self._reporter = reporter
         self._registered = False
         self._leading = False
-        self._withdrawn = False
+        self._withdrawn = ""
+        self._hides_unhealthy = False
+        self._probe_due = 0.0
+        self._node: NodeIdentity | None = None
         self._in_step = False
         # Half of each pause is random: after an outage of the API server all nodes write.
         self._backoff = Backoff()
@@ -93,6 +117,11 @@ class Publisher:
     def is_published(self) -> bool:
         """Whether the slices were as they should be when last looked at."""
         return self._in_step
+
+    @property
+    def withdrawn(self) -> str:
+        """Why no device is published though there are some; empty where that is not so."""
+        return self._withdrawn
 
     def start(self) -> None:
         """Start the thread."""
@@ -120,26 +149,65 @@ class Publisher:
 
     def sync(self) -> None:
         """Bring the slices into line. Raises KubeError, ApiError."""
-        inventory = self._inventory()
+        inventory = self._sources.inventory()
         existing = [Slice.from_json(item) for item in self._api.list()]
         if inventory is None and not existing:
             return
-        node = self._find_node()
+        node = self._node = self._sources.find_node()
         try:
             self._apply(plan_slices(node, self._devices(inventory, existing), existing))
         except DroppedFields as error:
-            self._withdraw(node, error)
+            self._on_dropped(node, error)
+
+    def probe(self) -> None:
+        """Ask whether a slice would be stored whole, and act where the answer is a new one. Raises KubeError."""
+        inventory = self._sources.inventory()
+        if inventory is None or not inventory.gpus:
+            return
+        node = self._node or self._sources.find_node()
+        first = replace(inventory, gpus=inventory.gpus[:1])
+        (wanted,) = plan_slices(node, self._plan(first, ()), ()).create
+        name = f"{wanted.metadata.name}-probe"
+        try:
+            self._api.probe(replace(wanted, metadata=replace(wanted.metadata, name=name)))
+        except DroppedFields as error:
+            if not self._withdrawn:
+                self._on_dropped(node, error)
+            return
+        if self._withdrawn or self._hides_unhealthy:
+            self._withdrawn, self._hides_unhealthy = "", False
+            self._log.info("slices are stored whole again")
+            self.sync()
+            self._reporter.restored(node)
 
     def _devices(self, inventory: Inventory | None, existing: Sequence[Slice]) -> tuple[Device, ...]:
-        if inventory is None or self._withdrawn:
-            return ()
-        taints = plan_taints(inventory.uuids, existing, timestamp()) if self._options.reserve else {}
+        return () if inventory is None or self._withdrawn else self._plan(inventory, existing)
+
+    def _plan(self, inventory: Inventory, existing: Sequence[Slice]) -> tuple[Device, ...]:
+        now, troubles = timestamp(), self._sources.troubles()
+        reserved = plan_taints(inventory.uuids, existing, now) if self._options.reserve else {}
+        if self._hides_unhealthy:
+            healthy = tuple(gpu for gpu in inventory.gpus if device_name(gpu.uuid) not in troubles)
+            return plan_devices(
+                replace(inventory, gpus=healthy), shares_per_gpu=self._options.shares_per_gpu, taints=reserved
+            )
+        taints = join(reserved, plan_health_taints(troubles, existing, now))
         return plan_devices(inventory, shares_per_gpu=self._options.shares_per_gpu, taints=taints)
+
+    def _on_dropped(self, node: NodeIdentity, error: DroppedFields) -> None:
+        taints_only = all("taints" in field for field in error.paths)
+        if taints_only and not self._options.reserve and not self._hides_unhealthy:
+            # In scheduler mode only what is unhealthy has taints: it is left out instead.
+            self._hides_unhealthy = True
+            self._log.warning("taints are dropped, unhealthy GPUs are left out", error=str(error))
+            self.sync()
+            return
+        self._withdraw(node, error)
 
     def _withdraw(self, node: NodeIdentity, error: DroppedFields) -> None:
         # Without the taint kube-scheduler would allocate beside our controller; without multiple
         # allocations a share would book a whole GPU. No device is better than either.
-        self._withdrawn = True
+        self._withdrawn = str(error)
         self._log.error("slices withdrawn", error=str(error))
         existing = [Slice.from_json(item) for item in self._api.list()]
         self._apply(plan_slices(node, (), existing))
@@ -159,18 +227,25 @@ class Publisher:
         self._reporter.observe_publish(ok=True)
 
     def _run(self) -> None:
-        pause = None
+        pause: float | None = None
         while True:
-            self._wake.wait(pause)
+            woken = self._wake.wait(_PROBE_SECONDS / 4 if pause is None else pause)
             self._wake.clear()
             if self._stopping:
                 return
-            pause = self._try_sync() if self._registered and self._leading else None
+            if not (self._registered and self._leading):
+                pause = None
+            elif woken or pause is not None:
+                pause = self._try(self.sync)
+            elif time.monotonic() >= self._probe_due:
+                pause = self._try(self.probe)
 
-    def _try_sync(self) -> float | None:
-        """Sync once; how long to wait before the next try, None where it worked."""
+    def _try(self, work: Callable[[], None]) -> float | None:
+        """Do it once; how long to wait before the next sync, None where it worked."""
+        # All nodes of a cluster may have started in the same second.
+        self._probe_due = time.monotonic() + _PROBE_SECONDS * (0.5 + random.random() / 2)  # noqa: S311
         try:
-            self.sync()
+            work()
         except (KubeError, ApiError) as error:
             self._in_step = False
             self._reporter.observe_publish(ok=False)

@@ -36,6 +36,13 @@ class OnBypass(enum.StrEnum):
     EVICT = "evict"
 
 
+class OnUnhealthy(enum.StrEnum):
+    """The effect of a taint."""
+
+    NO_SCHEDULE = "NoSchedule"
+    NO_EXECUTE = "NoExecute"
+
+
 @dataclass(frozen=True)
 class Settings:
     """Each field is `camelCase` in the file, `HAMI_DRA_UPPER_SNAKE` in the environment, `--kebab-case` as a flag."""
@@ -68,6 +75,14 @@ class Settings:
     """`taint` keeps further claims off the GPU, `evict` ends the pods of the share."""
     bypass_mib: int = 256
     """How much memory beyond a share's ledger counts as a bypass."""
+    on_unhealthy: OnUnhealthy = OnUnhealthy.NO_SCHEDULE
+    """The effect of the taint on a GPU that fails: `NoExecute` ends the pods that use it."""
+    application_xids: str = "13,31,43,45,68,109"
+    """XIDs that programs bring upon themselves: the GPU is none the worse."""
+    xid_hold_seconds: int = 600
+    """How long any other XID counts against a GPU whose driver asks for no recovery."""
+    cordon_file: Path = Path("/etc/hami-dra/cordon/gpus")
+    """The operator's list of GPUs that get no further claims; read again every few seconds."""
     hami_metrics: bool = False
     """Metrics also under HAMi's names."""
     http_address: str = ":8080"
@@ -76,6 +91,11 @@ class Settings:
     """Used instead of the pod's service account."""
     log_level: str = "INFO"
     """Least level that is logged."""
+
+    @property
+    def ignored_xids(self) -> frozenset[int]:
+        """`application_xids` as numbers."""
+        return frozenset(int(part) for part in self.application_xids.split(",") if part.strip())
 
 
 def load_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
@@ -95,6 +115,8 @@ def load_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     settings = Settings(**values)
     if not settings.node_name:
         raise SettingsError(f"no node name: set {ENVIRONMENT_PREFIX}NODE_NAME or --node-name")
+    if not all(part.strip().isdecimal() for part in settings.application_xids.split(",") if part.strip()):
+        raise SettingsError(f"applicationXids is {settings.application_xids!r}, wanted numbers and commas")
     if settings.log_level not in logging.getLevelNamesMapping():
         raise SettingsError(f"logLevel is {settings.log_level!r}, wanted DEBUG, INFO, WARNING or ERROR")
     return settings

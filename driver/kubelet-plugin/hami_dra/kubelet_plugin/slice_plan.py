@@ -12,8 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hami_dra.api import names
-from hami_dra.api.names import DeviceName
-from hami_dra.api.resources import Device, JsonObject, ObjectMeta, Pool, Slice, Taint
+from hami_dra.api.resources import Device, JsonObject, ObjectMeta, Pool, Slice
 
 # With taints a slice holds at most 64 devices, not 128.
 DEVICES_PER_SLICE = 64
@@ -74,41 +73,6 @@ def slice_name(node_name: str, index: int) -> str:
         digest = hashlib.sha256(node_name.encode()).hexdigest()[:8]
         node_name = f"{node_name[:_MAX_NODE_PART]}-{digest}"
     return f"{node_name}-{names.DRIVER}-{index:05x}"
-
-
-def allocator_taint(time_added: str) -> Taint:
-    """The taint that keeps every allocator but our controller off a device."""
-    return Taint(
-        key=names.ALLOCATOR_TAINT_KEY,
-        value=names.ALLOCATOR_TAINT_VALUE,
-        effect=names.ALLOCATOR_TAINT_EFFECT,
-        time_added=time_added,
-    )
-
-
-def plan_taints(device_names: Iterable[DeviceName], existing: Iterable[Slice], now: str) -> dict[DeviceName, Taint]:
-    """The allocator taint of each device, with the time it was first added: `now` where it is new."""
-    known = {
-        DeviceName(device.name): taint
-        for slice_ in existing
-        for device in slice_.devices
-        for taint in device.taints
-        if taint.key == names.ALLOCATOR_TAINT_KEY and taint.time_added
-    }
-    return {name: allocator_taint(known[name].time_added if name in known else now) for name in device_names}
-
-
-def find_dropped(sent: Slice, stored: Slice) -> tuple[str, ...]:
-    """What the API server did not keep of what must never be missing from a slice of ours."""
-    kept = {device.name: device for device in stored.devices}
-    dropped: list[str] = []
-    for device in sent.devices:
-        found = kept.get(device.name)
-        if device.taints and (found is None or not found.taints):
-            dropped.append("taints (feature gate DRADeviceTaints)")
-        if device.allow_multiple_allocations and (found is None or not found.allow_multiple_allocations):
-            dropped.append("allowMultipleAllocations (feature gate DRAConsumableCapacity)")
-    return tuple(dict.fromkeys(dropped))
 
 
 def _same(stored: Slice, devices: tuple[Device, ...], count: int, node: NodeIdentity) -> bool:

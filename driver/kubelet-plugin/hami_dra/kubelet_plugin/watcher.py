@@ -79,7 +79,8 @@ class Watcher:
         self._latest = Look()
         self._corrections: dict[ShareId, Correction] = {}
         self._until_kubelet = 0
-        self._complaints: dict[str, str] = {}
+        self._sampled = False
+        self._kubelet_answers = True
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
         self._log = Log(__name__)
@@ -129,9 +130,11 @@ class Watcher:
         try:
             sample = self._sources.sampler.sample()
         except DriverUnavailable as error:
-            self._complain("no samples of the GPUs", str(error))
+            if self._sampled:
+                self._log.warning("no samples of the GPUs", error=str(error))
+            self._sampled = False
             return {}
-        self._complaints.pop("no samples of the GPUs", None)
+        self._sampled = True
         return sample
 
     def _decode(self, share: ShareResult, read: Callable[[ShareId], bytes]) -> Usage:
@@ -156,15 +159,12 @@ class Watcher:
         try:
             consumers = self._sources.consumers.read()
         except KubeletUnavailable as error:
-            self._complain("containers of shares unknown", str(error))
+            if self._kubelet_answers:
+                self._log.warning("containers of shares unknown", error=str(error))
+            self._kubelet_answers = False
             return known
-        self._complaints.pop("containers of shares unknown", None)
+        self._kubelet_answers = True
         return consumers
-
-    def _complain(self, event: str, reason: str) -> None:
-        if event not in self._complaints:
-            self._log.warning(event, error=reason)
-        self._complaints[event] = reason
 
 
 def _seen_twice(before: Accounts, now: Accounts) -> dict[ShareId, int]:

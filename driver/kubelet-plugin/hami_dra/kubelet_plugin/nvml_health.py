@@ -1,0 +1,121 @@
+"""What NVML says about the health of GPUs: events as they come, and how things stand."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pynvml  # type: ignore[import-untyped]
+
+from hami_dra.kubelet_plugin.errors import DriverUnavailable
+from hami_dra.kubelet_plugin.health_plan import GpuState, XidEvent
+from hami_dra.kubelet_plugin.nvml_library import ask, close_session, open_session
+
+_EVENTS = pynvml.nvmlEventTypeXidCriticalError | pynvml.nvmlEventTypeDoubleBitEccError
+# An ECC error that could not be corrected has this XID too; GPUs that send only the event are told apart by nobody.
+_XID_OF_ECC = 48
+_LOST = (pynvml.NVMLError_GpuIsLost, pynvml.NVMLError_NoPermission)
+
+
+@dataclass
+class _Session:
+    token: object
+    events: Any
+    handles: dict[str, Any]
+
+
+class NvmlHealth:
+    """For one thread. A session stays open while the driver answers; every error of it ends it."""
+
+    def __init__(self, driver_root: Path) -> None:
+        self._driver_root = driver_root
+        self._session: _Session | None = None
+
+    def wait(self, seconds: float) -> XidEvent | None:
+        """The next event; None after that time. Raises DriverUnavailable."""
+        session = self._open()
+        try:
+            data = pynvml.nvmlEventSetWait_v2(session.events, int(seconds * 1000))
+            code = int(data.eventData) if data.eventType == pynvml.nvmlEventTypeXidCriticalError else _XID_OF_ECC
+            return XidEvent(_uuid_of(data.device), code)
+        except pynvml.NVMLError_Timeout:
+            return None
+        except pynvml.NVMLError as error:
+            raise self._ended(error) from error
+
+    def read(self) -> dict[str, GpuState]:
+        """How every GPU stands that was there when the session began. Raises DriverUnavailable."""
+        session = self._open()
+        try:
+            return {uuid: _state(handle) for uuid, handle in session.handles.items()}
+        except pynvml.NVMLError as error:
+            raise self._ended(error) from error
+
+    def close(self) -> None:
+        """End the session: the driver can then be unloaded."""
+        session, self._session = self._session, None
+        if session:
+            # The driver may have gone away first.
+            with contextlib.suppress(pynvml.NVMLError):
+                pynvml.nvmlEventSetFree(session.events)
+            close_session(session.token)
+
+    def _open(self) -> _Session:
+        if self._session is None:
+            token = open_session(self._driver_root)
+            try:
+                self._session = _begin(token)
+            except pynvml.NVMLError as error:
+                close_session(token)
+                raise DriverUnavailable(f"NVML under {self._driver_root} does not start: {error}") from error
+        return self._session
+
+    def _ended(self, error: Any) -> DriverUnavailable:
+        self.close()
+        return DriverUnavailable(f"NVML under {self._driver_root} stopped answering: {error}")
+
+
+def _begin(token: object) -> _Session:
+    events, handles = pynvml.nvmlEventSetCreate(), dict[str, Any]()
+    for index in range(pynvml.nvmlDeviceGetCount()):
+        try:
+            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            handles[str(pynvml.nvmlDeviceGetUUID(handle))] = handle
+            supported = int(ask(partial(pynvml.nvmlDeviceGetSupportedEventTypes, handle)) or 0)
+            if supported & _EVENTS:
+                pynvml.nvmlDeviceRegisterEvents(handle, supported & _EVENTS, events)
+        except (*_LOST, pynvml.NVMLError_NotSupported):
+            continue
+    return _Session(token, events, handles)
+
+
+def _uuid_of(device: Any) -> str | None:
+    try:
+        return str(pynvml.nvmlDeviceGetUUID(device))
+    except pynvml.NVMLError:
+        # It is gone already; the next look says which.
+        return None
+
+
+def _state(handle: Any) -> GpuState:
+    try:
+        return GpuState(
+            uncorrected_errors=ask(
+                lambda: int(
+                    pynvml.nvmlDeviceGetTotalEccErrors(
+                        handle, pynvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, pynvml.NVML_VOLATILE_ECC
+                    )
+                )
+            ),
+            recovery_action=ask(lambda: _recovery_action(handle)),
+        )
+    except _LOST:
+        return GpuState(lost=True)
+
+
+def _recovery_action(handle: Any) -> int | None:
+    (value,) = pynvml.nvmlDeviceGetFieldValues(handle, [pynvml.NVML_FI_DEV_GET_GPU_RECOVERY_ACTION])
+    return int(value.value.uiVal) if value.nvmlReturn == pynvml.NVML_SUCCESS else None

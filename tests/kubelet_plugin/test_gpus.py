@@ -1,0 +1,135 @@
+"""The inventory as time goes by: GPUs that fail, go, come; drivers that are exchanged."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from plugin_objects import FakeGpus, FakeHealth, device, inventory, uuid
+
+from hami_dra.api.names import DeviceName
+from hami_dra.kubelet_plugin.gpus import InventoryKeeper, merge
+from hami_dra.kubelet_plugin.health import HealthBoard
+from hami_dra.kubelet_plugin.health_plan import GpuState, HealthJudge, HealthRules, XidEvent
+from hami_dra.kubelet_plugin.health_watch import HealthHooks, HealthWatch
+
+ONE = dataclasses.replace(inventory(1), unanswering=1)
+
+
+class Rig:
+    """A keeper and a watch on one board; threads are not started."""
+
+    def __init__(self, cordon: Path = Path("/nowhere")) -> None:
+        self.gpus, self.health = FakeGpus(inventory()), FakeHealth()
+        self.health.states = {uuid(0): GpuState(0, 0), uuid(1): GpuState(0, 0)}
+        self.board, self.changes = HealthBoard(lambda: None), list[int]()
+        self.used = set[str]()
+        self.keeper = InventoryKeeper(self.gpus, self.board, lambda: self.changes.append(1), lambda: self.used)
+        self.xids = list[int]()
+        hooks = HealthHooks(self._on_xid, lambda: bool(self.keeper.read()))
+        rules = HealthRules({31}, 600.0, "NoSchedule")
+        self.watch = HealthWatch(self.health, self.board, HealthJudge(rules), cordon, hooks)
+        self.keeper.read()
+
+    def _on_xid(self, event: XidEvent, counts: bool) -> None:
+        self.xids.append(event.xid)
+
+    def wrong(self) -> dict[str, list[str]]:
+        """The names of troubles by device."""
+        return {name: sorted(found) for name, found in self.board.snapshot().items()}
+
+
+def present(rig: Rig) -> list[str]:
+    """The devices of the inventory."""
+    return sorted(rig.keeper.get().uuids)
+
+
+def test_an_unchanged_inventory_changes_nothing() -> None:
+    """Each change is a write of the slice."""
+    rig = Rig()
+    rig.keeper.read()
+    assert rig.changes == [1]
+
+
+def test_a_gpu_that_does_not_answer_stays_and_is_marked() -> None:
+    """Its shares still run, and its taint must be seen somewhere."""
+    rig = Rig()
+    rig.gpus.found = ONE
+    rig.keeper.read()
+    assert present(rig) == [device(0), device(1)]
+    assert rig.wrong() == {device(1): ["lost"]}
+    rig.gpus.found = inventory()
+    rig.keeper.read()
+    assert rig.wrong() == {}
+
+
+def test_a_gpu_that_was_taken_out_goes() -> None:
+    """The driver does not count it any more: removed, or split by MIG; unless shares are on it."""
+    rig = Rig()
+    rig.gpus.found = inventory(1)
+    rig.used = {uuid(1)}
+    rig.keeper.read()
+    assert present(rig) == [device(0), device(1)]
+    rig.used = set()
+    rig.keeper.read()
+    assert present(rig) == [device(0)]
+    assert rig.wrong() == {}
+
+
+def test_gpus_that_come_are_found_without_a_restart() -> None:
+    """Within a minute."""
+    rig = Rig()
+    rig.gpus.found = inventory(3)
+    rig.keeper.read()
+    assert len(present(rig)) == 3
+    assert len(rig.changes) == 2
+
+
+def test_a_driver_that_goes_marks_all_its_gpus_until_it_is_back() -> None:
+    """A reload takes seconds; the slices stay."""
+    rig = Rig()
+    rig.watch.step(-10)
+    rig.gpus.found, rig.health.states = None, None
+    assert not rig.watch.step(0)
+    assert rig.wrong() == {device(0): ["driver"], device(1): ["driver"]}
+    rig.gpus.found = dataclasses.replace(inventory(), driver_version="590.10")
+    rig.health.states = {uuid(0): GpuState(0, 0)}
+    assert rig.watch.step(10)
+    assert rig.wrong() == {}
+    assert rig.keeper.get().driver_version == "590.10"
+
+
+def test_merging_keeps_the_order_of_the_machine() -> None:
+    """A lost GPU does not move the others."""
+    gone = dataclasses.replace(inventory(3), gpus=inventory(3).gpus[1:], unanswering=1)
+    assert merge(inventory(3), gone, ()).gpus == inventory(3).gpus
+
+
+def test_an_xid_is_seen_at_once_and_counted() -> None:
+    """The look at the GPUs follows the event."""
+    rig = Rig()
+    rig.health.events.put(XidEvent(uuid(1), 48))
+    rig.health.events.put(XidEvent(uuid(0), 31))
+    rig.watch.step(0)
+    rig.watch.step(0.1)
+    assert rig.wrong() == {device(1): ["xid"]}
+    assert rig.xids == [48, 31]
+
+
+def test_the_operators_list_counts_without_a_restart(tmp_path: Path) -> None:
+    """Written, changed, removed; unreadable, it counts as it was."""
+    rig = Rig(tmp_path / "gpus")
+    rig.health.events.put(XidEvent(uuid(0), 31))
+    steps = iter(range(100, 1000, 100))
+
+    def after(change: Callable[[], object]) -> dict[str, list[str]]:
+        change()
+        rig.health.events.put(XidEvent(uuid(0), 31))
+        rig.watch.step(next(steps))
+        return rig.wrong()
+
+    assert after(lambda: (tmp_path / "gpus").write_text(uuid(1))) == {device(1): ["cordon"]}
+    assert after(lambda: (tmp_path / "gpus").write_bytes(b"\xff")) == {device(1): ["cordon"]}
+    assert after((tmp_path / "gpus").unlink) == {}
+    assert DeviceName(device(1)) not in rig.board.snapshot()
