@@ -41,6 +41,7 @@ class Loop:
         """Start to decide: everything was listed afresh, and everybody gets a turn."""
         state, now = self._state, self._tools.clock.monotonic()
         state.active = True
+        state.queue.begin(now)
         self._tools.metrics.leader.set(1)
         for uid in state.world.pods:
             state.revisit_pod(uid, now)

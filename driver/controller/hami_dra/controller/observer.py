@@ -77,6 +77,7 @@ class Observer:
             self._state.revisit_pod(new.uid, now)
         self._note_released(old, new, now)
         self._note_bound(old, new, now)
+        self._note_waiting(old, new, now)
         if new.claims and new.needs_claims:
             self._state.seen.setdefault(new.uid, now)
         if new.node_name or new.finished:
@@ -97,8 +98,15 @@ class Observer:
     def _note_bound(self, old: Pod | None, new: Pod, now: float) -> None:
         if old is None or old.node_name or not new.node_name:
             return
-        for holding in self._holdings_of(new):
-            self._state.bindings.note(holding, now)
+        waited_since = [holding.waits_since for holding in self._holdings_of(new)]
+        if waited_since:
+            self._state.queue.note_bound(old, max(waited_since), now)
+
+    def _note_waiting(self, old: Pod | None, new: Pod, now: float) -> None:
+        if new.node_name or not new.claims or not new.needs_claims:
+            self._state.queue.leave(new.uid)
+        elif not new.held:
+            self._state.queue.join(new, now, anew=old is not None and old.held)
 
     def _holdings_of(self, pod: Pod) -> list[Holding]:
         holdings = self._state.holdings
@@ -110,6 +118,7 @@ class Observer:
         state.settle(pod.uid)
         state.refusals.forget(pod.uid)
         state.released.discard(pod.uid)
+        state.queue.leave(pod.uid)
         for entry in pod.claims:
             state.lost.pop(f"{pod.namespace}/{entry.claim_name}", None)
         self._reporter.forget(pod.uid)

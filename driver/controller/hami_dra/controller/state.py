@@ -19,7 +19,8 @@ from hami_dra.controller.loads import NO_LOAD
 from hami_dra.controller.memory import LockWatch, RefusalMemory
 from hami_dra.controller.ordering import Totals
 from hami_dra.controller.pods import Pod, PodUid
-from hami_dra.controller.takeback import Bindings, Holding
+from hami_dra.controller.scheduler_queue import SchedulerQueue
+from hami_dra.controller.takeback import Holding
 from hami_dra.controller.usage import Ledger
 from hami_dra.controller.world import KnownClaim, World
 
@@ -84,7 +85,7 @@ class State:
     seen: dict[PodUid, float] = field(default_factory=dict)
     """Since when pods need claims that they may not have yet, by the monotonic clock."""
     holdings: dict[str, Holding] = field(default_factory=dict)
-    bindings: Bindings = field(default_factory=Bindings)
+    queue: SchedulerQueue = field(default_factory=SchedulerQueue)
     held: dict[str, HeldPlace] = field(default_factory=dict)
     unresolved: dict[str, AllocationResult] = field(default_factory=dict)
     foreign: set[str] = field(default_factory=set)

@@ -6,7 +6,6 @@ one whose pods are gone without ever having been reserved for. So a pod that can
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,7 +18,7 @@ UNSCHEDULABLE_SETTLES_SECONDS = 1.0
 """How long a pod must have been reported unschedulable: its binding may be on the way."""
 IDLE_SECONDS = 5.0
 """How long an allocation without reservation and consumer is kept: its pod may not have been seen yet."""
-_FROM_BEFORE = "cannot allocate all claims"
+FROM_BEFORE = "cannot allocate all claims"
 """kube-scheduler's words for a claim that was not allocated: that attempt began before our allocation."""
 
 
@@ -42,30 +41,6 @@ class Holding:
     conditions: dict[PodUid, tuple[datetime | None, str]] = field(default_factory=dict)
     failing_since: float | None = None
     idle_since: float | None = None
-
-
-@dataclass
-class Bindings:
-    """How far kube-scheduler has come, by the bindings that were seen. Times are of the monotonic clock."""
-
-    last: float = -math.inf
-    """When the last one was seen."""
-    reached: float = -math.inf
-    """Since when the youngest of the allocations waited whose pods were bound."""
-
-    def note(self, holding: Holding, now: float) -> None:
-        """A pod of this allocation was bound."""
-        self.last = now
-        self.reached = max(self.reached, holding.waits_since)
-
-    def overdue(self, holding: Holding, timeout: float) -> float:
-        """When the pods of this allocation will have had their time.
-
-        kube-scheduler takes pods one by one. While it binds only such as have waited longer, it has not come to these:
-        taking their GPUs away would make a long queue longer.
-        """
-        behind = holding.waits_since > self.reached
-        return max(holding.waits_since, self.last if behind else -math.inf) + timeout
 
 
 @dataclass(frozen=True)
@@ -140,6 +115,6 @@ def _fails(pod: Pod, holding: Holding) -> bool:
     The condition's time does not move when only its message changes, so what was there at the allocation is compared.
     """
     condition = (pod.unschedulable_since, pod.unschedulable_message)
-    if pod.unschedulable_since is None or _FROM_BEFORE in pod.unschedulable_message:
+    if pod.unschedulable_since is None or FROM_BEFORE in pod.unschedulable_message:
         return False
     return condition != holding.conditions.get(pod.uid)

@@ -59,7 +59,8 @@ class Tender:
             return
         users = self._state.users_of(known)
         superseded = self._state.world.is_superseded(known)
-        overdue = self._state.bindings.overdue(holding, self._unbound_timeout)
+        waiting = [pod for pod in users if pod.needs_claims]
+        overdue = self._state.queue.overdue(waiting, holding.waits_since, self._unbound_timeout, now)
         verdict = judge(known.claim, users, holding, now, overdue, superseded=superseded)
         if verdict.cause is not None:
             self._end(known, users, verdict.cause, now)
