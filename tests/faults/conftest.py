@@ -1,7 +1,23 @@
 """What the tests of the safety suite share is imported by name."""
 
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 # importmode=importlib adds no directory by itself.
 sys.path.insert(0, str(Path(__file__).parent))
+
+from clusters import Clusters
+
+
+@pytest.fixture(scope="session")
+def clusters() -> Iterator[Clusters]:
+    """Hollow clusters; none is left at the end."""
+    made = Clusters(os.environ.get("HAMI_DRA_FAULTS_CLUSTER", "faults"))
+    made.down()
+    yield made
+    if os.environ.get("HAMI_DRA_KEEP") != "1":
+        made.down()

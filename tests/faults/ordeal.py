@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 
 from claim_books import BooksWatch
+from clusters import GATE_AND_PIN, SPACE, Clusters
 from patience import all_patiently, create, patiently
 
 from faultproxy.proxy import FaultProxy
@@ -33,8 +33,6 @@ from testbed.names import NAMESPACE
 from testbed.waiting import until
 
 GPUS = 4
-SPACE = "default"
-"""The namespace of all pods."""
 BAR_SECONDS = 60.0
 """What we hold ourselves to: so long after the last fault 95 % of the pods that fit run."""
 BAR_SHARE = 0.95
@@ -180,14 +178,19 @@ class Ordeal:
 
 
 @contextmanager
-def ordeal(nodes: int) -> Iterator[Ordeal]:
-    """A hollow cluster with GPUs, templates and kubelets; controllers are the test's to start."""
-    with _cluster(os.environ.get("HAMI_DRA_FAULTS_CLUSTER", "faults")) as bed:
+def ordeal(clusters: Clusters, nodes: int, values: Mapping[str, str]) -> Iterator[Ordeal]:
+    """A hollow cluster with GPUs, templates and kubelets; controllers are the test's to start.
+
+    `values`: of the chart.
+    """
+    with clusters.lend(values) as bed:
         fleet = bed.fleet(GPUS)
         fleet.add(nodes)
         sizes = [claim_template(template_name(size), claim_spec(memory, CORES)) for size, memory in enumerate(MEMORIES)]
         create_all(bed.client, namespaced(TEMPLATES, SPACE), sizes)
         bed.start_kubelet()
+        if values == GATE_AND_PIN:
+            until(partial(_is_gated, bed.client), "pods are gated")
         books, pods = BooksWatch(bed.client), Reflector(bed.client, PODS)
         made = Ordeal(bed, fleet, books, pods)
         books.start()
@@ -201,18 +204,10 @@ def ordeal(nodes: int) -> Iterator[Ordeal]:
             pods.stop()
 
 
-@contextmanager
-def _cluster(name: str) -> Iterator[HollowCluster]:
-    """A new hollow cluster. After a failure its logs stay, with HAMI_DRA_KEEP=1 the cluster itself."""
-    bed, failed = HollowCluster(name), True
-    bed.down()
-    try:
-        bed.up()
-        yield bed
-        failed = False
-    finally:
-        if not (failed and os.environ.get("HAMI_DRA_KEEP") == "1"):
-            bed.down(keep_logs=failed)
+def _is_gated(client: Client) -> bool:
+    """Whether a pod that is created now is held: policies and templates are known to the API server a little later."""
+    probe = client.create(f"{namespaced(PODS, SPACE)}?dryRun=All", pod("probe", template=template_name(0)))
+    return bool(probe["spec"].get("schedulingGates"))
 
 
 def template_name(size: int) -> str:

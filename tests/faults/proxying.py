@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ordeal import Ordeal
 
+from cluster.api import Cluster
 from cluster.control_plane import SCHEDULER
 from faultproxy.faults import (
     WRITES,
@@ -59,15 +62,23 @@ def start_controller(ordeal: Ordeal, number: int, **options: Any) -> FaultProxy:
     return proxy
 
 
-def put_before_scheduler(ordeal: Ordeal) -> FaultProxy:
-    """Start kube-scheduler again behind a proxy."""
+@contextmanager
+def proxied_scheduler(ordeal: Ordeal) -> Iterator[FaultProxy]:
+    """Kube-scheduler behind a proxy, and afterwards without."""
     cluster = ordeal.bed.cluster
     proxy = _proxy(ordeal, cluster.layout.pki / "kube-scheduler.kubeconfig", SCHEDULER_PROXY)
     kubeconfig = cluster.layout.root / "scheduler.proxied.kubeconfig"
     write_kubeconfig(kubeconfig, proxy.url)
+    _restart_scheduler(cluster, [*FLAGS[SCHEDULER], f"--kubeconfig={kubeconfig}"])
+    try:
+        yield proxy
+    finally:
+        _restart_scheduler(cluster, FLAGS[SCHEDULER])
+
+
+def _restart_scheduler(cluster: Cluster, flags: Sequence[str]) -> None:
     cluster.kill_component(SCHEDULER, restart=False)
-    cluster.up([], flags={**FLAGS, SCHEDULER: [*FLAGS[SCHEDULER], f"--kubeconfig={kubeconfig}"]})
-    return proxy
+    cluster.up([], flags={**FLAGS, SCHEDULER: flags})
 
 
 def _proxy(ordeal: Ordeal, kubeconfig: Path, seed: int) -> FaultProxy:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
-from ordeal import SPACE, Ordeal
+from clusters import SPACE
+from ordeal import Ordeal
 from patience import create, patiently
 
 from hami_dra.api.resources import JsonObject

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from ordeal import CORES, MEMORIES, SPACE, Ordeal, ordeal, template_name
-from proxying import DENIED_BINDINGS, put_before_scheduler
+from clusters import AS_INSTALLED, SPACE, Clusters
+from ordeal import CORES, MEMORIES, Ordeal, ordeal, template_name
+from proxying import DENIED_BINDINGS, proxied_scheduler
 from stages import Stage, Victim
 
 from cluster.control_plane import SCHEDULER
@@ -62,10 +63,10 @@ def victims(trial: Ordeal) -> list[tuple[Victim, Stage, Callable[[Victim], None]
     return found + [(Victim(trial, body), stage, Victim.replace) for body, stage in zip(named, Stage, strict=True)]
 
 
-def test_everything_changes_under_the_pods() -> None:
+def test_everything_changes_under_the_pods(clusters: Clusters) -> None:
     """Claims are deleted and pods replaced at every step, while GPUs, nodes and kube-scheduler come and go."""
-    with ordeal(NODES) as trial:
-        put_before_scheduler(trial).set_faults(*DENIED_BINDINGS)
+    with ordeal(clusters, NODES, AS_INSTALLED) as trial, proxied_scheduler(trial) as scheduler:
+        scheduler.set_faults(*DENIED_BINDINGS)
         for number in (0, 1):
             trial.bed.controllers.start(number)
         trial.add_pods("steady", 60)

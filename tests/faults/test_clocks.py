@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from clocks import JumpingClock
+from clusters import AS_INSTALLED, Clusters
 from ordeal import Ordeal, ordeal
 from proxying import start_controller
 
@@ -19,9 +20,9 @@ PODS_PER_JUMP = 30
 JUMPS = (HOUR, -HOUR, 0)
 
 
-def test_clocks_jump_while_pods_come(tmp_path: Path) -> None:
+def test_clocks_jump_while_pods_come(clusters: Clusters, tmp_path: Path) -> None:
     """The wall clock of each replica jumps by an hour, back and forth, and leadership changes between the two."""
-    with ordeal(5) as trial:
+    with ordeal(clusters, 5, AS_INSTALLED) as trial:
         clocks = [JumpingClock(tmp_path / f"clock-{number}") for number in (0, 1)]
         for number, clock in enumerate(clocks):
             # Through a proxy, which speaks plain HTTP: no certificate is out of date an hour ago.
@@ -40,15 +41,15 @@ def test_clocks_jump_while_pods_come(tmp_path: Path) -> None:
         trial.reckon("jumping clocks", time.monotonic())
 
 
-def test_a_second_controller_with_the_same_settings_waits() -> None:
+def test_a_second_controller_with_the_same_settings_waits(clusters: Clusters) -> None:
     """Whoever is started by mistake with the identity of another, beside it, does not lead as long as that one does."""
-    with ordeal(5) as trial:
+    with ordeal(clusters, 5, AS_INSTALLED) as trial:
         start_controller(trial, 0, identity="the-same")
         until(lambda: leads(trial, 0), "the first controller leads")
-        trial.add_pods("before", 40)
+        trial.add_pods("before", 20)
         start_controller(trial, 1, identity="the-same")
         trial.bed.controllers.wait_ready(1)
-        trial.add_pods("after", 60)
+        trial.add_pods("after", 30)
         trial.reckon("same identity", time.monotonic())
         assert (leads(trial, 0), leads(trial, 1)) == (True, False)
 
