@@ -114,7 +114,8 @@ static bool map_usage(int folder, dev_t device, struct ci_share *share)
     share->device = status.st_dev;
     share->inode = status.st_ino;
     /* too small a file leaves the region unusable: the share is known, but closed */
-    ci_region_map(&share->region, fd);
+    if (ci_region_map(&share->region, fd))
+        ci_region_prepare(&share->region, fd);
     close(fd);
     return true;
 }

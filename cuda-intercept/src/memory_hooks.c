@@ -31,10 +31,10 @@ CUresult cuInit(unsigned int Flags)
     ci_pfn_cuInit real = CI_CALL(cuInit);
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    CUresult result = real(Flags);
-    if (result == CUDA_SUCCESS)
-        ci_process_start();
-    return result;
+    /* Programs may lock themselves up after this: what has to be opened is opened
+     * now. Many do no more than ask which GPUs there are: they join no share. */
+    ci_config_get();
+    return real(Flags);
 }
 
 CUresult cuMemAlloc_v2(CUdeviceptr *dptr, size_t bytesize)

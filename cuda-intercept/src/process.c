@@ -1,6 +1,6 @@
 /*
  * One helper thread per process holds the mutexes of our slots, from the first
- * use of CUDA until the process dies or calls exec, whichever threads of the
+ * call that may take memory until the process dies or calls exec, whichever threads of the
  * program come and go meanwhile. It blocks every signal, and looks after the others.
  */
 #define _GNU_SOURCE
@@ -57,7 +57,8 @@ static int64_t mark(enum stage stage)
 static void join_share(struct ci_config *config, struct ci_share *share)
 {
     share->region.slot = CI_NO_SLOT;
-    if (config->mode != CI_MODE_FILES) {
+    /* a program that has locked itself up since needs no file any more */
+    if (config->mode != CI_MODE_FILES || ci_region_is_ready(&share->region)) {
         ci_region_join(&share->region, -1);
         return;
     }
@@ -122,13 +123,6 @@ static bool begin_joining(struct ci_config *config)
         return false;
     join(config);
     return true;
-}
-
-void ci_process_start(void)
-{
-    struct ci_config *config = ci_config_get();
-    if (config != NULL)
-        begin_joining(config);
 }
 
 struct ci_config *ci_process_join(void)

@@ -9,7 +9,4 @@
  * slot and refuses every allocation. */
 struct ci_config *ci_process_join(void);
 
-/* Begins to join and does not wait for it: cuInit has nothing to charge yet. */
-void ci_process_start(void);
-
 #endif

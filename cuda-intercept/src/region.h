@@ -25,6 +25,10 @@ bool ci_region_map_private(struct ci_region *region);
 
 void ci_region_unmap(struct ci_region *region);
 
+/* Sets up the header if nobody has and nobody is at it, so that joining needs no
+ * file later. Does not wait. */
+void ci_region_prepare(struct ci_region *region, int fd);
+
 /* Sets up the header if nobody has, takes back what dead processes held and
  * claims a slot, held by the calling thread until it dies. `fd`: for the lock
  * among joining processes, -1 for a private ledger. */

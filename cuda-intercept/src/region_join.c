@@ -192,6 +192,14 @@ static bool claim(struct ci_region *region, const struct signature *signature)
     return true;
 }
 
+void ci_region_prepare(struct ci_region *region, int fd)
+{
+    if (region->base == NULL || ci_region_is_ready(region) || flock(fd, LOCK_EX | LOCK_NB) != 0)
+        return;
+    ci_region_set_up(region);
+    flock(fd, LOCK_UN);
+}
+
 /* Only one process may set the file up, and the lock of one that died is free.
  * Who waits for seconds has met a process that holds the lock on purpose, and is
  * better off closed. */

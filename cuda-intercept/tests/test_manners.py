@@ -12,6 +12,7 @@ from container import MIB, RELEASE, Share
 from program_case import PROBES, SAMPLE, ProgramCase
 
 TOTAL_CHARGED = 0
+SLOTS_OFFSET, SLOT_BYTES = 4096, 256
 PREAMBLE = """
     import atexit, ctypes, os, subprocess, threading
     cuda, libc, context = ctypes.CDLL("libcuda.so.1"), ctypes.CDLL(None), ctypes.c_void_p()
@@ -82,6 +83,29 @@ class MannersTest(ProgramCase):
             atexit.register(lambda: print(cuda.cuMemFree_v2(address)))
             """
         self.assertEqual(self.run_python(source), "0\n")
+
+    def test_asking_which_gpus_there_are_joins_nothing(self) -> None:
+        """cuInit and questions start no thread and take no slot."""
+        share = Share(memory_mib=3000)
+        source = """
+            count = ctypes.c_int()
+            assert cuda.cuInit(0) == 0 and cuda.cuDeviceGetCount(ctypes.byref(count)) == 0
+            print(count.value > 0, len(os.listdir("/proc/self/task")))
+            """
+        self.assertEqual(self.run_python(source), "True 1\n")
+        self.assertEqual((share.folder / "usage").read_bytes()[SLOTS_OFFSET:][:SLOT_BYTES][:4], bytes(4))
+
+    def test_program_that_locks_itself_up_after_init_keeps_its_share(self) -> None:
+        """What has to be opened is open by then."""
+        source = """
+            import tempfile
+            assert cuda.cuInit(0) == 0
+            os.chroot(tempfile.mkdtemp())
+            os.chdir("/")
+            use(1)
+            print(allocate(3000), allocate(2999))
+            """
+        self.assertEqual(self.run_python(source), "2 0\n")
 
     def test_nothing_of_the_process_is_changed(self) -> None:
         """Signal handlers, umask, open files and standard error stay the program's own."""
