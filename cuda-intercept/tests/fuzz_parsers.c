@@ -1,18 +1,17 @@
 /* Random and mangled texts and ledgers: whatever they hold, nothing is read or
- * written out of bounds. Run under the address sanitizer; the seed is fixed. */
+ * written out of bounds. Run under the address sanitizer, with a fixed seed; for
+ * longer runs: fuzz_parsers texts|regions|nodes SECONDS SEED. */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../src/budget.h"
 #include "../src/config.h"
 #include "../src/region_layout.h"
 #include "check.h"
-
-#define TEXT_ROUNDS 200000
-#define REGION_ROUNDS 300
 
 static uint64_t state = 0x9e3779b97f4a7c15ULL;
 
@@ -54,9 +53,9 @@ static char *mangle(size_t *length)
     return copy;
 }
 
-static void fuzz_texts(void)
+static void fuzz_texts(int rounds)
 {
-    for (int i = 0; i < TEXT_ROUNDS; i++) {
+    for (int i = 0; i < rounds; i++) {
         struct ci_limits limits;
         uint64_t bytes;
         size_t length;
@@ -90,9 +89,10 @@ static void scribble_region(struct ci_region *region)
         scribble((unsigned char *)ci_slot(region, (int)(next_random() % HAMI_USAGE_SLOT_COUNT)), HAMI_SLOT_OFFSET_MUTEX);
 }
 
-static void fuzz_regions(void)
+static void fuzz_regions(int rounds)
 {
-    for (int i = 0; i < REGION_ROUNDS; i++) {
+    struct ci_member members[64];
+    for (int i = 0; i < rounds; i++) {
         int fd = memfd_create("usage", 0);
         struct ci_region region;
         if (fd < 0 || ftruncate(fd, HAMI_USAGE_FILE_BYTES) != 0 || !ci_region_map(&region, fd))
@@ -107,6 +107,8 @@ static void fuzz_regions(void)
         ci_budget_take(&region, 1000, 30, next_random());
         ci_budget_settle(&region, -1000, 30);
         ci_budget_used_percent(&region, next_random());
+        ci_region_has_others(&region);
+        CHECK(ci_region_members(&region, next_random() % 2, members, 64) <= 64);
         /* let go, so that the list of held mutexes does not point into freed memory */
         if (region.slot != CI_NO_SLOT)
             pthread_mutex_unlock(&ci_slot(&region, region.slot)->mutex);
@@ -115,10 +117,10 @@ static void fuzz_regions(void)
     }
 }
 
-static void fuzz_nodes(void)
+static void fuzz_nodes(int rounds)
 {
     uint64_t page[HAMI_NODE_BYTES / 8];
-    for (int i = 0; i < TEXT_ROUNDS / 100; i++) {
+    for (int i = 0; i < rounds; i++) {
         memset(page, 0, sizeof(page));
         page[HAMI_NODE_OFFSET_MAGIC / 8] = HAMI_NODE_MAGIC;
         scribble((unsigned char *)page, sizeof(page));
@@ -126,10 +128,27 @@ static void fuzz_nodes(void)
     }
 }
 
-int main(void)
+static const struct {
+    const char *name;
+    void (*run)(int rounds);
+    int rounds;
+} fuzzers[] = {
+    {"texts", fuzz_texts, 200000},
+    {"regions", fuzz_regions, 300},
+    {"nodes", fuzz_nodes, 2000},
+};
+
+int main(int argc, char **argv)
 {
-    fuzz_texts();
-    fuzz_regions();
-    fuzz_nodes();
+    time_t end = time(NULL) + (argc > 3 ? atoi(argv[2]) : 0);
+    if (argc > 3)
+        state ^= strtoull(argv[3], NULL, 10);
+    for (size_t i = 0; i < sizeof(fuzzers) / sizeof(fuzzers[0]); i++) {
+        if (argc > 3 && strcmp(argv[1], fuzzers[i].name) != 0)
+            continue;
+        do {
+            fuzzers[i].run(fuzzers[i].rounds);
+        } while (time(NULL) < end);
+    }
     return failures != 0;
 }
