@@ -20,6 +20,9 @@
 /* HAMI_SHARE_<ID>=uuid=GPU-...,memory=<bytes>,cores=<percent> */
 #define HAMI_SHARE_ENV_PREFIX "HAMI_SHARE_"
 
+/* Set to anything: utilization is shown of the whole GPU, not of the share. */
+#define HAMI_RAW_UTILIZATION_ENV "HAMI_RAW_UTILIZATION"
+
 /* limits: ASCII "key value" lines, in any order, each key once. */
 #define HAMI_LIMITS_MAX_BYTES 4096
 #define HAMI_LIMITS_LAYOUT 1

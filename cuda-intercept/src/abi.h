@@ -71,6 +71,7 @@ typedef struct ci_nvml_memory_v2 nvmlMemory_v2_t;
 typedef struct ci_nvml_process_v1 nvmlProcessInfo_v1_t;
 typedef struct ci_nvml_process nvmlProcessInfo_v2_t;
 typedef struct ci_nvml_process nvmlProcessInfo_t;
+typedef struct ci_nvml_rates nvmlUtilization_t;
 typedef struct ci_nvml_sample nvmlProcessUtilizationSample_t;
 typedef struct ci_nvml_utilization nvmlProcessesUtilizationInfo_t;
 typedef struct ci_nvml_details nvmlProcessDetailList_t;

@@ -129,6 +129,11 @@ struct ci_nvml_process {
     unsigned int compute_instance;
 };
 
+struct ci_nvml_rates {
+    unsigned int gpu;
+    unsigned int memory;
+};
+
 struct ci_nvml_sample {
     unsigned int pid;
     unsigned long long time;

@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nvml_device.h"
 #include "processes.h"
 #include "resolve.h"
+#include "utilization.h"
 
 #define PROCESSES_MAX 1024
 #define NVML_ERROR_NOT_FOUND 6
@@ -118,6 +120,14 @@ LIST(nvmlDeviceGetMPSComputeRunningProcesses, first, false, nvmlProcessInfo_v1_t
 LIST(nvmlDeviceGetMPSComputeRunningProcesses_v2, newer, false, nvmlProcessInfo_v2_t)
 LIST(nvmlDeviceGetMPSComputeRunningProcesses_v3, newer, false, nvmlProcessInfo_t)
 
+/* The part of the GPU that its shares have here, which utilization is shown of. */
+static unsigned int whole_of(nvmlDevice_t device)
+{
+    const struct ci_config *config = ci_config_get();
+    struct ci_device found = ci_device_of_nvml(config, device);
+    return ci_utilization_whole(config, &found);
+}
+
 /* A question for the room that is needed (no entries given) may be told too much. */
 nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t device, nvmlProcessUtilizationSample_t *utilization,
                                              unsigned int *processSamplesCount, unsigned long long lastSeenTimeStamp)
@@ -130,9 +140,13 @@ nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t device, nvmlProcessUti
     if (result != NVML_SUCCESS || utilization == NULL || !ci_members_of(&members, device))
         return result;
     unsigned int kept = 0;
+    unsigned int whole = whole_of(device);
     for (unsigned int i = 0; i < *processSamplesCount; i++)
-        if (ci_members_find(&members, utilization[i].pid) != NULL)
-            utilization[kept++] = utilization[i];
+        if (ci_members_find(&members, utilization[i].pid) != NULL) {
+            utilization[kept] = utilization[i];
+            utilization[kept].percents[0] = ci_utilization_relative(utilization[i].percents[0], whole);
+            kept++;
+        }
     free(members.list);
     *processSamplesCount = kept;
     return kept == 0 ? NVML_ERROR_NOT_FOUND : result;
@@ -149,9 +163,13 @@ nvmlReturn_t nvmlDeviceGetProcessesUtilizationInfo(nvmlDevice_t device, nvmlProc
     if (result != NVML_SUCCESS || info->entries == NULL || !ci_members_of(&members, device))
         return result;
     unsigned int kept = 0;
+    unsigned int whole = whole_of(device);
     for (unsigned int i = 0; i < info->count; i++)
-        if (ci_members_find(&members, info->entries[i].pid) != NULL)
-            info->entries[kept++] = info->entries[i];
+        if (ci_members_find(&members, info->entries[i].pid) != NULL) {
+            info->entries[kept] = info->entries[i];
+            info->entries[kept].percents[0] = ci_utilization_relative(info->entries[i].percents[0], whole);
+            kept++;
+        }
     free(members.list);
     info->count = kept;
     return kept == 0 ? NVML_ERROR_NOT_FOUND : result;

@@ -60,6 +60,11 @@ SAME(ci_nvml_process, used, nvmlProcessInfo_v2_t, usedGpuMemory);
 SAME(ci_nvml_process, compute_instance, nvmlProcessInfo_t, computeInstanceId);
 _Static_assert(sizeof(struct ci_nvml_process) == sizeof(nvmlProcessInfo_v2_t), "process, version 2");
 _Static_assert(sizeof(struct ci_nvml_process) == sizeof(nvmlProcessInfo_t), "process, version 3");
+SAME(ci_nvml_rates, gpu, nvmlUtilization_t, gpu);
+_Static_assert(sizeof(struct ci_nvml_rates) == sizeof(nvmlUtilization_t), "rates");
+_Static_assert(offsetof(struct ci_nvml_sample, percents) == offsetof(nvmlProcessUtilizationSample_t, smUtil), "percent");
+_Static_assert(offsetof(struct ci_nvml_utilization_entry, percents) == offsetof(nvmlProcessUtilizationInfo_v1_t, smUtil),
+               "percent of the newer list");
 SAME(ci_nvml_sample, pid, nvmlProcessUtilizationSample_t, pid);
 _Static_assert(sizeof(struct ci_nvml_sample) == sizeof(nvmlProcessUtilizationSample_t), "sample");
 SAME(ci_nvml_utilization_entry, pid, nvmlProcessUtilizationInfo_v1_t, pid);

@@ -159,5 +159,6 @@ const struct ci_hook ci_hooks[CI_SYMBOL_COUNT] = {
     [CI_nvmlDeviceGetProcessesUtilizationInfo] = {"nvmlDeviceGetProcessesUtilizationInfo", "nvmlDeviceGetProcessesUtilizationInfo", (void *)nvmlDeviceGetProcessesUtilizationInfo, 0, CI_TREAT_REPORT, CI_LIBRARY_NVML, false},
     [CI_nvmlDeviceGetRunningProcessDetailList] = {"nvmlDeviceGetRunningProcessDetailList", "nvmlDeviceGetRunningProcessDetailList", (void *)nvmlDeviceGetRunningProcessDetailList, 0, CI_TREAT_REPORT, CI_LIBRARY_NVML, false},
     [CI_nvmlDeviceGetUUID] = {"nvmlDeviceGetUUID", "nvmlDeviceGetUUID", NULL, 0, CI_TREAT_PASS, CI_LIBRARY_NVML, false},
+    [CI_nvmlDeviceGetUtilizationRates] = {"nvmlDeviceGetUtilizationRates", "nvmlDeviceGetUtilizationRates", (void *)nvmlDeviceGetUtilizationRates, 0, CI_TREAT_REPORT, CI_LIBRARY_NVML, false},
     [CI_nvmlInit_v2] = {"nvmlInit_v2", "nvmlInit_v2", NULL, 0, CI_TREAT_PASS, CI_LIBRARY_NVML, false},
 };

@@ -161,6 +161,7 @@ enum ci_symbol {
     CI_nvmlDeviceGetProcessesUtilizationInfo,
     CI_nvmlDeviceGetRunningProcessDetailList,
     CI_nvmlDeviceGetUUID,
+    CI_nvmlDeviceGetUtilizationRates,
     CI_nvmlInit_v2,
     CI_SYMBOL_COUNT
 };
@@ -321,6 +322,7 @@ typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetProcessUtilization)(nvmlDevice_t, nvm
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetProcessesUtilizationInfo)(nvmlDevice_t, nvmlProcessesUtilizationInfo_t *);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetRunningProcessDetailList)(nvmlDevice_t, nvmlProcessDetailList_t *);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetUUID)(nvmlDevice_t, char *, unsigned int);
+typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetUtilizationRates)(nvmlDevice_t, nvmlUtilization_t *);
 typedef nvmlReturn_t (*ci_pfn_nvmlInit_v2)(void);
 
 CI_EXPORT CUresult cuArray3DCreate(CUarray *pHandle, const CUDA_ARRAY3D_DESCRIPTOR_v1 *pAllocateArray);
@@ -445,5 +447,6 @@ CI_EXPORT nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemor
 CI_EXPORT nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t device, nvmlProcessUtilizationSample_t *utilization, unsigned int *processSamplesCount, unsigned long long lastSeenTimeStamp);
 CI_EXPORT nvmlReturn_t nvmlDeviceGetProcessesUtilizationInfo(nvmlDevice_t device, nvmlProcessesUtilizationInfo_t *procesesUtilInfo);
 CI_EXPORT nvmlReturn_t nvmlDeviceGetRunningProcessDetailList(nvmlDevice_t device, nvmlProcessDetailList_t *plist);
+CI_EXPORT nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_t *utilization);
 
 #endif
