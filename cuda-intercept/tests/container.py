@@ -34,6 +34,8 @@ class Share:
     memory_mib: int = 3000
     cores: int = 0
     priority: int | None = None
+    core_limit: str | None = None
+    """None: hard with cores, none without."""
 
     @property
     def folder(self) -> Path:
@@ -43,7 +45,7 @@ class Share:
     def limits(self) -> str:
         text = f"layout 1\nshare {self.name}\nuuid {self.uuid}\nmemory {self.memory_mib * MIB}\ncores {self.cores}\n"
         text += "" if self.priority is None else f"priority {self.priority}\n"
-        return text + f"core_limit {'hard' if self.cores else 'none'}\n"
+        return text + f"core_limit {self.core_limit or ('hard' if self.cores else 'none')}\n"
 
     def total(self, index: int) -> int:
         """One of the 64-bit totals in the share's ledger."""

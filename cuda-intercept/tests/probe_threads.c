@@ -1,5 +1,5 @@
 /* The whole library in one program under the thread sanitizer: many threads
- * allocate, map, look and free at once, over the stub driver. */
+ * allocate, map, look, launch and free at once, over the stub driver. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <pthread.h>
@@ -12,6 +12,7 @@
 #define MIB ((size_t)1 << 20)
 #define THREADS 4
 #define ROUNDS 300
+#define LAUNCHES 20
 
 static _Atomic int troubles;
 
@@ -51,6 +52,23 @@ static void use_pool(size_t size)
     expect(cuStreamSynchronize(NULL) == CUDA_SUCCESS);
 }
 
+static void launch(size_t number, int round)
+{
+    static const char functions[THREADS];
+    CUgraph graph;
+    CUcontext context;
+    for (unsigned int i = 1; i <= LAUNCHES; i++)
+        expect(cuLaunchKernel((CUfunction)&functions[i % THREADS], i % 3 + 1, 1, 1, 32, 1, 1, 0, NULL, NULL, NULL) ==
+               CUDA_SUCCESS);
+    expect(cuLaunchKernel(NULL, 1, 1, 1, 32, 1, 1, 0, NULL, NULL, NULL) == 1);
+    if (number != 1 || round % 10 != 0)
+        return;
+    expect(cuStreamBeginCapture_v2(NULL, 0) == CUDA_SUCCESS);
+    expect(cuStreamEndCapture(NULL, &graph) == CUDA_SUCCESS);
+    expect(((ci_pfn_cuCtxGetCurrent)dlsym(RTLD_DEFAULT, "cuCtxGetCurrent"))(&context) == CUDA_SUCCESS);
+    expect(cuCtxSetCurrent(context) == CUDA_SUCCESS);
+}
+
 static void *work(void *argument)
 {
     size_t number = (size_t)(uintptr_t)argument + 1;
@@ -60,6 +78,7 @@ static void *work(void *argument)
         use_memory(number * 150 * MIB);
         use_mapping(number * 100 * MIB, number << 40);
         use_pool(number * MIB);
+        launch(number, i);
         expect(cuMemGetInfo_v2(&free, &total) == CUDA_SUCCESS && free <= total && total == 1000 * MIB);
     }
     return NULL;

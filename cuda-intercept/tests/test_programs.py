@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import unittest
 from pathlib import Path
@@ -222,30 +221,6 @@ class RuntimeTest(ProgramCase):
                 allowed = self.run_program(FAKE / "cudart-sample", runtime, "3000")
                 self.assertEqual(allowed.returncode, 0, allowed.stdout)
                 self.assertIn(f"total={3000 * MIB}", allowed.stdout)
-
-
-class CoresTest(ProgramCase):
-    """The launch gate."""
-
-    def busy_share(self, kernels: int, kernel_ns: int) -> float:
-        text = self.sample("launch", kernels, kernel_ns)
-        match = re.search(r"launched \d+ kernels in ([\d.]+) ms", text)
-        assert match is not None, text
-        return kernels * kernel_ns / (float(match[1]) * 1e6)
-
-    def test_share_keeps_to_its_percent(self) -> None:
-        """30 % of the GPU's time, for short and long kernels; a busy machine may only make it less."""
-        for kernels, kernel_ns in ((400, 2_000_000), (20_000, 50_000), (8, 100_000_000)):
-            with self.subTest(kernel_ns=kernel_ns):
-                container.lay_out(Share(cores=30))
-                busy = self.busy_share(kernels, kernel_ns)
-                self.assertLess(busy, 0.36)
-                self.assertGreater(busy, 0.12)
-
-    def test_share_without_cores_has_the_whole_gpu(self) -> None:
-        """No core limit, no waiting."""
-        container.lay_out(Share())
-        self.assertGreater(self.busy_share(200, 2_000_000), 0.9)
 
 
 class VariablesTest(ProgramCase):

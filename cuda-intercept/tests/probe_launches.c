@@ -1,0 +1,301 @@
+/*
+ * Launches in one way after another, and tells how much of the time the GPU was
+ * busy: "probe_launches WAY KERNELS KERNEL_NS [THREADS]". Other words do what
+ * their tests say.
+ */
+#define _GNU_SOURCE
+#define __CUDA_API_VERSION_INTERNAL
+#include <cuda.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAX_THREADS 32
+#define GRAPH_KERNELS 4
+
+/* What a launch starts with. */
+struct work {
+    CUfunction kernel;
+    CUgraphExec graph; /* of GRAPH_KERNELS kernels */
+    CUstream stream;
+    uint64_t kernel_ns;
+    unsigned int grid;
+};
+
+static void must(CUresult result, const char *what)
+{
+    if (result == CUDA_SUCCESS)
+        return;
+    fprintf(stderr, "%s: error %d\n", what, (int)result);
+    exit(EXIT_FAILURE);
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void use_gpu(void)
+{
+    CUcontext context;
+    CUdevice device;
+    must(cuInit(0), "cuInit");
+    must(cuDeviceGet(&device, 0), "cuDeviceGet");
+    must(cuDevicePrimaryCtxRetain(&context, device), "cuDevicePrimaryCtxRetain");
+    must(cuCtxSetCurrent(context), "cuCtxSetCurrent");
+}
+
+static struct work make_work(uint64_t kernel_ns)
+{
+    CUmodule module;
+    struct work work = {.kernel_ns = kernel_ns, .grid = 1};
+    use_gpu();
+    must(cuModuleLoadData(&module, ".entry fake_busy_ns"), "cuModuleLoadData");
+    must(cuModuleGetFunction(&work.kernel, module, "fake_busy_ns"), "cuModuleGetFunction");
+    must(cuParamSetv(work.kernel, 0, &kernel_ns, sizeof kernel_ns), "cuParamSetv");
+    must(cuStreamCreate(&work.stream, CU_STREAM_NON_BLOCKING), "cuStreamCreate");
+    return work;
+}
+
+static CUresult launch_kernel(const struct work *work)
+{
+    uint64_t kernel_ns = work->kernel_ns;
+    void *parameters[] = {&kernel_ns};
+    return cuLaunchKernel(work->kernel, work->grid, 1, 1, 32, 1, 1, 0, work->stream, parameters, NULL);
+}
+
+static CUresult launch_kernel_ptsz(const struct work *work)
+{
+    uint64_t kernel_ns = work->kernel_ns;
+    void *parameters[] = {&kernel_ns};
+    return cuLaunchKernel_ptsz(work->kernel, 1, 1, 1, 32, 1, 1, 0, NULL, parameters, NULL);
+}
+
+static CUlaunchConfig shape(const struct work *work)
+{
+    return (CUlaunchConfig){1, 1, 1, 32, 1, 1, 0, work->stream, NULL, 0};
+}
+
+static CUresult launch_ex(const struct work *work)
+{
+    uint64_t kernel_ns = work->kernel_ns;
+    void *parameters[] = {&kernel_ns};
+    CUlaunchConfig config = shape(work);
+    return cuLaunchKernelEx(&config, work->kernel, parameters, NULL);
+}
+
+static CUresult launch_ex_ptsz(const struct work *work)
+{
+    uint64_t kernel_ns = work->kernel_ns;
+    void *parameters[] = {&kernel_ns};
+    CUlaunchConfig config = shape(work);
+    return cuLaunchKernelEx_ptsz(&config, work->kernel, parameters, NULL);
+}
+
+static CUresult launch_cooperative(const struct work *work)
+{
+    uint64_t kernel_ns = work->kernel_ns;
+    void *parameters[] = {&kernel_ns};
+    return cuLaunchCooperativeKernel(work->kernel, 1, 1, 1, 32, 1, 1, 0, work->stream, parameters);
+}
+
+static CUresult launch_cooperative_ptsz(const struct work *work)
+{
+    uint64_t kernel_ns = work->kernel_ns;
+    void *parameters[] = {&kernel_ns};
+    return cuLaunchCooperativeKernel_ptsz(work->kernel, 1, 1, 1, 32, 1, 1, 0, work->stream, parameters);
+}
+
+static CUresult launch_multi(const struct work *work)
+{
+    uint64_t kernel_ns = work->kernel_ns;
+    void *parameters[] = {&kernel_ns};
+    CUDA_LAUNCH_PARAMS list[] = {{work->kernel, 1, 1, 1, 32, 1, 1, 0, work->stream, parameters}};
+    return cuLaunchCooperativeKernelMultiDevice(list, 1, 0);
+}
+
+static CUresult launch_old(const struct work *work)
+{
+    return cuLaunch(work->kernel);
+}
+
+static CUresult launch_grid(const struct work *work)
+{
+    return cuLaunchGrid(work->kernel, 1, 1);
+}
+
+static CUresult launch_grid_async(const struct work *work)
+{
+    return cuLaunchGridAsync(work->kernel, 1, 1, work->stream);
+}
+
+static CUresult launch_graph(const struct work *work)
+{
+    return cuGraphLaunch(work->graph, work->stream);
+}
+
+static CUresult launch_graph_ptsz(const struct work *work)
+{
+    return cuGraphLaunch_ptsz(work->graph, NULL);
+}
+
+static const struct way {
+    const char *name;
+    CUresult (*launch)(const struct work *work);
+    int kernels; /* in one launch */
+} ways[] = {
+    {"cuLaunchKernel", launch_kernel, 1},
+    {"cuLaunchKernel_ptsz", launch_kernel_ptsz, 1},
+    {"cuLaunchKernelEx", launch_ex, 1},
+    {"cuLaunchKernelEx_ptsz", launch_ex_ptsz, 1},
+    {"cuLaunchCooperativeKernel", launch_cooperative, 1},
+    {"cuLaunchCooperativeKernel_ptsz", launch_cooperative_ptsz, 1},
+    {"cuLaunchCooperativeKernelMultiDevice", launch_multi, 1},
+    {"cuLaunch", launch_old, 1},
+    {"cuLaunchGrid", launch_grid, 1},
+    {"cuLaunchGridAsync", launch_grid_async, 1},
+    {"cuGraphLaunch", launch_graph, GRAPH_KERNELS},
+    {"cuGraphLaunch_ptsz", launch_graph_ptsz, GRAPH_KERNELS},
+};
+
+/* Captures kernels of the work's length while other threads may launch. */
+static CUgraph capture(const struct work *work)
+{
+    CUgraph graph;
+    must(cuStreamBeginCapture_v2(work->stream, CU_STREAM_CAPTURE_MODE_GLOBAL), "cuStreamBeginCapture");
+    for (int i = 0; i < GRAPH_KERNELS; i++)
+        must(launch_kernel(work), "cuLaunchKernel");
+    must(cuStreamEndCapture(work->stream, &graph), "cuStreamEndCapture");
+    return graph;
+}
+
+static size_t count_nodes(CUgraph graph)
+{
+    size_t count = 0;
+    must(cuGraphGetNodes(graph, NULL, &count), "cuGraphGetNodes");
+    return count;
+}
+
+/* One thread's part. */
+struct part {
+    struct work work;
+    const struct way *way;
+    int launches;
+    CUcontext context;
+};
+
+static void *run_part(void *argument)
+{
+    struct part *part = argument;
+    must(cuCtxSetCurrent(part->context), "cuCtxSetCurrent");
+    must(cuStreamCreate(&part->work.stream, CU_STREAM_NON_BLOCKING), "cuStreamCreate");
+    for (int i = 0; i < part->launches; i++)
+        must(part->way->launch(&part->work), part->way->name);
+    return NULL;
+}
+
+static int measure(const struct way *way, int kernels, uint64_t kernel_ns, int threads)
+{
+    static struct part parts[MAX_THREADS];
+    pthread_t started[MAX_THREADS];
+    CUcontext context;
+    struct work work = make_work(kernel_ns);
+    must(cuCtxGetCurrent(&context), "cuCtxGetCurrent");
+    must(cuGraphInstantiateWithFlags(&work.graph, capture(&work), 0), "cuGraphInstantiate");
+    uint64_t start = now_ns();
+    for (int i = 0; i < threads; i++) {
+        parts[i] = (struct part){work, way, kernels / way->kernels / threads, context};
+        if (pthread_create(&started[i], NULL, run_part, &parts[i]) != 0)
+            return EXIT_FAILURE;
+    }
+    for (int i = 0; i < threads; i++)
+        pthread_join(started[i], NULL);
+    must(cuCtxSynchronize(), "cuCtxSynchronize");
+    printf("%.4f\n", (double)(kernels / way->kernels / threads * threads * way->kernels) * (double)kernel_ns /
+                         (double)(now_ns() - start));
+    return EXIT_SUCCESS;
+}
+
+static _Atomic int stopped;
+
+static void *launch_on(void *argument)
+{
+    struct part *part = argument;
+    must(cuCtxSetCurrent(part->context), "cuCtxSetCurrent");
+    must(cuStreamCreate(&part->work.stream, CU_STREAM_NON_BLOCKING), "cuStreamCreate");
+    while (!atomic_load(&stopped))
+        must(launch_kernel(&part->work), "cuLaunchKernel");
+    return NULL;
+}
+
+/* Captures again and again beside a thread whose launches are measured. */
+static int capture_beside_launches(int rounds)
+{
+    pthread_t thread;
+    struct part part = {.work = make_work(100000)};
+    struct work captured = part.work;
+    must(cuCtxGetCurrent(&part.context), "cuCtxGetCurrent");
+    if (pthread_create(&thread, NULL, launch_on, &part) != 0)
+        return EXIT_FAILURE;
+    size_t nodes = 0;
+    for (int i = 0; i < rounds; i++) {
+        nodes += count_nodes(capture(&captured));
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    }
+    atomic_store(&stopped, 1);
+    pthread_join(thread, NULL);
+    printf("%zu of %d nodes\n", nodes, rounds * GRAPH_KERNELS);
+    return EXIT_SUCCESS;
+}
+
+/* Pays for far more than it gets to run: a grid a hundred times that which was measured. */
+static int die_in_debt(void)
+{
+    struct work work = make_work(10000000);
+    must(launch_kernel(&work), "cuLaunchKernel");
+    must(cuCtxSynchronize(), "cuCtxSynchronize");
+    work.grid = 100;
+    must(launch_kernel(&work), "cuLaunchKernel");
+    return raise(SIGKILL);
+}
+
+static int launch_after_fork(int launches)
+{
+    struct work work = make_work(100000);
+    for (int i = 0; i < launches; i++)
+        must(launch_kernel(&work), "cuLaunchKernel");
+    pid_t child = fork();
+    if (child == 0)
+        _exit(launch_kernel(&work) == CUDA_SUCCESS); /* a context does not live on in a child */
+    int status = 1;
+    waitpid(child, &status, 0);
+    for (int i = 0; i < launches; i++)
+        must(launch_kernel(&work), "cuLaunchKernel");
+    printf("child %d\n", status);
+    return EXIT_SUCCESS;
+}
+
+int main(int count, char **arguments)
+{
+    const char *word = count > 1 ? arguments[1] : "";
+    int number = count > 2 ? atoi(arguments[2]) : 0;
+    if (strcmp(word, "capture") == 0)
+        return capture_beside_launches(number);
+    if (strcmp(word, "debt") == 0)
+        return die_in_debt();
+    if (strcmp(word, "fork") == 0)
+        return launch_after_fork(number);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
+        if (strcmp(word, ways[i].name) == 0)
+            return measure(&ways[i], number, strtoull(arguments[3], NULL, 10), count > 4 ? atoi(arguments[4]) : 1);
+    return 2;
+}

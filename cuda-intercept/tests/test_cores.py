@@ -1,0 +1,201 @@
+"""Shares keep to their percent of the GPU's time, however a program launches.
+
+A busy machine only makes a share's part less, so that the tests hold upper bounds;
+how exactly the percent is met is for the benchmarks.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import threading
+import time
+import unittest
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import container
+from container import BUILD, FAKE, SECOND_GPU, Share
+from program_case import ProgramCase
+
+LAUNCHES = BUILD / "tests/probe_launches"
+WAYS = (
+    "cuLaunchKernel",
+    "cuLaunchKernel_ptsz",
+    "cuLaunchKernelEx",
+    "cuLaunchKernelEx_ptsz",
+    "cuLaunchCooperativeKernel",
+    "cuLaunchCooperativeKernel_ptsz",
+    "cuLaunchCooperativeKernelMultiDevice",
+    "cuLaunch",
+    "cuLaunchGrid",
+    "cuLaunchGridAsync",
+    "cuGraphLaunch",
+    "cuGraphLaunch_ptsz",
+)
+KERNEL_NS = 2_000_000
+TOTAL_LAUNCHES, TOTAL_GPU_NS, TOTAL_PAID_UNTIL = 9, 10, 15
+NODE_MAGIC = 0x3145444F4E494D48
+GATE_OPEN, GATE_CLOSED = 0, 1
+OTHERS_IDLE = 1
+BEAT_SECONDS = 0.5
+STALE_NS = 6_000_000_000
+
+
+class CoresCase(ProgramCase):
+    """What the tests of the launch gate start from."""
+
+    def busy(self, *arguments: object) -> float:
+        """The part of the time that the program kept the GPU busy."""
+        return float(self.run_program(LAUNCHES, *map(str, arguments)).stdout)
+
+    def sample_busy(self, kernels: int, kernel_ns: int) -> float:
+        text = self.sample("launch", kernels, kernel_ns)
+        match = re.search(r"launched \d+ kernels in ([\d.]+) ms", text)
+        assert match is not None, text
+        return kernels * kernel_ns / (float(match[1]) * 1e6)
+
+
+def write_page(share: Share, *, age_ns: int = 0, gate: int = GATE_OPEN, others: int = 0) -> None:
+    """The node page as the plugin writes it."""
+    page = bytearray(container.NODE_BYTES)
+    struct.pack_into("<QIxxxxQQQIIII", page, 0, NODE_MAGIC, 1, 2, time.monotonic_ns() - age_ns, 0, gate, 0, 0, others)
+    with (share.folder / "node").open("r+b") as file:
+        file.write(page)
+
+
+@contextmanager
+def fresh_page(share: Share, *, gate: int = GATE_OPEN, others: int = 0) -> Iterator[None]:
+    """A page whose heartbeat goes on."""
+    done = threading.Event()
+
+    def beat() -> None:
+        write_page(share, gate=gate, others=others)
+        while not done.wait(BEAT_SECONDS):
+            write_page(share, gate=gate, others=others)
+
+    write_page(share, gate=gate, others=others)
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+class LaunchTest(CoresCase):
+    """Every way to launch."""
+
+    def test_every_launch_is_held(self) -> None:
+        """No entry point of the driver gets work past the gate."""
+        for way in WAYS:
+            with self.subTest(way=way):
+                share = Share(cores=30)
+                container.lay_out(share)
+                self.assertLess(self.busy(way, 60, KERNEL_NS), 0.36)
+                self.assertGreater(share.total(TOTAL_LAUNCHES), 10)
+
+    def test_share_keeps_to_its_percent(self) -> None:
+        """30 % of the GPU's time, for short and long kernels."""
+        for kernels, kernel_ns in ((20_000, 50_000), (8, 100_000_000)):
+            with self.subTest(kernel_ns=kernel_ns):
+                container.lay_out(Share(cores=30))
+                self.assertLess(self.sample_busy(kernels, kernel_ns), 0.36)
+
+    def test_share_without_cores_has_the_whole_gpu(self) -> None:
+        """No core limit, no waiting."""
+        container.lay_out(Share())
+        self.assertGreater(self.sample_busy(200, 2_000_000), 0.9)
+
+    def test_many_threads_and_streams_share_the_percent(self) -> None:
+        """The limit is the share's, not a thread's."""
+        container.lay_out(Share(cores=30))
+        self.assertLess(self.busy("cuLaunchKernel", 160, KERNEL_NS, 16), 0.36)
+        self.assertLess(self.busy("cuLaunchKernel_ptsz", 3200, 50_000, 16), 0.42)
+
+    def test_shares_of_one_gpu_add_up(self) -> None:
+        """A container with two shares of a GPU has their sum."""
+        container.lay_out(Share("a", cores=20), Share("b", cores=20))
+        busy = self.busy("cuLaunchKernel", 100, KERNEL_NS)
+        self.assertLess(busy, 0.48)
+        self.assertGreater(Share("a").total(TOTAL_GPU_NS), 0)
+        self.assertGreater(Share("b").total(TOTAL_GPU_NS), 0)
+
+    def test_gpu_of_another_share_is_not_charged(self) -> None:
+        """Launches are paid by the share of the GPU that they run on."""
+        container.lay_out(Share("a", cores=50), Share("b", SECOND_GPU, cores=50))
+        self.busy("cuLaunchKernel", 20, KERNEL_NS)
+        self.assertEqual(Share("b", SECOND_GPU).total(TOTAL_GPU_NS), 0)
+
+    def test_captures_are_left_alone(self) -> None:
+        """A capture beside measured launches holds the program's kernels, and nothing ends it."""
+        container.lay_out(Share(cores=50))
+        self.assertEqual(self.run_program(LAUNCHES, "capture", "50").stdout, "200 of 200 nodes\n")
+
+
+class ProcessTest(CoresCase):
+    """Processes that die or fork."""
+
+    def test_debt_of_a_killed_process_comes_back(self) -> None:
+        """What it paid for and never ran is not what the others pay: here one second of GPU time at 5 %."""
+        share = Share(cores=5)
+        container.lay_out(share)
+        self.run_program(LAUNCHES, "debt")
+        owed = share.total(TOTAL_PAID_UNTIL) - time.monotonic_ns()
+        self.assertGreater(owed, 5_000_000_000)
+        self.busy("cuLaunchKernel", 1, 1000)
+        self.assertLess(share.total(TOTAL_PAID_UNTIL) - time.monotonic_ns(), 5_000_000_000)
+
+    def test_fork_changes_nothing_for_the_parent(self) -> None:
+        """A forked child cannot launch, and the parent goes on."""
+        container.lay_out(Share(cores=50))
+        self.assertEqual(self.run_program(LAUNCHES, "fork", "100").stdout, "child 0\n")
+
+
+class NodePageTest(CoresCase):
+    """What the plugin says of the GPU."""
+
+    def test_soft_share_uses_idle_time(self) -> None:
+        """Only while the plugin says that nobody else works."""
+        share = Share(cores=10, core_limit="soft")
+        container.lay_out(share)
+        with fresh_page(share, others=OTHERS_IDLE):
+            self.assertGreater(self.busy("cuLaunchKernel", 200, KERNEL_NS), 0.3)
+
+    def test_stale_page_loosens_nothing(self) -> None:
+        """A plugin that is gone leaves a soft share at its percent."""
+        share = Share(cores=30, core_limit="soft")
+        container.lay_out(share)
+        write_page(share, age_ns=STALE_NS, others=OTHERS_IDLE)
+        self.assertLess(self.busy("cuLaunchKernel", 60, KERNEL_NS), 0.36)
+
+    def test_closed_gate_leaves_the_floor(self) -> None:
+        """A share that gives way to a higher priority gets little, without core limit too, and never nothing."""
+        for share in (Share(priority=1), Share(cores=50), Share(cores=50, core_limit="soft")):
+            with self.subTest(share=share):
+                container.lay_out(share)
+                with fresh_page(share, gate=GATE_CLOSED, others=OTHERS_IDLE):
+                    self.assertLess(self.busy("cuLaunchKernel", 10, KERNEL_NS), 0.08)
+
+
+class ReportTest(CoresCase):
+    """NVML's figures."""
+
+    def gpu_percent(self, **environment: str) -> int:
+        query = ["--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--id=0"]
+        return int(self.run_program(FAKE / "nvidia-smi", *query, **environment).stdout)
+
+    def test_utilization_is_relative_to_the_share(self) -> None:
+        """A share that uses all of its 20 % is shown as busy; the whole GPU's figure is there on request."""
+        share = Share(cores=20)
+        container.lay_out(share)
+        self.busy("cuLaunchKernel", 200, KERNEL_NS)
+        mine, raw = self.gpu_percent(), self.gpu_percent(HAMI_RAW_UTILIZATION="1")
+        self.assertLessEqual(raw, 25)
+        self.assertGreaterEqual(mine, raw)
+        self.assertGreater(mine, 30)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
