@@ -18,12 +18,14 @@ from hami_dra.controller.loop import Loop
 from hami_dra.controller.metrics import Metrics
 from hami_dra.controller.observer import Observed, Observer
 from hami_dra.controller.pinning import pin_terms
-from hami_dra.controller.placer import Placer, Tools
+from hami_dra.controller.placer import Placer
 from hami_dra.controller.plan import Policy
 from hami_dra.controller.pods import Pod
 from hami_dra.controller.reporter import Reporter
+from hami_dra.controller.sending import InTurn, Sender
 from hami_dra.controller.state import State
 from hami_dra.controller.tender import Tender
+from hami_dra.controller.tools import Tools
 from hami_dra.controller.world import Kind, World
 from hami_dra.controller.writer import Writer
 from hami_dra.kube.errors import Conflict, KubeError, NotFound
@@ -210,6 +212,7 @@ class Bench:
         keep_after: float = 60.0,
         pins: bool = False,
         matches: Matcher = MATCHES,
+        sender: Sender | None = None,
         **policy: Any,
     ) -> None:
         self.clock, self.claims, self.events, self.metrics = FakeClock(), FakeClaims(), FakeEvents(), Metrics()
@@ -226,6 +229,7 @@ class Bench:
             policy=Policy(matches=matches, **policy),
             writes=writes,
             pins=pins,
+            sender=sender or InTurn(),
         )
         tender = Tender(self.state, tools, unbound_timeout=30.0)
         left_out = LeftOut(self.state, self.clock, reporter, writes=writes)

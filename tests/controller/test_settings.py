@@ -29,6 +29,8 @@ def test_later_sources_win(tmp_path: Path) -> None:
         ("unboundTimeoutSeconds: soon", ["unboundTimeoutSeconds", "soon", "int"]),
         ("unboundTimeoutSeconds: 0", ["unboundTimeoutSeconds", "0", "positive"]),
         ("keepPlaceAfterSeconds: -1", ["keepPlaceAfterSeconds", "-1", "0"]),
+        ("concurrentWrites: 0", ["concurrentWrites", "0", "64"]),
+        ("concurrentWrites: 65", ["concurrentWrites", "65", "64"]),
         ("requireCores: maybe", ["requireCores", "maybe"]),
         ("{allocator: scheduler, gateAndPin: true}", ["gateAndPin", "allocator", "scheduler", "controller"]),
         ("logLevel: loud", ["logLevel", "loud", "DEBUG"]),

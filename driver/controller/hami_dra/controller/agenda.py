@@ -44,3 +44,31 @@ class Agenda(Generic[Key]):
         """Forget everything."""
         self._due.clear()
         self._heap.clear()
+
+
+class Ready(Generic[Key]):
+    """Keys that are due, in the order of their ranks; each is in it once. Only the decision thread touches it."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[tuple[int, int, str, str], int, Key]] = []
+        self._keys: set[Key] = set()
+        self._counter = 0
+
+    def add(self, key: Key, rank: tuple[int, int, str, str]) -> None:
+        """Put the key in its place, where it is not in one already."""
+        if key not in self._keys:
+            self._keys.add(key)
+            self._counter += 1
+            heapq.heappush(self._heap, (rank, self._counter, key))
+
+    def take(self) -> Key:
+        """The first, which it then no longer is. IndexError when there is none."""
+        key = heapq.heappop(self._heap)[2]
+        self._keys.remove(key)
+        return key
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._keys
+
+    def __len__(self) -> int:
+        return len(self._heap)

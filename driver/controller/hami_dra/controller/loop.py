@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
 
+from hami_dra.controller.agenda import Ready
 from hami_dra.controller.left_out import LeftOut
 from hami_dra.controller.observer import Observed
-from hami_dra.controller.placer import Placer, Tools
+from hami_dra.controller.placer import Placer
 from hami_dra.controller.pods import PodUid
 from hami_dra.controller.state import State, Turn, Work
 from hami_dra.controller.tender import Tender
+from hami_dra.controller.tools import Tools
 
 LOG = logging.getLogger(__name__)
 
 _AFTER_ERROR_SECONDS = 30.0
 # Then what the watches told meanwhile is taken in: turns that are given on an old view ask and write in vain.
 _STEP_SECONDS = 0.25
+_SHOW_SECONDS = 1.0
 
 
 class Loop:
@@ -26,6 +28,8 @@ class Loop:
     def __init__(self, state: State, tools: Tools, placer: Placer, tender: Tender, left_out: LeftOut) -> None:
         self._state = state
         self._tools = tools
+        self._due: Ready[Work] = Ready()
+        self._shown = -_SHOW_SECONDS
         self._turns: dict[Turn, Callable[[str], None]] = {
             Turn.POD: lambda key: placer.turn(PodUid(key)),
             Turn.CLAIM: tender.turn,
@@ -70,21 +74,43 @@ class Loop:
         state.released.clear()
         for kept in state.kept:
             state.drop_place(kept)
+        while self._due:
+            state.agenda.add(self._due.take(), 0.0)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no write of ours is under way."""
+        return self._tools.sender.idle
 
     def step(self) -> float | None:
-        """Give turns to those who are due, not for long; when the next one is due, by the monotonic clock."""
+        """Book what was written, then give turns to those who are due, not for long.
+
+        When the next turn is due, by the monotonic clock; None also while it has to wait for a write that is under
+        way. Who is next is decided as late as that: a pod of higher priority may come.
+        """
+        sender = self._tools.sender
+        sender.collect()
         if not self._state.active:
             return None
         began = self._tools.clock.monotonic()
-        # Claims and places first: what they free can serve the pods.
-        due = deque(sorted(self._state.agenda.take_due(began), key=self._urgency))
-        while due and self._tools.clock.monotonic() - began < _STEP_SECONDS:
-            self._run(due.popleft())
-        for work in due:
-            self._state.agenda.add(work, began)
+        for work in self._state.agenda.take_due(began):
+            if work not in self._due:
+                self._due.add(work, self._urgency(work))
+        while self._due and not sender.full and self._tools.clock.monotonic() - began < _STEP_SECONDS:
+            self._run(self._due.take())
+            sender.collect()
+        self._show(began)
+        if self._due:
+            return None if sender.full else began
+        return self._state.agenda.next_due()
+
+    def _show(self, now: float) -> None:
+        # It looks at everything that waits: not at every step while there is much to do.
+        if self._due and now < self._shown + _SHOW_SECONDS:
+            return
+        self._shown = now
         self._tools.metrics.state.show(self._state.view())
         self._tools.metrics.kept.set(len(self._state.kept))
-        return self._state.agenda.next_due()
 
     def _run(self, work: Work) -> None:
         try:

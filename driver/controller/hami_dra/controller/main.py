@@ -19,15 +19,17 @@ from hami_dra.controller.logs import set_up
 from hami_dra.controller.loop import Loop
 from hami_dra.controller.metrics import Metrics
 from hami_dra.controller.observer import Observed, Observer
-from hami_dra.controller.placer import Placer, Tools
+from hami_dra.controller.placer import Placer
 from hami_dra.controller.plan import Policy
 from hami_dra.controller.pod_access import Pods
 from hami_dra.controller.reporter import Reporter
 from hami_dra.controller.runner import Runner
+from hami_dra.controller.sending import AtOnce, Sender
 from hami_dra.controller.serving import Probes, StatusServer
 from hami_dra.controller.settings import Allocator, Settings, identity, load
 from hami_dra.controller.state import State
 from hami_dra.controller.tender import Tender
+from hami_dra.controller.tools import Tools
 from hami_dra.controller.watches import make_reflectors
 from hami_dra.controller.world import World
 from hami_dra.controller.writer import Writer
@@ -74,7 +76,8 @@ class Daemon:
         self._reflectors: list[Reflector] = make_reflectors(
             client, self._put, on_synced=self._wake, on_fatal=self._fail
         )
-        loop = build_loop(settings, client, self._elector, self._events, self._metrics)
+        self._sender = AtOnce(settings.concurrent_writes, self._wake)
+        loop = build_loop(settings, client, self._elector, self._events, self._metrics, self._sender)
         self._runner = Runner(loop, self._reflectors, self._elector.is_leader, clock)
         probes = Probes(
             healthy=lambda: clock.monotonic() - self._runner.beat < _STUCK_SECONDS,
@@ -100,6 +103,7 @@ class Daemon:
         self._stopping.wait()
         self._runner.stop()
         decisions.join(timeout=10)
+        self._sender.stop()  # Before the lease is given back.
         self._elector.stop()
         for reflector in self._reflectors:
             reflector.stop()
@@ -127,7 +131,12 @@ class Daemon:
 
 
 def build_loop(
-    settings: Settings, client: Client, elector: LeaderElector, events: EventRecorder, metrics: Metrics
+    settings: Settings,
+    client: Client,
+    elector: LeaderElector,
+    events: EventRecorder,
+    metrics: Metrics,
+    sender: Sender,
 ) -> Loop:
     """The decisions with their effects."""
     writes = settings.allocator is Allocator.CONTROLLER
@@ -147,6 +156,7 @@ def build_loop(
         ),
         writes=writes,
         pins=settings.gate_and_pin,
+        sender=sender,
     )
     tender = Tender(state, tools, settings.unbound_timeout_seconds)
     left_out = LeftOut(state, clock, reporter, writes=writes)

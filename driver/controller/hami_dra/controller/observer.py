@@ -54,8 +54,9 @@ class Observer:
 
     def take_own_write(self, claim: JsonObject) -> None:
         """Apply what a write of ours returned, before the watch tells it."""
-        old, new = self._state.world.put_claim(claim)
-        if new is not None and new is not old:
+        _, new = self._state.world.put_claim(claim)
+        if new is not None:
+            # Also where the watch has told a later version: what the write counted as until now is settled by that.
             self._account(new, self._clock.monotonic())
         self._note_lighter_nodes(self._clock.monotonic())
 
@@ -175,19 +176,23 @@ class Observer:
                 self._state.refusals.refuse(pod.uid, allocation.node_name, now)
 
     def _account(self, known: KnownClaim, now: float) -> None:
+        self.book(known, now)
+        self._state.revisit_claim(known.key, now)
+        for pod in self._state.users_of(known):
+            self._state.revisit_pod(pod.uid, now)
+
+    def book(self, known: KnownClaim, now: float) -> None:
+        """Count what the claim holds; a write to it that is under way, or had no answer, goes on counting."""
         state, claim = self._state, known.claim
         if claim.allocation is not None:
             state.ledger.put(claim.uid, claim.allocation.results)
             state.unresolved.pop(claim.uid, None)
             self._note_holding(known, now)
-        elif claim.uid not in state.unresolved:
+        elif claim.uid not in state.unresolved and claim.uid not in state.writing:
             state.ledger.drop(claim.uid)
             if state.holdings.pop(claim.uid, None) is not None:
                 state.revisit_pending(now)
             state.foreign.discard(claim.uid)
-        state.revisit_claim(known.key, now)
-        for pod in state.users_of(known):
-            state.revisit_pod(pod.uid, now)
 
     def _note_holding(self, known: KnownClaim, now: float) -> None:
         state, claim = self._state, known.claim

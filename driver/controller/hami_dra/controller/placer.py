@@ -1,63 +1,44 @@
-"""A pod's turn: plan its claims, write what was planned, or say why there is no place."""
+"""A pod's turn: plan its claims, have written what was planned, or say why there is no place."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hami_dra.api import names
-from hami_dra.api.resources import AllocationResult, Claim, ConsumerReference
+from hami_dra.api.resources import Claim
 from hami_dra.controller.allocation import build_allocation
 from hami_dra.controller.asks import class_is_ours, is_ours
-from hami_dra.controller.clock import Clock
+from hami_dra.controller.delivery import Delivery, Parcel
 from hami_dra.controller.keeper import Keeper, Waiting
 from hami_dra.controller.long_evaluations import LongEvaluations
 from hami_dra.controller.long_searches import LongSearches
 from hami_dra.controller.memory import OUTAGE_MAX_SECONDS
-from hami_dra.controller.metrics import Metrics
-from hami_dra.controller.observer import Observed, Observer
+from hami_dra.controller.observer import Observed
 from hami_dra.controller.plan import Placement, Policy, Refusal, plan
 from hami_dra.controller.pod_policy import policy_for
 from hami_dra.controller.pods import EXTENDED_RESOURCE_PREFIX, Pod, PodUid
 from hami_dra.controller.reasons import NODE_SHORTAGES
 from hami_dra.controller.recreation import Recreation
 from hami_dra.controller.releaser import Releaser
-from hami_dra.controller.reporter import Reporter
 from hami_dra.controller.snapshot import Snapshot
 from hami_dra.controller.state import UNDECIDED, State, Turn, Work, held_key
+from hami_dra.controller.tools import Tools
 from hami_dra.controller.unsupported import unsupported_by_scheduler
 from hami_dra.controller.world import Kind, KnownClaim
-from hami_dra.controller.writer import Outcome, Writer, Written
+from hami_dra.controller.writer import Outcome
 
 LOG = logging.getLogger(__name__)
 
 NOTHING_FITS = "FilteringFailed"
 BAD_CLAIM = "InvalidClaim"
 NOT_SERVED = "ClaimNotServed"
-WRITE_FAILED = "AllocationFailed"
 BAD_ANNOTATION = "InvalidAnnotation"
 
 PINNED_NOTE = "; the pod is pinned to node {node} and cannot be moved: delete it and create it again"
 
-_CONFLICT_SECONDS = 0.1
 _SLOW_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class Tools:
-    """What turns need besides the state."""
-
-    clock: Clock
-    observer: Observer
-    writer: Writer
-    reporter: Reporter
-    metrics: Metrics
-    policy: Policy
-    writes: bool
-    """False where kube-scheduler allocates and the controller only reports."""
-    pins: bool = False
-    """Whether pods that our gate holds are allocated for first; else they are let go at once."""
 
 
 class Placer:
@@ -70,7 +51,8 @@ class Placer:
         self._evaluations = LongEvaluations(tools.clock)
         self._recreation = Recreation(state, tools.writer, self._is_ours)
         self._keeper = Keeper(state, tools.clock, keep_after if tools.writes else 0)
-        self._releaser = Releaser(state, tools.clock, tools.writer, tools.reporter, pins=tools.pins)
+        self._releaser = Releaser(state, tools)
+        self._delivery = Delivery(state, tools, self._releaser)
 
     def turn(self, uid: PodUid) -> None:
         """Do for one pod what can be done now."""
@@ -116,6 +98,8 @@ class Placer:
             self._warn(pod, claims, NOT_SERVED, message, now)
             self._release(pod, ())
             return
+        if any(claim.uid in self._state.writing for claim in claims):
+            return  # Its turn comes when that is known.
         if self._tools.writes and (self._resolve(pod, open_claims, now) or self._restore(pod, open_claims)):
             return
         if not self._tools.writes:
@@ -149,7 +133,7 @@ class Placer:
                 outcome = replace(outcome, message=outcome.message + note)
             self._refused(pod, [known.claim for known in open_claims], outcome, now)
         elif self._tools.writes:
-            self._write_all(pod, open_claims, outcome)
+            self._send_all(pod, open_claims, outcome)
 
     def _go_on_later(self, pod: Pod, claims: list[Claim], began: float) -> None:
         now = self._tools.clock.monotonic()
@@ -243,82 +227,10 @@ class Placer:
                 )
                 self._warn(pod, [], NOT_SERVED, message, now)
 
-    def _write_all(self, pod: Pod, open_claims: list[KnownClaim], placement: Placement) -> None:
+    def _send_all(self, pod: Pod, open_claims: list[KnownClaim], placement: Placement) -> None:
         now, classes = self._tools.clock.utcnow(), self._state.world.classes
-        for known in open_claims:
-            allocation = build_allocation(known.claim, placement, classes, now)
-            if not self._write(pod, known, allocation):
-                self._state.obstacles[pod.uid] = WRITE_FAILED
-                return
-        seen = self._state.seen.get(pod.uid)
-        self._state.settle(pod.uid)
-        if seen is not None:
-            self._tools.metrics.allocation_seconds.observe(self._tools.clock.monotonic() - seen)
-        self._release(pod, [known for known in self._state.world.claims_of(pod) if known is not None])
-
-    def _write(self, pod: Pod, known: KnownClaim, allocation: AllocationResult) -> bool:
-        # In the ledger before the write: what may be written counts from then on.
-        self._state.ledger.put(known.claim.uid, allocation.results)
-        written = self._tools.writer.allocate(known.raw, allocation, ConsumerReference(name=pod.name, uid=pod.uid))
-        if written.outcome is Outcome.WRITTEN and written.claim is not None:
-            self._tools.observer.take_own_write(written.claim)
-            self._tools.metrics.allocations.inc()
-            fields = {"claim": known.key, "claim_uid": known.claim.uid, "node": allocation.node_name}
-            LOG.info("allocated", extra=fields)
-            return True
-        self._write_failed(pod, known, allocation, written)
-        return False
-
-    def _write_failed(self, pod: Pod, known: KnownClaim, allocation: AllocationResult, written: Written) -> None:
-        state, now, uid = self._state, self._tools.clock.monotonic(), known.claim.uid
-        self._tools.metrics.failed_writes.labels(outcome=written.outcome.name.lower()).inc()
-        LOG.warning(
-            "write-failed", extra={"claim": known.key, "outcome": written.outcome.name, "error": written.message}
-        )
-        if written.outcome is Outcome.UNKNOWN:
-            # It may be stored, now or in a moment: it counts until the claim is read again.
-            state.unresolved[uid] = allocation
-            state.refusals.back_off(pod.uid, now, OUTAGE_MAX_SECONDS)
-            state.revisit_pod(pod.uid, now)
-            return
-        if written.outcome is Outcome.CONFLICT:
-            self._tools.metrics.conflicts.inc()
-            self._refresh(known, allocation)
-            state.agenda.add(Work(Turn.POD, pod.uid), now + _CONFLICT_SECONDS)
-            return
-        state.ledger.drop(uid)
-        if written.outcome is Outcome.DROPPED and written.claim is not None:
-            self._undo_dropped(pod, known, written)
-        elif written.outcome is Outcome.REFUSED:
-            state.refusals.back_off(pod.uid, now)
-            self._warn(pod, [known.claim], WRITE_FAILED, f"the allocation was not accepted: {written.message}", now)
-            state.revisit_pod(pod.uid, now)
-
-    def _undo_dropped(self, pod: Pod, known: KnownClaim, written: Written) -> None:
-        now = self._tools.clock.monotonic()
-        if written.claim is not None:
-            self._tools.observer.take_own_write(written.claim)
-            cleared = self._tools.writer.clear(written.claim)
-            if cleared.claim is not None:
-                self._tools.observer.take_own_write(cleared.claim)
-        message = f"{written.message}; is the feature gate DRAConsumableCapacity of the API server on?"
-        self._state.refusals.back_off(pod.uid, now)
-        self._warn(pod, [known.claim], WRITE_FAILED, message, now)
-        self._state.revisit_pod(pod.uid, now)
-
-    def _refresh(self, known: KnownClaim, allocation: AllocationResult) -> None:
-        # What is in the way may be an earlier write of ours that had no answer: it counts until the claim is read.
-        self._state.unresolved[known.claim.uid] = allocation
-        read = self._tools.writer.read(known.claim.namespace, known.claim.name)
-        current = read.claim if read.claim and read.claim["metadata"]["uid"] == known.claim.uid else None
-        if read.outcome is Outcome.WRITTEN and current is not None:
-            if current["metadata"]["resourceVersion"] == known.claim.metadata.resource_version:
-                return  # Nothing is in the way: what said so was not the API server.
-            del self._state.unresolved[known.claim.uid]
-            self._tools.observer.take(Observed(Kind.CLAIM, current))
-        elif read.outcome in (Outcome.WRITTEN, Outcome.GONE):
-            del self._state.unresolved[known.claim.uid]
-            self._state.ledger.drop(known.claim.uid)
+        parcels = [Parcel(known, build_allocation(known.claim, placement, classes, now)) for known in open_claims]
+        self._delivery.send(pod, parcels, is_last=True)
 
     def _resolve(self, pod: Pod, open_claims: list[KnownClaim], now: float) -> bool:
         """Find out what became of writes without an answer; True when that leaves nothing to plan now."""
@@ -339,7 +251,7 @@ class Placer:
         current = self._state.world.claims.get(known.key)
         if allocation is not None and current is not None and current.claim.allocation is None:
             # The first write may still arrive. The same one again is safe: whichever comes first, it is this place.
-            self._write(pod, current, allocation)
+            self._delivery.send(pod, [Parcel(current, allocation)], is_last=False)
         return True
 
     def _restore(self, pod: Pod, open_claims: list[KnownClaim]) -> bool:
@@ -349,6 +261,6 @@ class Placer:
             if held is not None and pod.node_name == held.node:
                 self._state.ledger.drop(held_key(known.claim.uid))
                 del self._state.held[known.claim.uid]
-                self._write(pod, known, held.allocation)
+                self._delivery.send(pod, [Parcel(known, held.allocation)], is_last=False)
                 return True
         return False

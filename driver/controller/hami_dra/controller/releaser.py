@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 from hami_dra.api import names
 from hami_dra.api.resources import Claim
-from hami_dra.controller.clock import Clock
 from hami_dra.controller.pinning import find_pin
 from hami_dra.controller.pods import Pod
-from hami_dra.controller.reporter import Reporter
 from hami_dra.controller.state import State, Turn, Work
-from hami_dra.controller.writer import Outcome, Writer, Written
+from hami_dra.controller.tools import Tools
+from hami_dra.controller.writer import Outcome, Written
 from hami_dra.kube.errors import KubeError
 
 LOG = logging.getLogger(__name__)
@@ -22,55 +21,65 @@ GATE_STAYS = "GateNotRemoved"
 REPLACED = "PinnedPodReplaced"
 NOT_REPLACED = "PinnedPodNotReplaced"
 _RETRY_SECONDS = 1.0
+_BROKE = Written(Outcome.UNKNOWN, message="the write ended in an unforeseen error")
 
 
 @dataclass(frozen=True)
 class Releaser:
-    """``pins``: gate and pin is on; else every gate of ours that is found goes at once, and no pod is pinned."""
+    """Where gate and pin is off, every gate of ours that is found goes at once, and no pod is pinned."""
 
     state: State
-    clock: Clock
-    writer: Writer
-    reporter: Reporter
-    pins: bool
+    tools: Tools
 
     def release(self, pod: Pod, claims: Sequence[Claim] = ()) -> None:
         """Leave a pod that we hold to kube-scheduler. ``claims``: all it has, none of ours left to allocate."""
         if pod.uid in self.state.released:
             return  # Its watch has yet to tell.
         node = None
-        if self.pins and claims:
+        if self.tools.pins and claims:
             node = find_pin(pod, claims, volumes_bound=self.state.world.volumes.are_bound(pod))
-        written = self.writer.release(pod, node)
+        self.state.released.add(pod.uid)
+        self.tools.sender.send(lambda: self._write(pod, node), lambda written: self._note(pod, written or _BROKE))
+
+    def _write(self, pod: Pod, node: str | None) -> Written:
+        """On any thread."""
+        written = self.tools.writer.release(pod, node)
         if node and written.outcome is Outcome.REFUSED:
             # Its affinity changed under us, or a policy of the cluster protects it: it can always do without a pin.
-            node, written = None, self.writer.release(pod, None)
+            node, written = None, self.tools.writer.release(pod, None)
         if written.outcome is Outcome.WRITTEN:
-            self.state.released.add(pod.uid)
             LOG.info("released", extra={"pod": _name(pod), "pinned_to": node})
-        elif written.outcome not in (Outcome.GONE, Outcome.NOT_LEADER):
+        return written
+
+    def _note(self, pod: Pod, written: Written) -> None:
+        if written.outcome is Outcome.WRITTEN:
+            return  # If its watch has told already, it is not among the released any more.
+        self.state.released.discard(pod.uid)
+        if self.state.active and pod.uid in self.state.world.pods:
             self._not_released(pod, written)
 
     def _not_released(self, pod: Pod, written: Written) -> None:
-        now, outcome = self.clock.monotonic(), written.outcome
+        now, outcome = self.tools.clock.monotonic(), written.outcome
+        if outcome in (Outcome.GONE, Outcome.NOT_LEADER):
+            return
         LOG.warning("write-failed", extra={"pod": _name(pod), "outcome": outcome.name, "error": written.message})
         due = self.state.refusals.back_off(pod.uid, now)
         current = self._read(pod) if outcome is Outcome.REFUSED else None
         if current is not None and current.held:
             message = f"the scheduling gate {names.ALLOCATION_GATE} could not be removed: {written.message}"
-            due = min(due, self.reporter.warn([pod], GATE_STAYS, message, now))
+            due = min(due, self.tools.reporter.warn([pod], GATE_STAYS, message, now))
         self.state.agenda.add(Work(Turn.POD, pod.uid), due)
 
     def replace(self, pod: Pod, claims: Sequence[Claim], why: str) -> None:
         """Delete a pinned pod that cannot run on its node, so that its owner makes one that can go elsewhere."""
-        now, current = self.clock.monotonic(), self._read(pod)
+        now, current = self.tools.clock.monotonic(), self._read(pod)
         if current is None or current.node_name or not current.needs_claims:
             # Its watch has yet to tell; or it could not be read.
             self.state.agenda.add(Work(Turn.POD, pod.uid), now + _RETRY_SECONDS)
             return
         message = f"{why}; the pod is pinned to node {pod.pinned_to}, so it is deleted for its owner to make another"
-        self.reporter.warn([*claims, pod], REPLACED, message, now)
-        written = self.writer.replace(pod, message)
+        self.tools.reporter.warn([*claims, pod], REPLACED, message, now)
+        written = self.tools.writer.replace(pod, message)
         if written.outcome is Outcome.WRITTEN:
             LOG.info("replaced", extra={"pod": _name(pod), "node": pod.pinned_to, "owner_uid": pod.owner_uid})
             self.state.owners.forget_old(now)
@@ -78,12 +87,12 @@ class Releaser:
             return
         LOG.warning("write-failed", extra={"pod": _name(pod), "outcome": written.outcome.name})
         if written.outcome is Outcome.REFUSED:
-            self.reporter.warn([pod], NOT_REPLACED, f"the pod could not be deleted: {written.message}", now)
+            self.tools.reporter.warn([pod], NOT_REPLACED, f"the pod could not be deleted: {written.message}", now)
         self.state.agenda.add(Work(Turn.POD, pod.uid), self.state.refusals.back_off(pod.uid, now))
 
     def _read(self, pod: Pod) -> Pod | None:
         try:
-            current = self.writer.read_pod(pod.namespace, pod.name)
+            current = self.tools.writer.read_pod(pod.namespace, pod.name)
         except KubeError as error:
             LOG.warning("pod-not-read", extra={"pod": _name(pod), "error": str(error)})
             return None

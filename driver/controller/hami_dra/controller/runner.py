@@ -124,6 +124,8 @@ class Runner:
         if self._active:
             return
         if not self._listing:
+            if not self._loop.idle:
+                return  # What we wrote when we led before may still arrive: the list must show it.
             # What a former leader wrote last may be missing in what was watched so far.
             self._listing = True
             for watched in self._watched:

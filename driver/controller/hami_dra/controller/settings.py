@@ -17,6 +17,7 @@ import yaml
 from hami_dra.controller.errors import SettingsError
 
 DEFAULT_FILE = Path("/etc/hami-dra/config.yaml")
+MOST_WRITES = 64
 _PREFIX = "HAMI_DRA_"
 _TRUE, _FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off"})
 
@@ -83,6 +84,8 @@ class Settings:
     """How long a pod waits before a place is kept free for it; 0: never."""
     gate_and_pin: bool = False
     """Allocate for pods while our scheduling gate holds them, and pin them to the node when it goes."""
+    concurrent_writes: int = 16
+    """How many allocations are written at the same time."""
     placement_node: Spreading = Spreading.BINPACK
     """Order of nodes where the claim does not say."""
     placement_device: DeviceOrder = DeviceOrder.BINPACK
@@ -106,6 +109,8 @@ def load(arguments: Sequence[str], environment: Mapping[str, str] | None = None)
         raise SettingsError(f"unboundTimeoutSeconds is {settings.unbound_timeout_seconds}, wanted a positive number")
     if settings.keep_place_after_seconds < 0:
         raise SettingsError(f"keepPlaceAfterSeconds is {settings.keep_place_after_seconds}, wanted 0 or more")
+    if not 1 <= settings.concurrent_writes <= MOST_WRITES:
+        raise SettingsError(f"concurrentWrites is {settings.concurrent_writes}, wanted 1 to {MOST_WRITES}")
     if settings.gate_and_pin and settings.allocator is Allocator.SCHEDULER:
         raise SettingsError(
             "gateAndPin is true and allocator is scheduler: only our controller can choose the node of a pod before "

@@ -76,7 +76,7 @@ class State:
     owners: RefusalMemory = field(default_factory=RefusalMemory)
     """The same of owners whose pinned pods we deleted: the next pod would meet the same."""
     released: set[PodUid] = field(default_factory=set)
-    """Pods that our gate was taken off and that are still seen with it."""
+    """Pods that our gate was taken off, or is being, and that are still seen with it."""
     locks: LockWatch = field(default_factory=LockWatch)
     agenda: Agenda[Work] = field(default_factory=Agenda)
     pending: dict[PodUid, frozenset[str]] = field(default_factory=dict)
@@ -87,7 +87,10 @@ class State:
     holdings: dict[str, Holding] = field(default_factory=dict)
     queue: SchedulerQueue = field(default_factory=SchedulerQueue)
     held: dict[str, HeldPlace] = field(default_factory=dict)
+    writing: set[str] = field(default_factory=set)
+    """Claims whose allocation is being written; the ledger counts it."""
     unresolved: dict[str, AllocationResult] = field(default_factory=dict)
+    """Allocations whose write had no answer, by claim; the ledger counts them."""
     foreign: set[str] = field(default_factory=set)
     kept: KeptPlaces = field(default_factory=KeptPlaces)
     lost: dict[str, LostClaim] = field(default_factory=dict)

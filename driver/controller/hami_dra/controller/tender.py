@@ -6,7 +6,6 @@ import logging
 
 from hami_dra.api import names
 from hami_dra.controller.observer import Observed
-from hami_dra.controller.placer import Tools
 from hami_dra.controller.pods import Pod
 from hami_dra.controller.state import (
     PLACE_HELD_SECONDS,
@@ -18,6 +17,7 @@ from hami_dra.controller.state import (
     holds_ours,
 )
 from hami_dra.controller.takeback import Cause, judge
+from hami_dra.controller.tools import Tools
 from hami_dra.controller.world import Kind, KnownClaim
 from hami_dra.controller.writer import Outcome
 from hami_dra.kube.errors import KubeError
@@ -43,7 +43,7 @@ class Tender:
         """Do for one claim what can be done now."""
         known = self._state.world.claims.get(key)
         self._tools.metrics.foreign.set(len(self._state.foreign) if self._tools.writes else 0)
-        if known is None or not self._tools.writes:
+        if known is None or not self._tools.writes or known.claim.uid in self._state.writing:
             return
         now = self._tools.clock.monotonic()
         if known.claim.uid in self._state.unresolved:

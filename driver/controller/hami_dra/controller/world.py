@@ -85,6 +85,7 @@ class World:
         self._pieces: dict[str, Piece] = {}
         self._users: dict[str, set[PodUid]] = defaultdict(set)
         self._owned: dict[PodUid, dict[str, str]] = defaultdict(dict)
+        self._expected: dict[PodUid, str] = {}
 
     @property
     def inventory(self) -> Inventory:
@@ -181,7 +182,22 @@ class World:
             return ""
         claims = (known.claim for known in self.claims_of(pod) if known is not None)
         nodes = (claim.allocation.node_name for claim in claims if claim.allocation and _may_be_for(claim, pod))
-        return next((node for node in nodes if node), "")
+        return next((node for node in nodes if node), self._expected.get(pod.uid, ""))
+
+    def expect(self, pod: Pod, node: str) -> None:
+        """The pod is being given devices on this node; where it is empty, no longer."""
+        if node:
+            self._expected[pod.uid] = node
+        else:
+            self._expected.pop(pod.uid, None)
+        current = self.pods.get(pod.uid)
+        if current is not None:
+            self._place(current)
+
+    def current(self, known: KnownClaim) -> KnownClaim | None:
+        """The same claim as it is known now; None when it is gone."""
+        found = self.claims.get(known.key)
+        return found if found is not None and found.claim.uid == known.claim.uid else None
 
     def served_by_claims(self, pod: Pod) -> frozenset[str]:
         """Those extended resources that the pod asks for and a DeviceClass stands for."""

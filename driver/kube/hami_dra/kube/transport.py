@@ -29,6 +29,8 @@ _CHUNK_BYTES: Final = 1 << 16
 # What the network did not take within this time never arrives. Otherwise the kernel goes on sending after we gave up
 # and closed the connection: a write could come minutes later, when another process leads.
 _SENT_SECONDS: Final = 4.0
+# Kept open: one for each watch, and for each thread that writes. Any beyond that would be opened anew every time.
+_CONNECTIONS: Final = 100
 _DECODING: Final = threading.Lock()
 
 Params: TypeAlias = Mapping[str, str]
@@ -266,6 +268,7 @@ def connect(kubeconfig: str | None = None) -> Client:
     # Own back-off decides on retries; the default three would hide them and repeat writes.
     configuration.retries = False
     configuration.keep_alive = True
+    configuration.connection_pool_maxsize = _CONNECTIONS
     unsent = (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(_SENT_SECONDS * 1000))
     configuration.socket_options = [*tcp_keepalive_socket_options(), unsent]
     api_client = ApiClient(configuration)
