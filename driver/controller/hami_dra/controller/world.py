@@ -60,6 +60,11 @@ class KnownClaim:
         """``namespace/name``."""
         return f"{self.claim.namespace}/{self.claim.name}"
 
+    def is_version(self, metadata: JsonObject) -> bool:
+        """Whether this is the object and the version that the metadata are of."""
+        mine = self.claim.metadata
+        return (mine.uid, mine.resource_version) == (metadata["uid"], metadata.get("resourceVersion"))
+
     @property
     def version(self) -> int:
         """The resourceVersion as a number: these grow within a cluster (Kubernetes 1.35 and later promise it)."""
@@ -132,11 +137,14 @@ class World:
     def put_claim(self, raw: JsonObject) -> tuple[KnownClaim | None, KnownClaim | None]:
         """Store a claim; the one before and the one now, None now where it cannot be understood.
 
-        An older version than the one that is stored (our own write is known before the watch tells it) changes
-        nothing: both results are then the stored one.
+        The version that is stored (our own write is known before the watch tells it) and older ones change nothing:
+        both results are then the stored one.
         """
-        key = f"{raw['metadata']['namespace']}/{raw['metadata']['name']}"
+        metadata = raw["metadata"]
+        key = f"{metadata['namespace']}/{metadata['name']}"
         old = self.claims.get(key)
+        if old is not None and old.is_version(metadata):
+            return old, old
         try:
             new = KnownClaim.from_json(raw)
         except ApiError as error:
