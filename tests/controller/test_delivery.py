@@ -327,3 +327,16 @@ def test_an_allocation_that_is_being_written_is_not_ended_by_others() -> None:
     writes.reply(0)
     bench.run(1)
     assert bench.verbs("a") == ["allocate", "clear"]
+
+
+def test_how_long_a_pod_waited_is_measured_also_where_the_watch_is_first() -> None:
+    """The watch may tell of an allocation before its reply comes; the pod is served with the reply."""
+    bench, writes = held_bench()
+    add(bench, "a")
+    bench.run()
+    writes.write(0)
+    bench.see(Kind.CLAIM, bench.claim("a"))
+    bench.run(1)
+    writes.reply(0)
+    bench.run()
+    assert (bench.metric("allocation_seconds_count"), bench.state.seen) == (1, {})

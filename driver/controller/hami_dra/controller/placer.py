@@ -74,6 +74,8 @@ class Placer:
             if self._tools.writes:
                 self._recreation.ask(pod, now)
             return
+        if any(claim.claim.uid in self._state.writing for claim in complete):
+            return  # Its turn comes when that is known.
         open_claims = [claim for claim in complete if claim.claim.allocation is None and self._is_ours(claim.claim)]
         if not open_claims:
             self._state.settle(uid)
@@ -98,8 +100,6 @@ class Placer:
             self._warn(pod, claims, NOT_SERVED, message, now)
             self._release(pod, ())
             return
-        if any(claim.uid in self._state.writing for claim in claims):
-            return  # Its turn comes when that is known.
         if self._tools.writes and (self._resolve(pod, open_claims, now) or self._restore(pod, open_claims)):
             return
         if not self._tools.writes:
