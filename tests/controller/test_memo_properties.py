@@ -30,7 +30,7 @@ from hami_dra.api.resources import Claim, DeviceResult, DeviceTaintRule, Slice
 from hami_dra.controller.cel import CelMatcher
 from hami_dra.controller.inventory import Inventory, Piece, build_inventory
 from hami_dra.controller.nodes import Node
-from hami_dra.controller.plan import Placement, Policy, plan
+from hami_dra.controller.plan import Placement, Policy, Refusal, plan
 from hami_dra.controller.pods import Pod
 from hami_dra.controller.snapshot import Snapshot
 from hami_dra.controller.usage import DeviceKey, Ledger
@@ -202,8 +202,13 @@ def test_every_decision_is_that_of_the_allocator_without_memory(changes: list[di
 
 
 def assert_same(snapshot: Snapshot, pod: Pod, wanted: list[Claim], policy: Policy, other: Policy) -> None:
-    """The decision equals the oracle's, also for sums in a plain mapping; each has a memory of its own."""
+    """The decision equals the oracle's, interrupted before or not, also for sums in a plain mapping.
+
+    Each policy has a memory of its own.
+    """
     expected = naive_plan(snapshot, pod, wanted, policy)
+    interrupted = plan(snapshot, pod, wanted, policy, lambda: True)
+    assert interrupted == expected or (isinstance(interrupted, Refusal) and interrupted.unfinished)
     assert plan(snapshot, pod, wanted, policy) == expected
     plain = dataclasses.replace(snapshot, totals=dict(snapshot.totals))
     assert plan(plain, pod, wanted, other) == expected
