@@ -99,15 +99,14 @@ class Observer:
     def _note_bound(self, old: Pod | None, new: Pod, now: float) -> None:
         if old is None or old.node_name or not new.node_name:
             return
-        waited_since = [holding.waits_since for holding in self._holdings_of(new)]
-        if waited_since:
-            self._state.queue.note_bound(old, max(waited_since), now)
+        if self._holdings_of(new):
+            self._state.queue.note_bound(old, now)
 
     def _note_waiting(self, old: Pod | None, new: Pod, now: float) -> None:
         if new.node_name or not new.claims or not new.needs_claims:
             self._state.queue.leave(new.uid)
-        elif not new.held:
-            self._state.queue.join(new, now, anew=old is not None and old.held)
+        else:
+            self._state.queue.join(new, now, released=old is not None and old.held and not new.held)
 
     def _holdings_of(self, pod: Pod) -> list[Holding]:
         holdings = self._state.holdings

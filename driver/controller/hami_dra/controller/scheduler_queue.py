@@ -1,7 +1,8 @@
 """How far kube-scheduler has come in its queue, as far as that is seen: whom it has passed over, and whom not yet.
 
 It takes the most important pods first, then those that joined the queue first. A pod that it tried in vain, because
-its claim was not allocated yet, joins anew: at the end of a queue that may be long.
+its claim was not allocated yet, joins anew: at the end of a queue that may be long. When exactly a pod joined is not
+seen; whoever appeared only after the latest moment at which another can have joined is behind that one for certain.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class SchedulerQueue:
     """Places of the pods that wait, and the last places that were served. Times are of the monotonic clock."""
 
     def __init__(self) -> None:
-        self._joined: dict[PodUid, float] = {}
+        self._appeared: dict[PodUid, float] = {}
+        self._released: dict[PodUid, float] = {}
         self._began = -math.inf
         self._last = -math.inf
         self._recent: deque[_Bound] = deque()
@@ -46,19 +48,22 @@ class SchedulerQueue:
         """All that was seen up to now had been there before."""
         self._began = now
 
-    def join(self, pod: Pod, now: float, *, anew: bool = False) -> None:
-        """The pod waits for kube-scheduler from now on, unless it did already; ``anew``: whatever was before."""
-        if anew or pod.uid not in self._joined:
-            self._joined[pod.uid] = now
+    def join(self, pod: Pod, now: float, *, released: bool = False) -> None:
+        """The pod waits for kube-scheduler. ``released``: our gate held it until now."""
+        self._appeared.setdefault(pod.uid, now)
+        if released:
+            self._released[pod.uid] = now
 
     def leave(self, uid: PodUid) -> None:
         """The pod waits no more."""
-        self._joined.pop(uid, None)
+        self._appeared.pop(uid, None)
+        self._released.pop(uid, None)
 
-    def note_bound(self, waited: Pod, allocated: float, now: float) -> None:
-        """A pod was bound. ``waited``: as it was before; ``allocated``: when its allocation was seen."""
+    def note_bound(self, pod: Pod, now: float) -> None:
+        """A pod that waited was bound."""
         self._last = now
-        self._recent.append(_Bound(now, waited.priority, self._place(waited, allocated)))
+        appeared = self._place(self._appeared.get(pod.uid, self._began), pod.created)
+        self._recent.append(_Bound(now, pod.priority, appeared))
 
     def overdue(self, waiting: Iterable[Pod], allocated: float, timeout: float, now: float) -> float:
         """When the pods of an allocation that was seen at ``allocated`` will have had their time.
@@ -76,14 +81,15 @@ class SchedulerQueue:
             self._reached[bound.priority] = max(self._reached.get(bound.priority, bound.place), bound.place)
 
     def _has_passed(self, pod: Pod, allocated: float) -> bool:
-        place = self._place(pod, allocated)
+        joined, stamp = self._appeared.get(pod.uid, allocated), pod.created
+        if pod.uid in self._released:
+            joined = self._released[pod.uid]
+        elif FROM_BEFORE in pod.unschedulable_message:
+            # How often it was tried in vain is not seen, but it was not after its allocation.
+            joined = allocated
+            stamp = pod.unschedulable_since.isoformat() if pod.unschedulable_since else stamp
+        place = self._place(joined, stamp)
         return any(reached > place for priority, reached in self._reached.items() if priority <= pod.priority)
 
-    def _place(self, pod: Pod, allocated: float) -> _Place:
-        # How often it was tried in vain is not seen, but not after its allocation.
-        failed = FROM_BEFORE in pod.unschedulable_message
-        since = allocated if failed else self._joined.get(pod.uid, allocated)
-        if since > self._began:
-            return _Place(since, "")
-        tried = pod.unschedulable_since.isoformat() if failed and pod.unschedulable_since else pod.created
-        return _Place(0.0, tried[:_SECONDS])
+    def _place(self, since: float, stamp: str) -> _Place:
+        return _Place(since, "") if since > self._began else _Place(0.0, stamp[:_SECONDS])
