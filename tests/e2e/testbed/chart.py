@@ -32,3 +32,15 @@ def wait_ready(kubectl: Kubectl, timeout: int = 120) -> None:
 
 def uninstall(kubectl: Kubectl) -> None:
     run([kubectl.programs / "helm", "uninstall", RELEASE, "--namespace", NAMESPACE, "--wait"], env=kubectl.environment)
+
+
+def manifest(kubectl: Kubectl) -> str:
+    """Every object of the release as it was installed."""
+    argv: list[str | Path] = [kubectl.programs / "helm", "get", "manifest", RELEASE, "--namespace", NAMESPACE]
+    return run(argv, env=kubectl.environment)
+
+
+def objects_left(kubectl: Kubectl, manifest: str) -> list[str]:
+    """Which objects of a manifest exist, as kubectl names them."""
+    within = kubectl.within(NAMESPACE)
+    return within("get", "--filename=-", "--ignore-not-found", "--output=name", stdin=manifest).split()
