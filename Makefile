@@ -20,7 +20,7 @@ NVIDIA = $(wildcard .venv/lib/python3.*/site-packages/nvidia)
 HEADERS = --cuda12 $(NVIDIA)/cuda_runtime/include --cuda13 $(NVIDIA)/cu13/include --nvml $(NVIDIA)/cu13/include/nvml.h
 PYTHON_SOURCES := $(shell find api driver -name '*.py' -o -name '*.pyi') pyproject.toml
 
-.PHONY: help demo demo-down test unit native-test e2e e2e-1.36 lint bench bench-control-plane plots packages programs images driver-image generate lock clean
+.PHONY: help demo demo-down test unit native-test e2e e2e-1.36 e2e-kind-short lint bench bench-control-plane plots packages programs images driver-image generate lock clean
 
 help:
 	@echo "make demo        a two-node cluster with fake GPUs, the driver, and a pod with a share of a GPU"
@@ -31,7 +31,9 @@ help:
 	@echo "make bench-control-plane  CPU of the control plane per pod at 500 nodes, three rounds; half an hour and more"
 	@echo "make plots       how decisions and the controller's memory grow, as pictures in docs/; a quarter of an hour"
 	@echo "make driver-image  build/images/driver.tar, the image of both daemons, with Docker or without"
-	@echo "CLUSTER=kind or CLUSTER=local says on what; else kind, where a Docker engine and kind's node image are there"
+	@echo "make e2e-kind-short  on kind: the first share, sharing, faults, and the chart's install, upgrade and uninstall"
+	@echo "CLUSTER=kind or CLUSTER=local says on what; else kind, where a Docker engine and kind's node image are there;"
+	@echo "for CLUSTER=kind without them, an engine and a node image are brought along"
 
 $(VENV): requirements-dev.lock pyproject.toml
 	@echo "==> Python packages into .venv (about a minute with a warm cache, three without)"
@@ -111,6 +113,13 @@ e2e-1.36: export HAMI_DRA_E2E_CLUSTER = e2e-136
 e2e-1.36: programs $(NATIVE) $(WHEELS)
 	@echo "==> the first share on Kubernetes 1.36"
 	@$(BIN)/pytest -v tests/e2e -k first_share
+
+# With an engine and a node image of our own, where this machine has none.
+e2e-kind-short: export CLUSTER = kind
+e2e-kind-short: export HAMI_DRA_E2E_CLUSTER = e2e-kind
+e2e-kind-short: packages programs $(NATIVE) $(WHEELS)
+	@echo "==> sharing, faults and the chart on kind"
+	@$(BIN)/pytest -v tests/e2e/test_sharing.py tests/e2e/test_faults.py tests/e2e/test_controller_faults.py tests/e2e/test_chart.py
 
 test: packages lint native-test unit e2e
 
