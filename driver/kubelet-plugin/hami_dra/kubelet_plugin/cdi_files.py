@@ -53,6 +53,10 @@ class CdiFiles:
         names = (path.name for path in files.list_folder(self._paths.cdi_dir))
         return tuple(uid for uid in map(claim_of_spec, names) if uid is not None)
 
+    def has(self, uid: ClaimUid) -> bool:
+        """Whether the claim's spec is there."""
+        return self._paths.claim_spec(uid).exists()
+
     def find_shares(self, uid: ClaimUid) -> tuple[ShareId, ...]:
         """The shares that the claim's spec names; none where there is no readable spec."""
         return find_shares(_parse(self._paths.claim_spec(uid)))

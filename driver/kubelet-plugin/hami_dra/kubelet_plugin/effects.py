@@ -78,6 +78,10 @@ class SpecStore(Protocol):
         """The claims that have one."""
         ...
 
+    def has(self, uid: ClaimUid) -> bool:
+        """Whether the claim has one."""
+        ...
+
     def find_shares(self, uid: ClaimUid) -> tuple[ShareId, ...]:
         """The shares that the claim's spec names."""
         ...

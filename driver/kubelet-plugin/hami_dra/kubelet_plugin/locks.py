@@ -132,13 +132,13 @@ class LeadLock:
 
 def _open(path: Path) -> int:
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except FileNotFoundError:
         files.make_folder(path.parent)
     except OSError as error:
         raise NodeStateError.from_os("open", path, error) from error
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise NodeStateError.from_os("open", path, error) from error
 

@@ -25,6 +25,7 @@ from hami_dra.kubelet_plugin.cdi_files import CdiFiles
 from hami_dra.kubelet_plugin.checkpoint_files import CheckpointFiles
 from hami_dra.kubelet_plugin.claim_reader import KubeClaimReader
 from hami_dra.kubelet_plugin.effects import Effects, ProcessFinder
+from hami_dra.kubelet_plugin.entries import Entry
 from hami_dra.kubelet_plugin.errors import NodeStateError
 from hami_dra.kubelet_plugin.evictions import KubeEvictor
 from hami_dra.kubelet_plugin.gpus import InventoryKeeper
@@ -53,6 +54,7 @@ from hami_dra.kubelet_plugin.settings import Allocator, Settings
 from hami_dra.kubelet_plugin.share_files import ShareFiles
 from hami_dra.kubelet_plugin.slice_plan import NodeIdentity
 from hami_dra.kubelet_plugin.status import StatusWriter
+from hami_dra.kubelet_plugin.upkeep import Upkeep, UpkeepSources
 from hami_dra.kubelet_plugin.watcher import ConsumerSource, Sampler
 
 
@@ -133,6 +135,8 @@ class Plugin:
         )
         self._preparer = Preparer(self._effects, self._ledger, self._prepare_options(), self._gpus.get)
         self._observation = self._make_observation(shares)
+        self._reporter = self._make_reporter()
+        self._upkeep = self._make_upkeep(shares)
         self._http = HttpServer(settings.http_address, self._pages())
         dra_socket = sockets.dra_socket(paths.plugin_dir, settings.pod_uid)
         health = HealthServer(ReportSource(settings.node_name, self._find_devices, self._health))
@@ -165,6 +169,7 @@ class Plugin:
             self._observation,
             self._publisher,
             self._watch,
+            self._upkeep,
             self._lead,
         ):
             self._start(service)
@@ -239,10 +244,26 @@ class Plugin:
         return Observation(around, reporter, options)
 
     def _make_calls(self) -> ClaimCalls:
-        node_name = self._settings.node_name
-        targets = ReportTargets(self._events, self._status, self._metrics, node_name)
-        reporter = CallReporter(targets, self._gpus.find)
-        return ClaimCalls(self._effects.claims, self._preparer, reporter, node_name)
+        return ClaimCalls(self._effects.claims, self._preparer, self._reporter, self._settings.node_name)
+
+    def _make_reporter(self) -> CallReporter:
+        targets = ReportTargets(self._events, self._status, self._metrics, self._settings.node_name)
+        return CallReporter(targets, self._gpus.find)
+
+    def _make_upkeep(self, shares: ShareFiles) -> Upkeep:
+        def is_whole(entry: Entry) -> bool:
+            has_spec = not entry.shares or self._effects.specs.has(entry.claim.uid)
+            return has_spec and all(shares.has(share.share_id) for share in entry.shares)
+
+        sources = UpkeepSources(
+            ledger=self._ledger,
+            reader=self._effects.claims,
+            processes=self._outside.processes,
+            is_whole=is_whole,
+            restored=self._reporter.restored,
+            tidy=self._remove_dead_sockets,
+        )
+        return Upkeep(sources, self._preparer)
 
     def _prepare_options(self) -> PrepareOptions:
         settings = self._settings
@@ -290,6 +311,7 @@ class Plugin:
         self._log.info("leads this node")
         self._publisher.set_leading(True)
         self._observation.set_leading(True)
+        self._upkeep.set_leading(True)
 
     def _on_health(self) -> None:
         troubles = self._health.snapshot()

@@ -72,6 +72,14 @@ class Preparer:
             self._ledger.refresh()
             self._undo(uid)
 
+    def mend(self, uid: ClaimUid) -> None:
+        """Write the files of a prepared claim again; what is there stays as it is. Raises NodeStateError."""
+        with self._effects.lock.hold():
+            self._ledger.refresh()
+            entry = self._ledger.get(uid)
+            if entry and entry.state is State.COMPLETED:
+                self._complete(entry, fresh=False)
+
     def refresh(self) -> None:
         """Take in what another plugin process prepared, as happens during an update; a failure shows at a call."""
         with contextlib.suppress(NodeStateError):

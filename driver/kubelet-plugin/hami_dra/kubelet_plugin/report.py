@@ -11,7 +11,7 @@ from hami_dra.api.names import ClaimUid
 from hami_dra.api.resources import Claim, JsonObject
 from hami_dra.kube.events import EventType, ObjectReference
 from hami_dra.kubelet_plugin.clock import timestamp
-from hami_dra.kubelet_plugin.entries import ClaimRef, Entry
+from hami_dra.kubelet_plugin.entries import ClaimRef, Entry, State
 from hami_dra.kubelet_plugin.inventory import Inventory
 from hami_dra.kubelet_plugin.report_plan import plan_ready, plan_refused, plan_targets
 
@@ -68,6 +68,12 @@ class CallReporter:
     def prepared(self, claim: Claim, entry: Entry, seconds: float) -> None:
         """The claim is ready."""
         self._targets.metrics.observe_prepare(ok=True, seconds=seconds)
+        self.restored(claim, entry)
+
+    def restored(self, claim: Claim, entry: Entry) -> None:
+        """The claim was ready before; what an earlier process could not write any more is written now."""
+        if entry.state is not State.COMPLETED:
+            return
         entries = plan_ready(entry, self._inventory(), self._targets.node_name, timestamp())
         # Each write wakes every watcher of claims, so a repeated call writes nothing new.
         if _differ(entries, claim):

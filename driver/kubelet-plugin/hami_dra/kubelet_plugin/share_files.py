@@ -50,6 +50,11 @@ class ShareFiles:
         self._ensure_node(folder / names.NODE_FILE)
         self._ensure_usage(folder / names.USAGE_FILE, fresh=fresh)
 
+    def has(self, share_id: ShareId) -> bool:
+        """Whether all files of the share are there."""
+        folder = self._paths.share(share_id)
+        return all((folder / name).exists() for name in (names.LIMITS_FILE, names.NODE_FILE, names.USAGE_FILE))
+
     def remove(self, share_id: ShareId) -> None:
         """Remove the share's folder; it may be gone already."""
         files.remove_folder(self._paths.share(share_id))

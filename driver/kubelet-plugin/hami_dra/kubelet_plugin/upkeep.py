@@ -1,0 +1,136 @@
+"""Look after what is prepared, now and then: files that vanished, claims that nobody has any more, unsaid statuses.
+
+kubelet unprepares what it knows of. What it forgot, after a force-deletion or
+the loss of its own state, would keep a GPU booked for ever.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from hami_dra.api.errors import ApiError
+from hami_dra.api.names import ClaimUid
+from hami_dra.api.resources import Claim
+from hami_dra.kube.errors import KubeError
+from hami_dra.kubelet_plugin.effects import ClaimReader, ProcessFinder
+from hami_dra.kubelet_plugin.entries import Entry, State
+from hami_dra.kubelet_plugin.errors import PluginError
+from hami_dra.kubelet_plugin.ledger import Ledger
+from hami_dra.kubelet_plugin.log import Log
+from hami_dra.kubelet_plugin.prepare_plan import is_allocation_of
+from hami_dra.kubelet_plugin.processes import Alive
+
+_FIRST_SECONDS = 5.0
+_PERIOD_SECONDS = 60.0
+_ROUNDS_PER_READING = 10
+
+
+class Keeper(Protocol):
+    """Works on the node's claims; both raise PluginError."""
+
+    def mend(self, uid: ClaimUid) -> None:
+        """Have all files of a prepared claim."""
+        ...
+
+    def unprepare(self, uid: ClaimUid) -> None:
+        """Take them all away."""
+        ...
+
+
+@dataclass(frozen=True)
+class UpkeepSources:
+    """`is_whole` tells whether all files of an entry are there; `restored` hears of claims as they are read."""
+
+    ledger: Ledger
+    reader: ClaimReader
+    processes: ProcessFinder
+    is_whole: Callable[[Entry], bool]
+    restored: Callable[[Claim, Entry], None]
+    tidy: Callable[[], None]
+
+
+class Upkeep:
+    """A thread of the leading process."""
+
+    def __init__(self, sources: UpkeepSources, keeper: Keeper) -> None:
+        self._sources = sources
+        self._keeper = keeper
+        self._leading = False
+        self._forgotten: set[ClaimUid] = set()
+        self._rounds = 0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+        self._log = Log(__name__)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self, timeout_seconds: float = 2.0) -> None:
+        """End the thread."""
+        self._stopping.set()
+        self._thread.join(timeout_seconds)
+
+    def set_leading(self, leading: bool) -> None:
+        """Whether this process does it."""
+        self._leading = leading
+
+    def round(self) -> None:
+        """Mend, tidy up, and read claims: all of them every tenth time, else those that seemed forgotten."""
+        entries = self._sources.ledger.snapshot()
+        self._mend(entries)
+        everything = self._rounds % _ROUNDS_PER_READING == 0
+        self._rounds += 1
+        self._read([entry for entry in entries if everything or entry.claim.uid in self._forgotten])
+        if everything:
+            self._sources.tidy()
+
+    def _run(self) -> None:
+        pause = _FIRST_SECONDS
+        # All nodes of a cluster may have started in the same second.
+        while not self._stopping.wait(pause * (0.75 + random.random() / 2)):  # noqa: S311
+            if self._leading:
+                pause = _PERIOD_SECONDS
+                self.round()
+
+    def _mend(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            if entry.state is State.COMPLETED and not self._sources.is_whole(entry):
+                try:
+                    self._keeper.mend(entry.claim.uid)
+                    self._log.warning("files of a claim were gone, written anew", claim=str(entry.claim))
+                except PluginError as error:
+                    self._log.error("claim not mended", claim=str(entry.claim), error=str(error))
+
+    def _read(self, entries: Iterable[Entry]) -> None:
+        before, self._forgotten = self._forgotten, set()
+        for entry in entries:
+            if not entry.claim.name or self._stopping.is_set():
+                # Its name was lost with the checkpoint, so nobody can be asked about it.
+                continue
+            try:
+                claim = self._sources.reader.read(entry.claim)
+            except (KubeError, ApiError):
+                continue
+            if claim is not None and is_allocation_of(entry, claim):
+                self._sources.restored(claim, entry)
+            elif entry.claim.uid in before and self._is_dead(entry):
+                self._collect(entry)
+            else:
+                # kubelet may be about to unprepare it: only what is forgotten twice running is an orphan.
+                self._forgotten.add(entry.claim.uid)
+
+    def _is_dead(self, entry: Entry) -> bool:
+        return all(self._sources.processes.find(share.share_id) is Alive.NO for share in entry.shares)
+
+    def _collect(self, entry: Entry) -> None:
+        try:
+            self._keeper.unprepare(entry.claim.uid)
+        except PluginError as error:
+            self._log.error("orphan not collected", claim=str(entry.claim), error=str(error))
+            return
+        self._log.info("orphan collected", claim=str(entry.claim), claim_uid=entry.claim.uid)

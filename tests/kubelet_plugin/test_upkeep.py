@@ -1,0 +1,126 @@
+"""What is looked after while the plugin runs: vanished files, orphans, statuses that were never written."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from plugin_objects import Node, Process, claim, result, share_id, start
+
+from hami_dra.api.names import ClaimUid
+from hami_dra.api.resources import Claim
+from hami_dra.kube.errors import Unavailable
+from hami_dra.kubelet_plugin.cdi_files import CdiFiles
+from hami_dra.kubelet_plugin.entries import ClaimRef, Entry
+from hami_dra.kubelet_plugin.processes import Alive
+from hami_dra.kubelet_plugin.share_files import ShareFiles
+from hami_dra.kubelet_plugin.upkeep import Upkeep, UpkeepSources
+
+
+class Rig:
+    """A node with a prepared claim; the thread is not started."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.process: Process = start(node)
+        self.process.prepare(claim())
+        self.restored: list[str] = []
+        self.tidied: list[int] = []
+        shares, specs = ShareFiles(node.paths, lambda: 1), CdiFiles(node.paths)
+        sources = UpkeepSources(
+            ledger=self.process.ledger,
+            reader=node.claims,
+            processes=node.processes,
+            is_whole=lambda entry: specs.has(entry.claim.uid) and all(shares.has(s.share_id) for s in entry.shares),
+            restored=self._restored,
+            tidy=lambda: self.tidied.append(1),
+        )
+        self.upkeep = Upkeep(sources, self.process.preparer)
+
+    def _restored(self, claim: Claim, entry: Entry) -> None:
+        self.restored.append(claim.uid)
+
+
+@pytest.fixture
+def rig(node: Node) -> Rig:
+    """The node."""
+    return Rig(node)
+
+
+def test_vanished_folders_are_written_anew(rig: Rig) -> None:
+    """Somebody cleaned /var/run/cdi or /run: the next container of the pod would not start."""
+    rig.node.claims.claims["claim-1"] = claim()
+    files = rig.node.files()
+    shutil.rmtree(rig.node.paths.cdi_dir)
+    rig.upkeep.round()
+    assert rig.node.files() == files
+    shutil.rmtree(rig.node.paths.run_dir)
+    rig.upkeep.round()
+    assert rig.node.files() == files
+
+
+def test_mending_leaves_the_usage_of_running_shares_alone(rig: Rig) -> None:
+    """Only what is missing is written."""
+    usage = rig.node.paths.share(share_id(1)) / "usage"
+    with usage.open("r+b") as file:
+        file.write(b"charged")
+    rig.node.paths.claim_spec(ClaimUid("claim-1")).unlink()
+    rig.upkeep.round()
+    assert usage.read_bytes()[:7] == b"charged"
+
+
+def test_a_claim_that_is_gone_twice_running_is_collected(rig: Rig) -> None:
+    """Between the two looks kubelet may unprepare it itself."""
+    rig.upkeep.round()
+    assert rig.process.entries()
+    rig.upkeep.round()
+    assert rig.process.entries() == ()
+    assert rig.node.files() == set()
+
+
+@pytest.mark.parametrize("alive", [Alive.YES, Alive.UNKNOWN])
+def test_nothing_that_runs_is_collected(rig: Rig, alive: Alive) -> None:
+    """Also where nobody can tell."""
+    rig.node.processes.answer = alive
+    for _ in range(5):
+        rig.upkeep.round()
+    assert len(rig.process.entries()) == 1
+
+
+def test_a_claim_that_is_there_stays_and_its_status_is_looked_at(rig: Rig) -> None:
+    """A plugin that was killed with a status unwritten has a successor."""
+    rig.node.claims.claims["claim-1"] = claim()
+    for _ in range(5):
+        rig.upkeep.round()
+    assert len(rig.process.entries()) == 1
+    assert rig.restored == ["claim-1"]
+    assert rig.tidied == [1]
+
+
+def test_a_claim_that_comes_back_is_no_orphan(rig: Rig) -> None:
+    """One look at an API server that was restored from a backup proves nothing."""
+    rig.upkeep.round()
+    rig.node.claims.claims["claim-1"] = claim()
+    for _ in range(12):
+        rig.upkeep.round()
+    assert len(rig.process.entries()) == 1
+
+
+def test_a_claim_that_was_allocated_elsewhere_is_an_orphan_here(rig: Rig) -> None:
+    """Its UID is the same."""
+    rig.node.claims.claims["claim-1"] = claim(results=[result(share=7, pool="node-b")])
+    rig.upkeep.round()
+    rig.upkeep.round()
+    assert rig.process.entries() == ()
+
+
+def test_an_api_server_that_is_away_makes_no_orphans(rig: Rig) -> None:
+    """No answer is not "gone"."""
+
+    def away(ref: ClaimRef) -> Claim | None:
+        raise Unavailable("no answer")
+
+    rig.node.claims.read = away  # type: ignore[method-assign]
+    for _ in range(3):
+        rig.upkeep.round()
+    assert len(rig.process.entries()) == 1
