@@ -59,7 +59,7 @@ def test_a_failing_gpu_is_told_of_everywhere_and_heals(stories: Stories, bed: Te
             bed.cluster.node_exec(node, ["rm", "-f", FAULTS])
         until(lambda: "gpu.hami.io/unhealthy" not in taints(bed, name), "the taint goes", timeout=120)
         until(lambda: health(story, "loop") == ["Healthy"], "the pod's status is well again", timeout=90)
-        reasons = {e["reason"] for e in bed.kubectl.items("events", "-n", "default") if name in e.get("message", "")}
+        reasons = {e["reason"] for e in bed.kubectl.items("events", everywhere=True) if name in e.get("message", "")}
         assert {"GpuUnhealthy", "GpuHealthy"} <= reasons
 
 
@@ -68,7 +68,7 @@ def test_use_is_shown_by_pod_and_a_bypass_is_seen(stories: Stories, bed: Testbed
     with stories("faults") as story:
         story.apply("pod.yaml")
         node = story.running("loop")["spec"]["nodeName"]
-        wanted = f'namespace="{story.namespace}",pod="loop"'
+        wanted = f'namespace="{story.kubectl.namespace}",pod="loop"'
         until(lambda: wanted in metrics(bed, node), "metrics name the pod", timeout=60)
         story.kubectl.apply_text(bypassing(node))
         story.running("bypass")
