@@ -26,7 +26,8 @@ NATIVE = REPOSITORY / "build/native"
 FAKE_SOURCE = REPOSITORY / "cuda-intercept/fake"
 PROGRAM = NATIVE / "fake/gpu-bench"
 FIRST_GPU = "GPU-1f2e6a40-5c0d-4b7e-9a31-0d6c1b8e7f01"
-MEMORY_BYTES = 40_000 << 20
+MEMORY_BYTES = 8_000 << 20
+SHARE = ShareId("5be9c000-0000-4000-8000-000000000001")
 _TIMEOUT_SECONDS = 120
 
 # $1 a scratch folder, then pairs of a file and where the container has it.
@@ -53,11 +54,20 @@ class Place:
     libraries: Path
     pid: int | None = None
     """A process in the container's mount namespace; None for bare."""
+    share: Path | None = None
+    """The folder of the share's files on the node."""
+    variables: tuple[str, ...] = ()
+    """NAME=value, for every program."""
+
+    def command(self, *arguments: str, program: Path = PROGRAM) -> list[str]:
+        """What runs a bench program here."""
+        enter = [] if self.pid is None else ["nsenter", f"--mount=/proc/{self.pid}/ns/mnt", "--"]
+        settings = [f"LD_LIBRARY_PATH={self.libraries}", *self.variables]
+        return [*enter, "env", "-i", *settings, str(program), *arguments]
 
     def run(self, *arguments: str, processes: int = 1) -> list[str]:
         """What that many bench programs printed that were started together."""
-        enter = [] if self.pid is None else ["nsenter", f"--mount=/proc/{self.pid}/ns/mnt", "--"]
-        command = [*enter, "env", "-i", f"LD_LIBRARY_PATH={self.libraries}", str(PROGRAM), *arguments]
+        command = self.command(*arguments)
         started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)]
         outputs = [process.communicate(timeout=_TIMEOUT_SECONDS)[0] for process in started]
         if any(process.returncode for process in started):
@@ -103,7 +113,7 @@ def container(root: Path, *, core_percent: int) -> Iterator[Place]:
         try:
             if holder.stdout.readline() != "ready\n":
                 raise RuntimeError("the container's mounts failed")
-            yield Place(libraries_of(root), holder.pid)
+            yield Place(libraries_of(root), holder.pid, Path(run_dir) / "shares" / SHARE)
         finally:
             holder.stdin.close()
             holder.wait()
@@ -118,7 +128,7 @@ def _prepare(scratch: Path, run_dir: Path, core_percent: int) -> list[str]:
         request="gpu",
         device=names.device_name(FIRST_GPU),
         uuid=FIRST_GPU,
-        share_id=ShareId("5be9c000-0000-4000-8000-000000000001"),
+        share_id=SHARE,
         memory_bytes=MEMORY_BYTES,
         core_percent=core_percent,
         core_limit="hard" if core_percent else "none",

@@ -14,7 +14,11 @@
 #define ALLOCATION_BYTES ((size_t)64 << 10)
 #define WARM_UP_CALLS 256
 #define BATCH 64 /* a launch is too short for a clock of its own */
-#define IN_FLIGHT 32
+#define MAX_IN_FLIGHT 256
+#define QUEUED_NS 250000000ull
+#define MAX_LENGTHS 64
+#define BLOCKS 1320 /* ten waves on 132 multiprocessors */
+#define THREADS 256
 #define NS_PER_MS 1000000ull
 
 /* A pause between batches: launches without one would use up any share. */
@@ -163,54 +167,64 @@ static int bench_launch(const char *way, uint64_t milliseconds)
     return 0;
 }
 
-/* The kernels that are on their way, oldest first. */
-struct flight {
-    CUevent start; /* recorded at `begun_ns` */
-    uint64_t begun_ns;
-    CUevent ends[IN_FLIGHT];
-    uint64_t launched, landed;
+/* What keeps the GPU busy: kernels of these lengths in turn, or a graph of them. */
+struct load {
+    CUfunction kernel;
+    CUgraphExec graph; /* NULL: launched one by one */
+    uint64_t lengths_ns[MAX_LENGTHS];
+    unsigned count;
 };
 
-static struct flight begin_flight(void)
+static CUresult launch_one(const struct load *load, uint64_t number)
 {
-    struct flight flight = {.launched = 0};
-    must(cuEventCreate(&flight.start, 0), "cuEventCreate");
-    for (int i = 0; i < IN_FLIGHT; i++)
-        must(cuEventCreate(&flight.ends[i], 0), "cuEventCreate");
-    must(cuEventRecord(flight.start, NULL), "cuEventRecord");
-    flight.begun_ns = now_ns();
-    return flight;
-}
-
-/* Waits for the oldest kernel and keeps the time of its end. */
-static void land(struct flight *flight)
-{
-    float milliseconds = 0;
-    CUevent event = flight->ends[flight->landed++ % IN_FLIGHT];
-    must(cuEventSynchronize(event), "cuEventSynchronize");
-    must(cuEventElapsedTime(&milliseconds, flight->start, event), "cuEventElapsedTime");
-    keep(flight->begun_ns + (uint64_t)((double)milliseconds * NS_PER_MS));
-}
-
-/* Keeps the GPU as busy as it may and prints when each kernel ended, on CLOCK_MONOTONIC. */
-static int bench_busy(uint64_t duration_ns, uint64_t milliseconds)
-{
+    uint64_t duration_ns = load->lengths_ns[number % load->count];
     void *parameters[] = {&duration_ns};
+    if (load->graph)
+        return cuGraphLaunch(load->graph, CU_STREAM_PER_THREAD);
+    return cuLaunchKernel(load->kernel, BLOCKS, 1, 1, THREADS, 1, 1, 0, CU_STREAM_PER_THREAD, parameters, NULL);
+}
+
+/* "5000", "5000,70000", or "graph:5000,5000" */
+static struct load make_load(const char *text)
+{
+    CUgraph graph;
+    struct load load = {.kernel = load_kernel()};
+    bool is_graph = !strncmp(text, "graph:", 6);
+    char *rest = (char *)text + (is_graph ? 6 : 0);
+    for (; load.count < MAX_LENGTHS && *rest; rest += *rest == ',')
+        load.lengths_ns[load.count++] = strtoull(rest, &rest, 10);
+    if (!is_graph)
+        return load;
+    must(cuStreamBeginCapture_v2(CU_STREAM_PER_THREAD, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL), "cuStreamBeginCapture");
+    for (unsigned i = 0; i < load.count; i++)
+        must(launch_one(&load, i), "cuLaunchKernel");
+    must(cuStreamEndCapture(CU_STREAM_PER_THREAD, &graph), "cuStreamEndCapture");
+    must(cuGraphInstantiateWithFlags(&load.graph, graph, 0), "cuGraphInstantiate");
+    return load;
+}
+
+/* Keeps the GPU as busy as it may, with up to a quarter of a second of work queued. */
+static int bench_busy(const char *lengths, uint64_t milliseconds)
+{
+    static CUevent ends[MAX_IN_FLIGHT];
+    uint64_t launched = 0, mean_ns = 0;
     begin();
-    CUfunction kernel = load_kernel();
-    struct flight flight = begin_flight();
-    uint64_t end = flight.begun_ns + milliseconds * NS_PER_MS;
-    while (now_ns() < end) {
-        if (flight.launched - flight.landed == IN_FLIGHT)
-            land(&flight);
-        must(cuLaunchKernel(kernel, 1, 1, 1, 1, 1, 1, 0, NULL, parameters, NULL), "cuLaunchKernel");
-        must(cuEventRecord(flight.ends[flight.launched++ % IN_FLIGHT], NULL), "cuEventRecord");
+    struct load load = make_load(lengths);
+    for (unsigned i = 0; i < load.count; i++)
+        mean_ns += load.lengths_ns[i];
+    mean_ns = load.graph ? mean_ns : mean_ns / load.count;
+    uint64_t in_flight = QUEUED_NS / (mean_ns + 1) + 2;
+    in_flight = in_flight < MAX_IN_FLIGHT ? in_flight : MAX_IN_FLIGHT;
+    for (uint64_t i = 0; i < in_flight; i++)
+        must(cuEventCreate(&ends[i], 0), "cuEventCreate");
+    uint64_t end = now_ns() + milliseconds * NS_PER_MS;
+    for (; now_ns() < end; launched++) {
+        if (launched >= in_flight)
+            must(cuEventSynchronize(ends[launched % in_flight]), "cuEventSynchronize");
+        must(launch_one(&load, launched), "a launch");
+        must(cuEventRecord(ends[launched % in_flight], CU_STREAM_PER_THREAD), "cuEventRecord");
     }
-    while (flight.landed < flight.launched)
-        land(&flight);
-    printf("begun_ns %" PRIu64 "\n", flight.begun_ns);
-    for (unsigned i = 0; i < sample_count; i++)
-        printf("end_ns %" PRIu64 "\n", samples[i]);
+    printf("launched %" PRIu64 "\n", launched);
     return 0;
 }
 
@@ -219,7 +233,7 @@ static int usage(void)
     fputs("usage: gpu-bench init                                  the first cuInit, and to the first allocation\n"
           "       gpu-bench alloc MILLISECONDS                    cuMemAlloc and cuMemFree\n"
           "       gpu-bench launch link|dlsym|procaddress MILLISECONDS\n"
-          "       gpu-bench busy KERNEL_NS MILLISECONDS           when each kernel ended\n",
+          "       gpu-bench busy [graph:]NS[,NS...] MILLISECONDS  kernels of these lengths, as many as it may\n",
           stderr);
     return 2;
 }
@@ -235,6 +249,6 @@ int main(int count, char **arguments)
     if (!strcmp(command, "launch") && count == 4 && last)
         return bench_launch(arguments[2], last);
     if (!strcmp(command, "busy") && count == 4 && last)
-        return bench_busy(strtoull(arguments[2], NULL, 10), last);
+        return bench_busy(arguments[2], last);
     return usage();
 }
