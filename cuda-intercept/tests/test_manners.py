@@ -74,6 +74,15 @@ class MannersTest(ProgramCase):
             """
         self.assertEqual(self.run_python(source), "2 0\n")
 
+    def test_driver_opened_with_deep_binding_is_held(self) -> None:
+        """RTLD_DEEPBIND on the driver itself changes nothing: its functions are looked up by dlsym."""
+        source = """
+            use(1)
+            cuda = ctypes.CDLL("libcuda.so.1", mode=os.RTLD_NOW | os.RTLD_DEEPBIND)
+            print(allocate(3000), allocate(2999))
+            """
+        self.assertEqual(self.run_python(source), "2 0\n")
+
     def test_exit_handlers_may_use_the_driver(self) -> None:
         """Frees in atexit handlers work, and the exit status stays the program's."""
         source = """

@@ -7,6 +7,7 @@ says so and is skipped without them.
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from container import FAKE, RELEASE, Share
 SKIPPED = 77
 LIBRARY = "/etc/libhami_share-0.1.0-abc.so"
 NOBODY = "65534"
+MUSL_LOADER = Path(f"/lib/ld-musl-{platform.machine()}.so.1")
 
 # $1 scratch folder, $2 the library; the rest is the command. /run becomes a tmpfs of
 # its own as on a node, and the preload file is a mount from it.
@@ -95,6 +97,11 @@ class PreloadTest(unittest.TestCase):
         self.assertIn("euid=0", self.enter(*drop, str(setuid)).stdout)
         self.assertEqual(self.enter("sh", "-c", "ls /run/hami/shares | wc -l").stdout, "1\n")
         self.assertEqual(self.enter(str(container.BUILD / "probes/static")).stdout, "here\n")
+
+    @unittest.skipUnless(MUSL_LOADER.exists(), f"needs {MUSL_LOADER}, of Debian's package musl")
+    def test_programs_of_musl_start(self) -> None:
+        """Its loader reads no preload file, and the driver is not for it."""
+        self.assertEqual(self.enter(str(container.BUILD / "probes/musl")).stdout, "here\n")
 
     def test_a_preload_file_that_is_gone_closes(self) -> None:
         """A process that was loaded by it does not fall back to the environment."""

@@ -20,6 +20,7 @@ NEEDED = (
     "libc6-dev",
     "libfaketime",
     "mmdebstrap",
+    "musl",
     "openssl",
     "procps",
     "runc",
