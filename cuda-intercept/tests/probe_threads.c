@@ -1,5 +1,6 @@
 /* The whole library in one program under the thread sanitizer: many threads
- * allocate, map, look, launch and free at once, over the stub driver. */
+ * allocate, map, look, launch and free at once, over the stub driver; with an
+ * argument over one that has contexts, code and graphs too. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <pthread.h>
@@ -69,6 +70,76 @@ static void launch(size_t number, int round)
     expect(cuCtxSetCurrent(context) == CUDA_SUCCESS);
 }
 
+#define LOOKED_UP(name, ...) ((CUresult(*)(__VA_ARGS__))dlsym(RTLD_DEFAULT, #name))
+
+static const unsigned char code[64] = "\x7f" "ELF";
+static bool is_whole; /* the driver has more than memory */
+
+static void use_context(size_t size)
+{
+    CUcontext context;
+    CUdeviceptr address;
+    if (cuCtxCreate_v2(&context, 0, 0) != CUDA_SUCCESS)
+        return;
+    cuMemAlloc_v2(&address, size);
+    cuCtxSetLimit(CU_LIMIT_MALLOC_HEAP_SIZE, (size_t)16 << 20);
+    expect(cuCtxDestroy_v2(context) == CUDA_SUCCESS);
+}
+
+static void use_code(void)
+{
+    CUmodule module;
+    CUlibrary library;
+    CUfunction function;
+    CUkernel kernel;
+    if (cuModuleLoadData(&module, code) == CUDA_SUCCESS) {
+        expect(cuModuleGetFunction(&function, module, "fake_local_2048") == CUDA_SUCCESS);
+        expect(cuModuleUnload(module) == CUDA_SUCCESS);
+    }
+    if (cuLibraryLoadData(&library, code, NULL, NULL, 0, NULL, NULL, 0) == CUDA_SUCCESS) {
+        expect(cuLibraryGetKernel(&kernel, library, "kernel") == CUDA_SUCCESS);
+        expect(cuLibraryUnload(library) == CUDA_SUCCESS);
+    }
+}
+
+static void use_graph(size_t size)
+{
+    struct ci_memory_node memory = {.pool = {.type = 1, .location = {CU_MEM_LOCATION_TYPE_DEVICE, 0}}, .bytes = size};
+    CUgraph graph;
+    CUgraphNode node;
+    CUgraphExec executable;
+    expect(LOOKED_UP(cuGraphCreate, CUgraph *, unsigned int)(&graph, 0) == CUDA_SUCCESS);
+    expect(LOOKED_UP(cuGraphAddMemAllocNode, CUgraphNode *, CUgraph, const CUgraphNode *, size_t, void *)(
+               &node, graph, NULL, 0, &memory) == CUDA_SUCCESS);
+    expect(LOOKED_UP(cuGraphAddMemFreeNode, CUgraphNode *, CUgraph, const CUgraphNode *, size_t, CUdeviceptr)(
+               &node, graph, &node, 1, memory.address) == CUDA_SUCCESS);
+    expect(cuGraphInstantiateWithFlags(&executable, graph, 0) == CUDA_SUCCESS);
+    cuGraphLaunch(executable, NULL);
+    expect(cuGraphExecDestroy(executable) == CUDA_SUCCESS);
+    expect(cuDeviceGraphMemTrim(0) == CUDA_SUCCESS);
+}
+
+static void make_current(void)
+{
+    CUcontext context;
+    expect(cuDevicePrimaryCtxRetain(&context, 0) == CUDA_SUCCESS);
+    expect(LOOKED_UP(cuCtxSetCurrent, CUcontext)(context) == CUDA_SUCCESS);
+}
+
+static void *work_on_all(void *argument)
+{
+    size_t number = (size_t)(uintptr_t)argument + 1;
+    make_current();
+    for (int i = 0; i < ROUNDS / 3; i++) {
+        use_memory(number * 150 * MIB);
+        use_context(number * MIB);
+        use_code();
+        use_graph(number * 8 * MIB);
+        use_pool(number * MIB);
+    }
+    return NULL;
+}
+
 static void *work(void *argument)
 {
     size_t number = (size_t)(uintptr_t)argument + 1;
@@ -84,19 +155,24 @@ static void *work(void *argument)
     return NULL;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    (void)argv;
+    is_whole = argc > 1;
     pthread_t threads[THREADS];
     size_t free = 0;
     size_t total = 0;
     if (dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL) == NULL)
         return 1;
+    expect(!is_whole || cuInit(0) == CUDA_SUCCESS);
     for (uintptr_t i = 0; i < THREADS; i++)
-        if (pthread_create(&threads[i], NULL, work, (void *)i) != 0)
+        if (pthread_create(&threads[i], NULL, is_whole ? work_on_all : work, (void *)i) != 0)
             abort();
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
     CHECK(troubles == 0);
+    if (is_whole)
+        return failures != 0;
     CUmemoryPool pool;
     CHECK(((CUresult(*)(CUmemoryPool *, CUdevice))dlsym(RTLD_DEFAULT, "cuDeviceGetMemPool"))(&pool, 0) == CUDA_SUCCESS);
     CHECK(cuMemPoolTrimTo(pool, 0) == CUDA_SUCCESS);

@@ -8,7 +8,7 @@ import textwrap
 import unittest
 
 import container
-from container import MIB, RELEASE, Share
+from container import FIRST_GPU, MIB, RELEASE, Share
 from program_case import PROBES, SAMPLE, ProgramCase
 
 TOTAL_CHARGED = 0
@@ -132,6 +132,18 @@ class MannersTest(ProgramCase):
             print(state() == before, [link for link in links if "hami" in link or "usage" in link])
             """
         self.assertEqual(self.run_python(source), "True []\n")
+
+
+class ThreadsTest(ProgramCase):
+    """The library in a program that is watched by the thread sanitizer."""
+
+    preload = ()
+
+    def test_contexts_code_and_graphs_in_many_threads(self) -> None:
+        """No two threads touch anything of ours at once without a lock."""
+        share = f"uuid={FIRST_GPU},memory={1000 * MIB}"
+        done = self.run_program(container.BUILD / "tests/probe_threads", "all", HAMI_SHARE_A=share, LD_PRELOAD="")
+        self.assertEqual((done.returncode, done.stdout), (0, ""))
 
 
 class BareProgramTest(ProgramCase):
