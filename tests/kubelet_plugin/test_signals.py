@@ -107,3 +107,17 @@ def test_a_ledger_that_begins_anew_teaches_nothing() -> None:
     correction.observe(SECOND, 10 * SECOND, 50.0)
     correction.observe(2 * SECOND, 5, 50.0)
     assert correction.value == layout.CORRECTION_ONE
+
+
+def test_correction_stays_where_it_is_right() -> None:
+    """A share whose charges are twice what runs is at its percent after some seconds, and does not swing past it."""
+    correction, charged, found = Correction(), 0, list[float]()
+    correction.observe(0, 0, None)
+    for second in range(1, 61):
+        # The limiter paces by what it charges, so that the share runs at half over the correction.
+        busy = 30 * 0.5 / (correction.value / layout.CORRECTION_ONE)
+        charged += 3 * SECOND // 10
+        correction.observe(second * SECOND, charged, busy)
+        found.append(busy)
+    assert all(part <= 32 for part in found)
+    assert all(part >= 28 for part in found[12:])

@@ -1,7 +1,10 @@
 """How much GPU time NVML sees per nanosecond that a share was charged: pure.
 
 The interceptor charges launches by its own estimates; over ten seconds NVML's
-samples say what they really took. Both are coarse, so each step is a quarter.
+samples say what they really took. Both are coarse, so each step goes a quarter of
+the way, and the first ones a half and a third. What was charged counts as if it had
+not been corrected: a wrong first second would else drive the value on for as long
+as it is in the window.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ _STEP = 0.25
 class _Interval:
     length_ns: int
     busy_ns: float
-    charged_ns: int
+    uncorrected_ns: float
 
 
 @dataclass
@@ -48,7 +51,9 @@ class Correction:
             self._intervals.clear()
             return self.value
         length = at_ns - before
-        self._intervals.append(_Interval(length, length * busy_percent / 100, charged))
+        self._intervals.append(
+            _Interval(length, length * busy_percent / 100, charged * layout.CORRECTION_ONE / self.value)
+        )
         while sum(interval.length_ns for interval in self._intervals) > _WINDOW_NS:
             self._intervals.popleft()
         self._learn()
@@ -57,10 +62,11 @@ class Correction:
     def _learn(self) -> None:
         length = sum(interval.length_ns for interval in self._intervals)
         busy = sum(interval.busy_ns for interval in self._intervals)
-        charged = sum(interval.charged_ns for interval in self._intervals)
-        if min(busy, charged) < length * _LEAST_PART:
+        uncorrected = sum(interval.uncorrected_ns for interval in self._intervals)
+        if min(busy, uncorrected) < length * _LEAST_PART:
             return
-        error = busy / charged - 1
-        if abs(error) >= _DEAD_BAND:
-            wanted = round(self.value * (1 + _STEP * error))
+        wanted = busy / uncorrected * layout.CORRECTION_ONE
+        if abs(wanted / self.value - 1) >= _DEAD_BAND:
+            step = max(_STEP, 1 / (1 + len(self._intervals)))
+            wanted = round(self.value + step * (wanted - self.value))
             self.value = min(max(wanted, layout.CORRECTION_MIN), layout.CORRECTION_MAX)
