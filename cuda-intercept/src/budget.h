@@ -11,7 +11,7 @@
 struct ci_slot;
 
 /* How far a share that did not use its time may reach back for it. */
-#define CI_BUDGET_SLACK_NS 20000000
+#define CI_BUDGET_SLACK_NS 40000000
 
 /* Takes `gpu_ns` at `percent` and returns 0, or takes nothing and returns how
  * long the share is in debt yet. */

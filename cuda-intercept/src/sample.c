@@ -26,6 +26,7 @@ struct ci_sample {
     CUevent end;
     uint64_t begun_ns;
     uint64_t host_ns; /* what lay between the two records on the host */
+    bool is_exact;    /* the GPU was busy all that time */
     uint32_t turn;
     struct ci_measurement measured;
 };
@@ -98,6 +99,25 @@ struct ci_sample *ci_sample_begin(const struct ci_launch *launch, const struct c
     return NULL;
 }
 
+static CUresult exchange_mode(CUstreamCaptureMode *mode)
+{
+    ci_pfn_cuThreadExchangeStreamCaptureMode exchange = CI_CALL(cuThreadExchangeStreamCaptureMode);
+    return exchange == NULL ? CUDA_ERROR_NO_DEVICE : exchange(mode);
+}
+
+/* Whether the GPU has not come to the start yet: it has other work of ours to do,
+ * so that nothing of the pair's time was spent on the host. */
+static bool is_queued(const struct ci_sample *sample)
+{
+    CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
+    ci_pfn_cuEventQuery query = CI_CALL(cuEventQuery);
+    bool exchanged = exchange_mode(&mode) == CUDA_SUCCESS;
+    bool queued = query != NULL && query(sample->start) == CUDA_ERROR_NOT_READY;
+    if (exchanged)
+        exchange_mode(&mode);
+    return queued;
+}
+
 void ci_sample_end(struct ci_sample *sample, const struct ci_launch *launch, bool is_launched)
 {
     if (!is_launched || record(sample->end, launch) != CUDA_SUCCESS) {
@@ -105,6 +125,7 @@ void ci_sample_end(struct ci_sample *sample, const struct ci_launch *launch, boo
         return;
     }
     sample->host_ns = clock_ns() - sample->begun_ns;
+    sample->is_exact = is_queued(sample);
     atomic_store(&sample->work, launch->work);
     atomic_fetch_add(&running, 1);
     atomic_store(&sample->state, RUNNING);
@@ -116,7 +137,7 @@ static void finish(struct ci_sample *sample, void (*settle)(const struct ci_meas
     float milliseconds = 0;
     struct ci_measurement measured = sample->measured;
     uint32_t turn = sample->turn;
-    uint64_t host_ns = sample->host_ns;
+    uint64_t host_ns = sample->is_exact ? 0 : sample->host_ns;
     bool good = elapsed != NULL && elapsed(&milliseconds, sample->start, sample->end) == CUDA_SUCCESS;
     atomic_fetch_sub(&running, 1);
     free_sample(sample);
@@ -126,12 +147,6 @@ static void finish(struct ci_sample *sample, void (*settle)(const struct ci_meas
     /* where the GPU had nothing else to do, the pair holds the time on the host as well */
     measured.is_shared = measured.is_shared || host_ns * ROUGH > (uint64_t)measured.gpu_ns;
     settle(&measured, turn);
-}
-
-static CUresult exchange_mode(CUstreamCaptureMode *mode)
-{
-    ci_pfn_cuThreadExchangeStreamCaptureMode exchange = CI_CALL(cuThreadExchangeStreamCaptureMode);
-    return exchange == NULL ? CUDA_ERROR_NO_DEVICE : exchange(mode);
 }
 
 static void look(struct ci_sample *sample, void (*settle)(const struct ci_measurement *, uint32_t))

@@ -57,7 +57,7 @@ static void unused_time_is_lost_but_for_the_slack(void)
     int taken = 0;
     while (ci_budget_take(&region, MS, 50, later) == 0)
         taken++;
-    CHECK(taken == 11);
+    CHECK(taken == 21);
     CHECK(ci_budget_debt(&region, later) == 2 * MS);
 }
 
