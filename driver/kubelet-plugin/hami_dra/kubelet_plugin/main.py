@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
@@ -26,10 +27,12 @@ from hami_dra.kubelet_plugin.settings import Settings, load_settings
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _LOG = log.Log(__name__)
+_M_ARENA_MAX = -8
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until SIGTERM or SIGINT; 0 after those, 2 for wrong settings, 1 for anything that ended us."""
+    _save_memory()
     log.configure()
     try:
         settings = load_settings(sys.argv[1:] if arguments is None else arguments, os.environ)
@@ -42,6 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (PluginError, KubeError, OSError) as error:
         _LOG.error("ended", error=str(error))
         return 1
+
+
+def _save_memory() -> None:
+    # Else glibc gives each of two dozen threads a heap of its own, and every node pays for them.
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:
+        mallopt(_M_ARENA_MAX, 2)
 
 
 def _run(settings: Settings) -> int:
