@@ -1,7 +1,7 @@
 """How long the kubelet plugin takes to prepare a claim, alone and as kubelet sees it, and what the daemon needs.
 
-Alone: a node with room for 80 shares (what 8 GPUs have by default), all but one taken. Baseline of a prepare: the same
-files written with no logic at all.
+Alone: a node with 1, 10 or 100 claims prepared already. Baseline of a prepare: the same files written with no logic at
+all.
 """
 
 from __future__ import annotations
@@ -23,17 +23,32 @@ import borrowed  # noqa: F401
 from figures import machine, measure, percentile, print_table, spread
 from plugin_daemon import GPUS as DAEMON_GPUS
 from plugin_daemon import Api, Daemon
-from plugin_objects import Node, claim_json, result, start
+from plugin_objects import NODE, Node, claim_json, inventory, result, share_id, start
 from share_container import driver_root
 
 from hami_dra.api.resources import Claim
 from hami_dra.kubelet_plugin import files
+from hami_dra.kubelet_plugin.bypass_reports import BypassReporter
+from hami_dra.kubelet_plugin.health import HealthBoard
+from hami_dra.kubelet_plugin.observation import Observation, ObservationOptions, Surroundings
+from hami_dra.kubelet_plugin.settings import OnBypass
+from hami_dra.kubelet_plugin.share_files import ShareFiles
 from hami_dra.kubelet_plugin.share_layout import NODE_BYTES, USAGE_FILE_BYTES
 
 GPUS, DAEMON_SHARES_PER_GPU = 4, 10
 OTHERS = (1, 10, 100)
 PREPARES, SCRAPES, STARTS = 1_000, 100, 5
 SECONDS = 10.0
+
+
+class _Silent:
+    """Tells nobody and ends nothing."""
+
+    def emit(self, *event: object) -> None:
+        """No matter."""
+
+    def evict(self, namespace: str, pod: str) -> None:
+        """No matter."""
 
 
 class _BusyNode:
@@ -51,6 +66,22 @@ class _BusyNode:
     def claim(self, gpu: int = GPUS - 1) -> Claim:
         """The next claim, for a share of that GPU."""
         return Claim.from_json(claim_of(next(self._numbers), gpu))
+
+    def observation(self) -> Observation:
+        """What reads the shares of this node; its driver has no process on its GPUs."""
+        board = HealthBoard(lambda: None)
+        around = Surroundings(
+            ledger=self._plugin.ledger,
+            pages=ShareFiles(self.node.paths, time.monotonic_ns),
+            sampler=self.node.sampler,
+            find_container=self.node.containers.get,
+            consumers=self.node.consumers,
+            board=board,
+            inventory=lambda: inventory(GPUS),
+            refresh=lambda: None,
+        )
+        reporter = BypassReporter(_Silent(), board, _Silent(), OnBypass.EVENT, NODE)
+        return Observation(around, reporter, ObservationOptions(NODE, 1 << 28, hami_metrics=False))
 
     def prepare(self, count: int) -> list[float]:
         """Milliseconds of that many prepares."""
@@ -109,6 +140,23 @@ def _alone(root: Path) -> None:
             _row(f"{others} others: one file written with fsync (a prepare writes one)", sync, base),
         ]
     print_table("Prepare of one claim, by the number of others prepared", _HEAD, rows)
+
+
+def _scrape(root: Path) -> None:
+    busy = _BusyNode(root / "scraped", max(OTHERS), durable=False)
+    observation = busy.observation()
+    observation.look()
+    shares = max(OTHERS)
+    pages = ShareFiles(busy.node.paths, time.monotonic_ns)
+    floor = measure(lambda: [pages.read_totals(share_id(number)) for number in range(shares)], at_most=200, seconds=5)
+    rows = [
+        _row("baseline: one page of each share read", floor, percentile(floor, 50)),
+        _row("scrape of shares and GPUs", measure(observation.render, at_most=200, seconds=5), percentile(floor, 50)),
+        _row(
+            "one look at all GPUs and ledgers", measure(observation.look, at_most=200, seconds=5), percentile(floor, 50)
+        ),
+    ]
+    print_table(f"What {shares} shares cost at each scrape and each second", _HEAD, rows)
 
 
 _HEAD = ("", "p50 ms", "p99 ms", "count", "p50 ratio to baseline")
@@ -174,6 +222,7 @@ def main() -> None:
     print(f"prepare: {machine()}", flush=True)
     with tempfile.TemporaryDirectory(prefix="bench-prepare-") as folder, driver_root() as driver:
         _alone(Path(folder))
+        _scrape(Path(folder))
         if os.geteuid() == 0:
             _daemon(Path(folder), driver)
         else:

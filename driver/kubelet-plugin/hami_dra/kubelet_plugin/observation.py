@@ -85,6 +85,10 @@ class Observation:
         """Whether shares were fed lately."""
         return self._feeder.is_alive()
 
+    def look(self) -> None:
+        """Look at the GPUs now, beside the looks of each second."""
+        self._watcher.look()
+
     def render(self) -> bytes:
         """The metrics of shares and GPUs."""
         around = self._around
