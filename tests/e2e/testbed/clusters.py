@@ -1,5 +1,6 @@
 """Makes what was chosen: the backend of a test bed, and the programs that it needs."""
 
+import shutil
 from pathlib import Path
 
 from cluster import packages
@@ -12,7 +13,7 @@ from kindcluster.node_image import node_image
 from testbed import docker, images, kind
 from testbed.backend import Backend
 from testbed.choice import Choice, choose
-from testbed.engines import Engine, MachineEngine, leaves_engine, throw_away_engine
+from testbed.engines import Engine, MachineEngine, remove_engine, throw_away_engine
 from testbed.kind import KindBackend
 from testbed.local import LocalBackend
 from testbed.settings import read_bed_settings
@@ -47,19 +48,23 @@ def backend(choice: Choice, name: str) -> Backend:
     """The cluster of that name; nothing is started, but programs are built where that was not done yet."""
     if choice.cluster == "local":
         return LocalBackend(Cluster(name))
-    return _kind(name, _engine(name, own=choice.own_engine), (images.busybox_archive(),))
+    return _kind(name, _engine(choice, name), (images.busybox_archive(),))
 
 
 def remove(name: str) -> None:
     """Remove the clusters of that name, whichever was chosen when they were made."""
     LocalBackend(Cluster(name)).down()
-    own = leaves_engine(name, read_settings())
-    if own or kind.exists(_kind_folder(name)):
-        _kind(name, _engine(name, own=own), ()).down()
+    folder = _kind_folder(name)
+    if remove_engine(name, read_settings()):
+        shutil.rmtree(folder, ignore_errors=True)
+    elif kind.exists(folder):
+        _kind(name, MachineEngine(read_bed_settings().node_image), ()).down()
 
 
-def _engine(name: str, *, own: bool) -> Engine:
-    return throw_away_engine(name, read_settings()) if own else MachineEngine(read_bed_settings().node_image)
+def _engine(choice: Choice, name: str) -> Engine:
+    if choice.own_engine:
+        return throw_away_engine(name, read_settings())
+    return MachineEngine(read_bed_settings().node_image)
 
 
 def _kind(name: str, engine: Engine, extra: tuple[Path, ...]) -> KindBackend:

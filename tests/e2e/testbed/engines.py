@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from cluster.settings import Settings
@@ -96,6 +97,12 @@ def throw_away_engine(name: str, settings: Settings) -> ThrowAwayEngine:
     return ThrowAwayEngine(engine, node_image(settings))
 
 
-def leaves_engine(name: str, settings: Settings) -> bool:
-    """Whether there is anything of an engine of our own for a cluster of that name."""
-    return EngineLayout.of(settings.state_root, name).root.exists()
+def remove_engine(name: str, settings: Settings) -> bool:
+    """Remove our engine of the cluster of that name; whether there was one.
+
+    Takes none of its programs, so nothing is fetched or built for it.
+    """
+    engine = OwnEngine(EngineLayout.of(settings.state_root, name), programs=Path())
+    found = engine.exists()
+    engine.remove()
+    return found
