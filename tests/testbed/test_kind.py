@@ -3,13 +3,14 @@
 import subprocess
 import tarfile
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from testbed.engines import MachineEngine
-from testbed.errors import NoClusterError
+from testbed.errors import CommandError, NoClusterError
 from testbed.kind import UNPACK, KindBackend, pack, workers
 from testbed.names import NODES
 from testbed.story import EXAMPLES, with_nodes
@@ -132,6 +133,24 @@ def test_down_keeps_the_logs_that_kind_exports(backend: KindBackend, tmp_path: P
     backend.down(keep_logs=True)
     ends = [line for line in calls(tmp_path) if "export logs" in line or "delete" in line]
     assert [line.split()[1] for line in ends] == ["export", "delete"]
+
+
+@pytest.mark.parametrize(
+    ("complaint", "told"),
+    [("docker exec c-worker crictl images: exit status 127", False), ("no space left on device", True)],
+    ids=["no crictl", "no room"],
+)
+def test_a_cluster_goes_even_where_its_logs_could_not_be_kept(
+    backend: KindBackend, stand_in: StandIn, complaint: str, told: bool
+) -> None:
+    """What only our node image lacks is no failure; anything else is told when the engine is gone."""
+    called: list[str] = []
+    own = replace(backend, engine=OwnEngine(called))
+    own.up([])
+    stand_in("kind", f"echo '{complaint}' >&2; exit 1")
+    with pytest.raises(CommandError) if told else nullcontext():
+        own.down(keep_logs=True)
+    assert called[-1] == "remove"
 
 
 def test_a_reboot_waits_for_a_new_heartbeat(backend: KindBackend, tmp_path: Path) -> None:

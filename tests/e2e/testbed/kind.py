@@ -92,14 +92,24 @@ class KindBackend:
         self._docker("cp", "-L", f"{self.name}-control-plane:/usr/bin/kubectl", self.programs / "kubectl")
 
     def down(self, *, keep_logs: bool = False) -> None:
-        if self.engine.answers() and self._all_nodes():
-            if keep_logs:
-                self._kind("export", "logs", self.folder / "logs", "--name", self.name)
-            if not self.engine.ends_with_cluster:
-                self._kind("delete", "cluster", "--name", self.name, "--kubeconfig", self.kubeconfig)
-        self.engine.remove()
+        try:
+            if self.engine.answers() and self._all_nodes():
+                if keep_logs:
+                    self._export_logs()
+                if not self.engine.ends_with_cluster:
+                    self._kind("delete", "cluster", "--name", self.name, "--kubeconfig", self.kubeconfig)
+        finally:
+            self.engine.remove()
         if not keep_logs:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _export_logs(self) -> None:
+        try:
+            self._kind("export", "logs", self.folder / "logs", "--name", self.name)
+        except CommandError as error:
+            # Our node image has no crictl, which kind asks for the list of images; all else is written by then.
+            if "crictl" not in error.output:
+                raise
 
     def wait_ready(self) -> None:
         wait = ("wait", "--for=condition=Ready", "nodes", "--all", f"--timeout={READY_SECONDS}s")
