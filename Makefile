@@ -20,7 +20,7 @@ NVIDIA = $(wildcard .venv/lib/python3.*/site-packages/nvidia)
 HEADERS = --cuda12 $(NVIDIA)/cuda_runtime/include --cuda13 $(NVIDIA)/cu13/include --nvml $(NVIDIA)/cu13/include/nvml.h
 PYTHON_SOURCES := $(shell find api driver -name '*.py' -o -name '*.pyi') pyproject.toml
 
-.PHONY: help demo demo-down test unit native-test e2e e2e-1.36 e2e-kind-short lint bench bench-control-plane plots packages programs images driver-image generate lock clean
+.PHONY: help demo demo-down test unit native-test e2e e2e-1.36 e2e-kind-short lint bench bench-control-plane plot-control-plane plots packages programs images driver-image generate lock clean
 
 help:
 	@echo "make demo        a two-node cluster with fake GPUs, the driver, and a pod with a share of a GPU"
@@ -28,7 +28,8 @@ help:
 	@echo "make test        every check and test; make unit, native-test, e2e, lint run a part"
 	@echo "make e2e-1.36    the first share on Kubernetes 1.36, with either allocator"
 	@echo "make bench       benchmarks, with ratios against a baseline of the same run"
-	@echo "make bench-control-plane  CPU of the control plane per pod at 500 nodes, three rounds; half an hour and more"
+	@echo "make bench-control-plane  CPU of the control plane per pod at 500 nodes, three rounds; an hour"
+	@echo "make plot-control-plane  draws what bench-control-plane measured, of all sizes, into docs/control-plane.png"
 	@echo "make plots       how decisions and the controller's memory grow, as pictures in docs/; a quarter of an hour"
 	@echo "make driver-image  build/images/driver.tar, the image of both daemons, with Docker or without"
 	@echo "make e2e-kind-short  on kind: the first share, sharing, faults, and the chart's install, upgrade and uninstall"
@@ -132,8 +133,14 @@ plots: packages
 
 BENCH_NODES ?= 500
 BENCH_PODS ?= 2000
+BENCH_ROUNDS ?= 3
+BENCH_VARIANTS ?= controller scheduler controller-pinned controller-no-nomination scheduler-no-nomination plain
 bench-control-plane: programs
-	@$(PY) tests/bench/bench_control_plane.py --nodes $(BENCH_NODES) --pods $(BENCH_PODS) --rounds 3 --variant controller --variant scheduler --variant controller-pinned --variant plain
+	@$(PY) tests/bench/bench_control_plane.py --nodes $(BENCH_NODES) --pods $(BENCH_PODS) --rounds $(BENCH_ROUNDS) $(BENCH_VARIANTS:%=--variant %) --output build/bench/control-plane-$(BENCH_NODES)
+
+plot-control-plane: packages
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-plots.lock
+	@$(PY) tests/bench/plot_control_plane.py $$(ls -v build/bench/control-plane-*.json)
 
 lock: $(VENV)
 	@$(BIN)/pip install --quiet uv
