@@ -225,6 +225,21 @@ def test_a_write_without_an_answer_whose_pod_is_gone_is_found_out_about() -> Non
     assert nodes(bench, "a", "b") == [None, "node-a"]
 
 
+def test_a_conflict_that_was_not_looked_into_is_so_where_the_pod_is_gone_by_then() -> None:
+    """Nobody else would ask, and its room would be taken for ever."""
+    bench, writes = held_bench()
+    pod = add(bench, "a", "60000Mi")
+    bench.run()
+    bench.claims.faults = [Conflict("changed")]
+    bench.claims.unread = [Unavailable("timeout")]
+    writes.write(0)
+    bench.remove_pod(pod)
+    bench.run(1)
+    writes.reply(0)
+    bench.run(10)
+    assert (bench.state.unresolved, len(bench.state.ledger.totals())) == ({}, 0)
+
+
 def test_a_write_that_broke_counts_until_the_claim_was_read() -> None:
     """Nobody knows whether it was stored."""
     bench, writes = held_bench()

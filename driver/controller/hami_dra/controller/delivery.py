@@ -148,6 +148,8 @@ class Delivery:
                 self._undo_dropped(pod, parcel, written, now)
             elif written.outcome is Outcome.REFUSED:
                 self._complain(pod, parcel, f"the allocation was not accepted: {written.message}", now)
+        if parcel.uid in state.unresolved:
+            state.revisit_claim(parcel.known.key, now)  # Its pod may be gone, and with it whoever would ask.
         for user in state.users_of(parcel.known):
             if user.uid != pod.uid:  # It waited for this.
                 state.revisit_pod(user.uid, now)
@@ -156,7 +158,6 @@ class Delivery:
         # It may be stored, now or in a moment: it counts until the claim is read again.
         if not self._is_allocated(parcel):
             self._state.unresolved[parcel.uid] = parcel.allocation
-        self._state.revisit_claim(parcel.known.key, now)
         if pod.uid in self._state.world.pods:
             self._state.refusals.back_off(pod.uid, now, OUTAGE_MAX_SECONDS)
             self._state.revisit_pod(pod.uid, now)
