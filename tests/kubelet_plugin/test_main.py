@@ -41,7 +41,7 @@ def test_sigterm_ends_the_daemon_cleanly(server: FakeApiServer, node: Node, tmp_
             if events[-1] == "serving":
                 process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=20) == 0
-    assert events == ["no GPUs, idle until a driver answers", "leads this node", "serving", "stopping"]
+    assert events == ["leads this node", "no GPUs, idle until a driver answers", "serving", "stopping"]
     assert list((tmp_path / "reg").iterdir()) == []
 
 

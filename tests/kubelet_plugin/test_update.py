@@ -14,6 +14,7 @@ from plugin_objects import NODE, FakeGpus, Node, claim_json, result, share_id
 from hami_dra.api.names import DRIVER
 from hami_dra.kube.transport import Client
 from hami_dra.kubelet_plugin.checkpoint import decode
+from hami_dra.kubelet_plugin.locks import LeadLock
 from hami_dra.kubelet_plugin.plugin import Plugin
 from hami_dra.kubelet_plugin.settings import Settings
 
@@ -65,6 +66,27 @@ def test_the_new_pod_leads_once_the_old_one_is_gone(
             server.remove(f"{SLICES}/{item['metadata']['name']}")
         server.wait_for(lambda: bool(server.objects(SLICES)))
         assert new.get("/readyz") == (200, "ok\n")
+
+
+def test_the_lead_is_given_up_only_when_nothing_is_fed_any_more(
+    settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node
+) -> None:
+    """Two feeders at once would mix up the sequence of the node pages."""
+    led = threading.Event()
+    fed: list[str] = []
+
+    def on_lead() -> None:
+        names = ("feeder", "publisher", "upkeep")
+        fed.extend(thread.name for thread in threading.enumerate() if thread.name in names)
+        led.set()
+
+    with running(settings, server, client, gpus, node):
+        successor = LeadLock(node.paths.lead_lock, on_lead)
+        successor.start()
+        assert not successor.is_held
+    assert led.wait(5)
+    successor.stop()
+    assert fed == []
 
 
 def test_a_process_of_an_older_version_sees_us_ready(

@@ -163,6 +163,8 @@ class Plugin:
         self._recover()
         self._remove_dead_sockets()
         for service in (
+            # First up and so last down: two feeders at once would mix up the node pages' sequence.
+            self._lead,
             self._status,
             self._gpus,
             self._health_watch,
@@ -170,7 +172,6 @@ class Plugin:
             self._publisher,
             self._watch,
             self._upkeep,
-            self._lead,
         ):
             self._start(service)
         # Registration last: kubelet dials the claim server at once. Both end in that same order.
