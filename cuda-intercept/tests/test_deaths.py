@@ -76,12 +76,14 @@ class DeathTest(ProgramCase):
         share = Share(memory_mib=3000)
         container.lay_out(share)
         holders = [self.hold(1000), self.hold(500)]
-        self.assertEqual(self.usage(share).memory_bytes, 1500 * MIB)
+        before = self.usage(share)
+        self.assertEqual((before.memory_bytes, len(before.processes)), (1500 * MIB, 2))
         for holder in holders:
             holder.kill()
         for holder in holders:
             end(holder)
-        self.assertEqual(self.usage(share), Usage(Health.READY))
+        found = self.usage(share)
+        self.assertEqual((found.health, found.memory_bytes, found.processes), (Health.READY, 0, ()))
 
     def usage(self, share: Share) -> Usage:
         """As the kubelet plugin reads it."""
