@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,19 +49,22 @@ def lay_out(root: Path, sources: Sources) -> None:
 
 def _copy_files(root: Path, sources: Sources) -> None:
     for name in node_files.KIND_FILES:
-        source, target = sources.kind_files / name, root / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, dirs_exist_ok=True, copy_function=shutil.copyfile)
-        else:
-            shutil.copyfile(source, target)
-    shutil.copytree(_OURS, root, dirs_exist_ok=True)
-    for program in (root / "usr/local/bin/entrypoint", *(root / "kind/bin").iterdir()):
-        program.chmod(0o755)
+        _install(sources.kind_files, name, root)
+    for path in _OURS.iterdir():
+        _install(_OURS, path.name, root)
     config, arguments = root / "etc/containerd/config.toml", root / "etc/default/kubelet"
     config.write_text(node_files.containerd_config(config.read_text(), sources.pause))
     arguments.write_text(node_files.kubelet_arguments(arguments.read_text()))
     (root / "kind/version").write_text(sources.kube_version)
+
+
+def _install(tree: Path, name: str, root: Path) -> None:
+    """Copy a file or a folder of a tree, with the modes that it should have whatever they are where it lies."""
+    top = tree / name
+    for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
+        if path.is_file():
+            target = root / path.relative_to(tree)
+            run(["install", "-D", "-m", "755" if target.parent.name == "bin" else "644", path, target])
 
 
 def _install_programs(root: Path, sources: Sources) -> None:
