@@ -16,7 +16,7 @@ from pathlib import Path
 from share_container import NATIVE, REPOSITORY, Place, container, libraries_of
 
 LOOK_MS = 10
-_FOREVER_MS = "3600000"
+_LONGER_S = 20  # than the run: so that nothing of it stays for ever
 _NS = 1_000_000_000
 _PAGES = Path(__file__).with_name("node_pages.py")
 _TOKEN_BUCKET = NATIVE / "probes/libtoken_bucket.so"
@@ -67,7 +67,9 @@ def run_tenants(root: Path, tenants: Sequence[Tenant], seconds: float) -> list[S
         bare = Place(libraries_of(root), variables=(f"FAKE_GPU_ROOT={root}",))
         looks = str(int(seconds * 1000 / LOOK_MS))
         command = bare.command(str(LOOK_MS), looks, program=NATIVE / "fake/gpu-watch")
-        running = [stack.enter_context(_running(place, tenant)) for place, tenant in zip(places, tenants, strict=True)]
+        running = [
+            stack.enter_context(_running(place, tenant, seconds)) for place, tenant in zip(places, tenants, strict=True)
+        ]
         pairs = [(group, place.share) for (group, _), place in zip(running, places, strict=True) if place.share]
         stack.enter_context(_pages(root, pairs))
         watch = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -88,9 +90,9 @@ def _place(stack: ExitStack, root: Path, tenant: Tenant) -> Place:
 
 
 @contextmanager
-def _running(place: Place, tenant: Tenant) -> Iterator[tuple[int, frozenset[int]]]:
+def _running(place: Place, tenant: Tenant, seconds: float) -> Iterator[tuple[int, frozenset[int]]]:
     """The tenant's process group and its processes."""
-    command = place.command("busy", tenant.lengths, _FOREVER_MS)
+    command = place.command("busy", tenant.lengths, str(int((seconds + _LONGER_S) * 1000)))
     started: list[subprocess.Popen[str]] = []
     try:
         for _ in range(tenant.processes):
