@@ -39,6 +39,14 @@ static size_t load_and_measure(CUfunction function)
     return (size_t)local;
 }
 
+/* A program that captures a stream may look functions up; what we do beside that
+ * must not spoil its capture. */
+static bool exchange_mode(CUstreamCaptureMode *mode)
+{
+    ci_pfn_cuThreadExchangeStreamCaptureMode exchange = CI_CALL(cuThreadExchangeStreamCaptureMode);
+    return exchange != NULL && exchange(mode) == CUDA_SUCCESS;
+}
+
 static CUresult begin(struct ci_implicit *implicit, const struct ci_device *device)
 {
     /* Code that is there already takes nothing: that alone refuses nothing. */
@@ -65,23 +73,32 @@ static void charge(struct ci_implicit *implicit, enum ci_space space, const void
         ci_implicit_keep(implicit, space, owner, context);
 }
 
-static void take(CUfunction function, enum ci_space space, const void *owner)
+static void take_of(const struct ci_device *device, CUfunction function, enum ci_space space, const void *owner)
 {
-    struct ci_config *config = ci_process_join();
     struct ci_implicit implicit;
-    if (config == NULL)
-        return;
-    struct ci_device device = ci_device_of_context(config);
-    if (device.access != CI_ACCESS_SHARED)
-        return;
     bool was_loaded = is_loaded(function);
-    if (!was_loaded && begin(&implicit, &device) != CUDA_SUCCESS)
+    if (!was_loaded && begin(&implicit, device) != CUDA_SUCCESS)
         return;
     size_t local = load_and_measure(function);
     if (!was_loaded)
         charge(&implicit, space, owner);
     if (local > 0)
         ci_lazy_expect_local(local);
+}
+
+static void take(CUfunction function, enum ci_space space, const void *owner)
+{
+    struct ci_config *config = ci_process_join();
+    struct ci_device device = {.access = CI_ACCESS_UNKNOWN};
+    if (config != NULL)
+        device = ci_device_of_context(config);
+    if (device.access != CI_ACCESS_SHARED)
+        return;
+    CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
+    bool exchanged = exchange_mode(&mode);
+    take_of(&device, function, space, owner);
+    if (exchanged)
+        exchange_mode(&mode);
 }
 
 CUresult cuModuleGetFunction(CUfunction *hfunc, CUmodule hmod, const char *name)
