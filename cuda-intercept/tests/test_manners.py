@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -74,6 +75,7 @@ class MannersTest(ProgramCase):
             """
         self.assertEqual(self.run_python(source), "2 0\n")
 
+    @unittest.skipIf(os.environ.get("HAMI_SANITIZER_RUNTIME"), "sanitizers forbid deep binding")
     def test_driver_opened_with_deep_binding_is_held(self) -> None:
         """RTLD_DEEPBIND on the driver itself changes nothing: its functions are looked up by dlsym."""
         source = """
