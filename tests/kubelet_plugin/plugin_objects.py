@@ -225,9 +225,11 @@ class FakeConsumers:
 
     def __init__(self) -> None:
         self.found: Consumers | None = Consumers()
+        self.reads = 0
 
     def read(self) -> Consumers:
         """What was put here."""
+        self.reads += 1
         if self.found is None:
             raise KubeletUnavailable("kubelet's pod resources: no such socket")
         return self.found

@@ -144,6 +144,19 @@ def test_an_eviction_that_is_refused_is_tried_again() -> None:
     assert rig.evictor.evicted == ["default/pod-1"]
 
 
+def test_a_pod_that_is_known_later_hears_of_it_at_once() -> None:
+    """kubelet was away when it began; and the second pod of a claim may come at any time."""
+    rig = Rig(OnBypass.EVICT)
+    second = Consumer("default", "pod-2", "cuda")
+    rig.report(dataclasses.replace(rig.bypass, consumers=()))
+    assert (rig.events.told, rig.evictor.evicted) == ([("ResourceClaim", "claim-1", "claim-1")], [])
+    rig.report(rig.bypass)
+    rig.report(dataclasses.replace(rig.bypass, consumers=(WHO, second), pod_uids=("pod-uid", "pod-uid-2")))
+    rig.report(rig.bypass)
+    assert rig.events.told[1:] == [("Pod", "pod-1", "pod-uid"), ("Pod", "pod-2", "")]
+    assert rig.evictor.evicted == ["default/pod-1", "default/pod-2"]
+
+
 def test_strangers_are_told_of_on_the_node_and_never_evicted() -> None:
     """Whose they are is not known."""
     rig = Rig(OnBypass.EVICT)

@@ -134,6 +134,26 @@ def test_a_kubelet_that_is_away_leaves_what_was_known(rig: Rig) -> None:
         assert rig.watcher.look().consumers == look.consumers
 
 
+def test_a_container_is_named_in_the_look_that_first_sees_it(rig: Rig) -> None:
+    """Between two regular questions to kubelet too: a bypass that has no pod would be told to nobody."""
+    named = rig.node.consumers.found
+    rig.node.consumers.found = Consumers()
+    assert rig.watcher.look().consumers == Consumers()
+    rig.node.consumers.found = named
+    assert rig.seen(1500 * MIB).consumers == named
+
+
+@pytest.mark.parametrize("answer", [Consumers(), None], ids=["does not know it", "is away"])
+def test_kubelet_is_not_asked_each_second_about_one_container(rig: Rig, answer: Consumers | None) -> None:
+    """Nor for a share that is prepared and not started."""
+    rig.watcher.look()
+    rig.node.consumers.found = answer
+    for _ in range(10):
+        rig.seen(1500 * MIB)
+    # One for the first look, one for the container that appeared, and then every fifth.
+    assert rig.node.consumers.reads == 3
+
+
 def test_a_low_priority_hears_of_a_high_one_between_two_beats(rig: Rig) -> None:
     """Ten looks a second, one word a look."""
     entry = rig.process.prepare(claim("high", [result(share=2)]))

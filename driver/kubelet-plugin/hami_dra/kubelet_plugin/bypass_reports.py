@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from hami_dra.api.names import DeviceName
@@ -28,8 +29,16 @@ class Evictor(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class _Told:
+    """When somebody was last told of a bypass, and which of its pods were."""
+
+    at: float
+    pods: frozenset[tuple[str, str]]
+
+
 class BypassReporter:
-    """Acts once for each bypass, and again every minute while it lasts."""
+    """Acts once for each bypass, at once for each pod that proves to have part in it, and again every minute."""
 
     def __init__(
         self, events: EventSink, board: HealthBoard, evictor: Evictor, action: OnBypass, node_name: str
@@ -39,7 +48,7 @@ class BypassReporter:
         self._evictor = evictor
         self._action = action
         self._node_name = node_name
-        self._acted: dict[str, float] = {}
+        self._told: dict[str, _Told] = {}
         self._clock: Callable[[], float] = time.monotonic
         self._log = Log(__name__)
 
@@ -49,19 +58,23 @@ class BypassReporter:
         if self._action is OnBypass.TAINT:
             self._board.replace(TROUBLE, {bypass.device: _trouble(bypass) for bypass in bypasses})
         now = self._clock()
-        self._acted = {b.key: at for b in bypasses if now - (at := self._acted.get(b.key, -1e9)) < _REPEAT_SECONDS}
-        for bypass in bypasses:
-            if bypass.key not in self._acted:
-                self._acted[bypass.key] = now
-                self._act(bypass)
+        told = {b.key: at for b in bypasses if (at := self._told.get(b.key)) and now - at.at < _REPEAT_SECONDS}
+        self._told = {bypass.key: self._tell(bypass, told.get(bypass.key), now) for bypass in bypasses}
 
-    def _act(self, bypass: Bypass) -> None:
-        self._log.warning("GPU memory used past the interceptor", device=bypass.device, text=bypass.text)
-        for target in self._targets(bypass):
-            self._events.emit(target, EventType.WARNING, "ShareBypassed", f"node {self._node_name}: {bypass.text}")
-        if self._action is OnBypass.EVICT:
-            for namespace, pod in sorted({(c.namespace, c.pod) for c in bypass.consumers}):
+    def _tell(self, bypass: Bypass, told: _Told | None, now: float) -> _Told:
+        pods = _pods(bypass)
+        if told is None:
+            self._log.warning("GPU memory used past the interceptor", device=bypass.device, text=bypass.text)
+            self._emit(bypass, _owner(bypass, self._node_name))
+            told = _Told(now, frozenset())
+        for namespace, pod in sorted(pods - told.pods):
+            self._emit(bypass, _pod(bypass, namespace, pod))
+            if self._action is OnBypass.EVICT:
                 self._evict(namespace, pod)
+        return _Told(told.at, told.pods | pods)
+
+    def _emit(self, bypass: Bypass, target: ObjectReference) -> None:
+        self._events.emit(target, EventType.WARNING, "ShareBypassed", f"node {self._node_name}: {bypass.text}")
 
     def _evict(self, namespace: str, pod: str) -> None:
         try:
@@ -71,22 +84,24 @@ class BypassReporter:
             return
         self._log.info("pod evicted", pod=f"{namespace}/{pod}")
 
-    def _targets(self, bypass: Bypass) -> list[ObjectReference]:
-        claim = bypass.claim
-        if claim is None:
-            return [ObjectReference(api_version="v1", kind="Node", name=self._node_name, uid=self._node_name)]
-        pods = sorted({(consumer.namespace, consumer.pod) for consumer in bypass.consumers})
-        # `kubectl describe pod` looks for the UID; which of several pods has which is not known here.
-        uid = bypass.pod_uids[0] if len(bypass.pod_uids) == len(pods) == 1 else ""
-        return [
-            ObjectReference(
-                api_version=API_VERSION, kind="ResourceClaim", name=claim.name, namespace=claim.namespace, uid=claim.uid
-            ),
-            *(
-                ObjectReference(api_version="v1", kind="Pod", name=pod, namespace=namespace, uid=uid)
-                for namespace, pod in pods
-            ),
-        ]
+
+def _pods(bypass: Bypass) -> frozenset[tuple[str, str]]:
+    return frozenset((consumer.namespace, consumer.pod) for consumer in bypass.consumers)
+
+
+def _owner(bypass: Bypass, node_name: str) -> ObjectReference:
+    claim = bypass.claim
+    if claim is None:
+        return ObjectReference(api_version="v1", kind="Node", name=node_name, uid=node_name)
+    return ObjectReference(
+        api_version=API_VERSION, kind="ResourceClaim", name=claim.name, namespace=claim.namespace, uid=claim.uid
+    )
+
+
+def _pod(bypass: Bypass, namespace: str, pod: str) -> ObjectReference:
+    # `kubectl describe pod` looks for the UID; which of several pods has which is not known here.
+    uid = bypass.pod_uids[0] if len(bypass.pod_uids) == len(_pods(bypass)) == 1 else ""
+    return ObjectReference(api_version="v1", kind="Pod", name=pod, namespace=namespace, uid=uid)
 
 
 def _trouble(bypass: Bypass) -> Trouble:

@@ -14,13 +14,14 @@ from hami_dra.kubelet_plugin.entries import ShareResult
 from hami_dra.kubelet_plugin.feeder import Feeder
 from hami_dra.kubelet_plugin.health import HealthBoard
 from hami_dra.kubelet_plugin.inventory import Inventory
+from hami_dra.kubelet_plugin.known_consumers import ConsumerSource
 from hami_dra.kubelet_plugin.ledger import Ledger
 from hami_dra.kubelet_plugin.look import Look
 from hami_dra.kubelet_plugin.samples import Container
 from hami_dra.kubelet_plugin.share_files import ShareFiles
 from hami_dra.kubelet_plugin.usage import Usage, decode_usage
 from hami_dra.kubelet_plugin.usage_metrics import Scene
-from hami_dra.kubelet_plugin.watcher import ConsumerSource, Sampler, Watcher, WatchSources
+from hami_dra.kubelet_plugin.watcher import Sampler, Watcher, WatchSources
 
 
 @dataclass(frozen=True)

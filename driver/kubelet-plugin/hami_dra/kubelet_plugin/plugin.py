@@ -35,6 +35,7 @@ from hami_dra.kubelet_plugin.health_server import HealthServer, ReportSource
 from hami_dra.kubelet_plugin.health_watch import HealthHooks, HealthSource, HealthWatch
 from hami_dra.kubelet_plugin.http import HttpServer, Page, Pages
 from hami_dra.kubelet_plugin.inventory import GpuSource
+from hami_dra.kubelet_plugin.known_consumers import ConsumerSource
 from hami_dra.kubelet_plugin.ledger import Ledger
 from hami_dra.kubelet_plugin.library import LibraryFiles
 from hami_dra.kubelet_plugin.locks import FileCallLock, LeadLock, ProcessLock
@@ -55,7 +56,7 @@ from hami_dra.kubelet_plugin.share_files import ShareFiles
 from hami_dra.kubelet_plugin.slice_plan import NodeIdentity
 from hami_dra.kubelet_plugin.status import StatusWriter
 from hami_dra.kubelet_plugin.upkeep import Upkeep, UpkeepSources
-from hami_dra.kubelet_plugin.watcher import ConsumerSource, Sampler
+from hami_dra.kubelet_plugin.watcher import Sampler
 
 
 class Service(Protocol):

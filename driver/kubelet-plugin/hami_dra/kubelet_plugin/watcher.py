@@ -12,10 +12,10 @@ from typing import Protocol
 
 from hami_dra.api.names import ShareId
 from hami_dra.kubelet_plugin.accounting import Accounts, settle
-from hami_dra.kubelet_plugin.consumers import Consumers
 from hami_dra.kubelet_plugin.correction import Correction
 from hami_dra.kubelet_plugin.entries import ShareResult, running_shares
-from hami_dra.kubelet_plugin.errors import DriverUnavailable, KubeletUnavailable
+from hami_dra.kubelet_plugin.errors import DriverUnavailable
+from hami_dra.kubelet_plugin.known_consumers import ConsumerSource, KnownConsumers
 from hami_dra.kubelet_plugin.ledger import Ledger
 from hami_dra.kubelet_plugin.log import Log
 from hami_dra.kubelet_plugin.look import Look
@@ -23,7 +23,6 @@ from hami_dra.kubelet_plugin.samples import Container, Sample
 from hami_dra.kubelet_plugin.usage import Usage, decode_usage
 
 PERIOD_SECONDS = 1.0
-_ASK_KUBELET_EVERY = 5
 
 
 class Sampler(Protocol):
@@ -50,14 +49,6 @@ class UsagePages(Protocol):
         ...
 
 
-class ConsumerSource(Protocol):
-    """Who has the shares."""
-
-    def read(self) -> Consumers:
-        """All of them. Raises KubeletUnavailable."""
-        ...
-
-
 @dataclass(frozen=True)
 class WatchSources:
     """What is looked at."""
@@ -78,9 +69,8 @@ class Watcher:
         self._on_look = on_look
         self._latest = Look()
         self._corrections: dict[ShareId, Correction] = {}
-        self._until_kubelet = 0
+        self._consumers = KnownConsumers(sources.consumers)
         self._sampled = False
-        self._kubelet_answers = True
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
         self._log = Log(__name__)
@@ -118,7 +108,7 @@ class Watcher:
             beyond=_seen_twice(before.accounts, accounts),
             strangers={uuid: gpu.strangers for uuid, gpu in accounts.gpus.items() if gpu.strangers},
             corrections=self._correct(shares, usages, accounts, now),
-            consumers=self._consumers(before.consumers),
+            consumers=self._consumers.find(accounts),
         )
         return self._latest
 
@@ -150,21 +140,6 @@ class Watcher:
             share_id: correction.observe(now, usages[share_id].gpu_ns, _busy(accounts, share_id))
             for share_id, correction in corrections.items()
         }
-
-    def _consumers(self, known: Consumers) -> Consumers:
-        self._until_kubelet -= 1
-        if self._until_kubelet > 0:
-            return known
-        self._until_kubelet = _ASK_KUBELET_EVERY
-        try:
-            consumers = self._sources.consumers.read()
-        except KubeletUnavailable as error:
-            if self._kubelet_answers:
-                self._log.warning("containers of shares unknown", error=str(error))
-            self._kubelet_answers = False
-            return known
-        self._kubelet_answers = True
-        return consumers
 
 
 def _seen_twice(before: Accounts, now: Accounts) -> dict[ShareId, int]:
