@@ -12,7 +12,7 @@ from plugin_objects import device, share_id
 from hami_dra.api.names import ClaimUid, DeviceName
 from hami_dra.api.pb import podresources_v1_pb2 as pb
 from hami_dra.api.pb import podresources_v1_pb2_grpc as pb_grpc
-from hami_dra.kubelet_plugin.consumers import Consumer
+from hami_dra.kubelet_plugin.consumers import Consumer, Consumers
 from hami_dra.kubelet_plugin.entries import ClaimRef
 from hami_dra.kubelet_plugin.errors import KubeletUnavailable
 from hami_dra.kubelet_plugin.pod_resources import PodResources
@@ -45,8 +45,8 @@ def ours(share: int | None) -> pb.ClaimResource:
     return pb.ClaimResource(driver_name="gpu.hami.io", pool_name="node-a", device_name=device(0), **named)
 
 
-def ask(tmp_path: Path, *containers: pb.ContainerResources) -> tuple[Consumer, ...]:
-    """Who has share 1, by a kubelet with one pod."""
+def ask(tmp_path: Path, *containers: pb.ContainerResources) -> Consumers:
+    """The answer of a kubelet with one pod."""
     pod = pb.PodResources(name="pod-1", namespace="default", containers=containers)
     server = grpc.server(ThreadPoolExecutor(1))
     answer = pb.ListPodResourcesResponse(pod_resources=[pod])
@@ -54,21 +54,30 @@ def ask(tmp_path: Path, *containers: pb.ContainerResources) -> tuple[Consumer, .
     server.add_insecure_port(f"unix:{tmp_path}/kubelet.sock")
     server.start()
     try:
-        return PodResources(tmp_path / "kubelet.sock").read().find(CLAIM, DeviceName(device(0)), share_id(1))
+        return PodResources(tmp_path / "kubelet.sock").read()
     finally:
         server.stop(None).wait()
+
+
+def who(consumers: Consumers) -> tuple[Consumer, ...]:
+    """Who has share 1."""
+    return consumers.find(CLAIM, DeviceName(device(0)), share_id(1))
 
 
 def test_containers_are_known_by_share(tmp_path: Path) -> None:
     """Two shares of one GPU in one claim are told apart."""
     other = pb.ClaimResource(driver_name="other.example", device_name=device(0), share_id=share_id(1))
     found = ask(tmp_path, container("b", ours(1)), container("a", ours(1), ours(2)), container("c", ours(2), other))
-    assert found == (Consumer("default", "pod-1", "a"), Consumer("default", "pod-1", "b"))
+    assert who(found) == (Consumer("default", "pod-1", "a"), Consumer("default", "pod-1", "b"))
+    assert found.claims == {share_id(1): ("default", "claim-1"), share_id(2): ("default", "claim-1")}
+    assert found.names_shares
 
 
 def test_an_older_kubelet_is_understood(tmp_path: Path) -> None:
-    """It names claim and device."""
-    assert ask(tmp_path, container("a", ours(None))) == (Consumer("default", "pod-1", "a"),)
+    """It names claim and device, so a share that it does not name may be anybody's."""
+    found = ask(tmp_path, container("a", ours(None)))
+    assert who(found) == (Consumer("default", "pod-1", "a"),)
+    assert not found.names_shares
 
 
 def test_a_kubelet_that_is_away_is_an_error_of_ours(tmp_path: Path) -> None:

@@ -133,3 +133,12 @@ def test_a_claim_that_could_not_be_read_still_gets_an_event() -> None:
     reporter(sinks).refused(REF, None, "API server away", 0.1)
     assert [kind for kind, _ in sinks.events] == ["ResourceClaim"]
     assert sinks.statuses == []
+
+
+def test_a_share_without_allocation_is_told_of_on_its_claim() -> None:
+    """Also where the claim is gone: `kubectl get events` shows it."""
+    sinks = Sinks()
+    reporter(sinks).unallocated(entry("claim-1", share()))
+    ((kind, message),) = sinks.events
+    assert kind == "ResourceClaim"
+    assert message.startswith(f"node node-a: processes still use share {share().share_id} of GPU {share().device}")

@@ -11,31 +11,45 @@ from hami_dra.api.names import ClaimUid
 from hami_dra.api.resources import Claim
 from hami_dra.kube.errors import Unavailable
 from hami_dra.kubelet_plugin.cdi_files import CdiFiles
+from hami_dra.kubelet_plugin.consumers import Consumer, Consumers
 from hami_dra.kubelet_plugin.entries import ClaimRef, Entry
 from hami_dra.kubelet_plugin.processes import Alive
 from hami_dra.kubelet_plugin.share_files import ShareFiles
 from hami_dra.kubelet_plugin.upkeep import Upkeep, UpkeepSources
 
+WHO = Consumer("default", "pod-1", "cuda")
+
 
 class Rig:
-    """A node with a prepared claim; the thread is not started."""
+    """A node with a prepared claim, and a plugin that maybe lost its checkpoint; the thread is not started."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, *, lost: bool = False) -> None:
         self.node = node
         self.process: Process = start(node)
-        self.process.prepare(claim())
+        self.before = self.process.prepare(claim())
+        if lost:
+            node.lose_checkpoint()
+            self.process = start(node)
         self.restored: list[str] = []
+        self.unallocated: list[str] = []
         self.tidied: list[int] = []
         shares, specs = ShareFiles(node.paths, lambda: 1), CdiFiles(node.paths)
         sources = UpkeepSources(
             ledger=self.process.ledger,
             reader=node.claims,
             processes=node.processes,
+            consumers=node.consumers,
             is_whole=lambda entry: specs.has(entry.claim.uid) and all(shares.has(s.share_id) for s in entry.shares),
             restored=self._restored,
+            unallocated=lambda entry: self.unallocated.append(entry.claim.uid),
             tidy=lambda: self.tidied.append(1),
         )
         self.upkeep = Upkeep(sources, self.process.preparer)
+
+    def rounds(self, count: int) -> None:
+        """That many minutes."""
+        for _ in range(count):
+            self.upkeep.round()
 
     def _restored(self, claim: Claim, entry: Entry) -> None:
         self.restored.append(claim.uid)
@@ -45,6 +59,12 @@ class Rig:
 def rig(node: Node) -> Rig:
     """The node."""
     return Rig(node)
+
+
+@pytest.fixture
+def bereft(node: Node) -> Rig:
+    """The node after a lost checkpoint: its entry was pieced together and has no names."""
+    return Rig(node, lost=True)
 
 
 def test_vanished_folders_are_written_anew(rig: Rig) -> None:
@@ -80,11 +100,11 @@ def test_a_claim_that_is_gone_twice_running_is_collected(rig: Rig) -> None:
 
 @pytest.mark.parametrize("alive", [Alive.YES, Alive.UNKNOWN])
 def test_nothing_that_runs_is_collected(rig: Rig, alive: Alive) -> None:
-    """Also where nobody can tell."""
+    """Also where nobody can tell; but then nobody is accused either."""
     rig.node.processes.answer = alive
-    for _ in range(5):
-        rig.upkeep.round()
+    rig.rounds(5)
     assert len(rig.process.entries()) == 1
+    assert rig.unallocated == (["claim-1"] if alive is Alive.YES else [])
 
 
 def test_a_claim_that_is_there_stays_and_its_status_is_looked_at(rig: Rig) -> None:
@@ -124,3 +144,67 @@ def test_an_api_server_that_is_away_makes_no_orphans(rig: Rig) -> None:
     for _ in range(3):
         rig.upkeep.round()
     assert len(rig.process.entries()) == 1
+
+
+def test_a_claim_whose_name_was_lost_is_known_again_by_kubelet(bereft: Rig) -> None:
+    """Within a minute, and without a call of kubelet's, which asks again only when it restarts."""
+    bereft.node.consumers.found = Consumers({share_id(1): (WHO,)}, claims={share_id(1): ("default", "claim-1")})
+    bereft.node.claims.claims["claim-1"] = claim()
+    assert bereft.process.entries()[0].claim.name == ""
+    bereft.rounds(1)
+    assert bereft.process.entries() == (bereft.before,)
+
+
+def test_a_lost_claim_that_no_pod_has_is_collected(bereft: Rig) -> None:
+    """Nobody would ever unprepare it: kubelet forgot it too, and its name cannot be asked for."""
+    bereft.rounds(1)
+    assert bereft.process.entries()
+    bereft.rounds(1)
+    assert bereft.process.entries() == ()
+    assert bereft.node.files() == set()
+
+
+@pytest.mark.parametrize(
+    ("answer", "alive"),
+    [
+        (None, Alive.NO),
+        (Consumers(by_claim={("default", "claim-1", "gpu"): (WHO,)}), Alive.NO),
+        (Consumers(), Alive.YES),
+        (Consumers(), Alive.UNKNOWN),
+        (Consumers(claims={share_id(1): ("default", "claim-1")}), Alive.NO),
+    ],
+    ids=["kubelet is away", "kubelet names no shares", "it runs", "nobody can tell", "a pod has it, its claim is gone"],
+)
+def test_a_lost_claim_that_may_be_somebodys_stays(bereft: Rig, answer: Consumers | None, alive: Alive) -> None:
+    """Booked, and with its files."""
+    files = bereft.node.files()
+    bereft.node.consumers.found, bereft.node.processes.answer = answer, alive
+    bereft.rounds(5)
+    assert len(bereft.process.entries()) == 1
+    assert bereft.node.files() == files
+    assert bereft.unallocated == []
+
+
+def test_a_lost_claim_that_was_allocated_anew_is_left_to_kubelet(bereft: Rig) -> None:
+    """Its pod is named by the old share; to prepare the new one here would take the old one away."""
+    bereft.node.consumers.found = Consumers(claims={share_id(1): ("default", "claim-1")})
+    bereft.node.claims.claims["claim-1"] = claim(results=[result(share=2)])
+    bereft.rounds(5)
+    assert [share.share_id for share in bereft.process.entries()[0].shares] == [share_id(1)]
+
+
+@pytest.mark.parametrize("now", [None, claim(results=[result(share=2)])], ids=["gone", "allocated anew"])
+def test_a_share_that_runs_without_an_allocation_is_told_of_once(rig: Rig, now: Claim | None) -> None:
+    """Its GPU may be given to others meanwhile; and told anew when it happens again."""
+    rig.node.processes.answer = Alive.YES
+    if now:
+        rig.node.claims.claims["claim-1"] = now
+    rig.rounds(1)
+    assert rig.unallocated == []
+    rig.rounds(30)
+    assert rig.unallocated == ["claim-1"]
+    rig.node.claims.claims["claim-1"] = claim()
+    rig.rounds(2)
+    del rig.node.claims.claims["claim-1"]
+    rig.rounds(20)
+    assert rig.unallocated == ["claim-1", "claim-1"]

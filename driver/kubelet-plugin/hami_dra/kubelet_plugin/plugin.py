@@ -261,8 +261,10 @@ class Plugin:
             ledger=self._ledger,
             reader=self._effects.claims,
             processes=self._outside.processes,
+            consumers=self._outside.consumers,
             is_whole=is_whole,
             restored=self._reporter.restored,
+            unallocated=self._reporter.unallocated,
             tidy=self._remove_dead_sockets,
         )
         return Upkeep(sources, self._preparer)

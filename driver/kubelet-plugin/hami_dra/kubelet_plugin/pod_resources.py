@@ -47,14 +47,17 @@ class PodResources:
 def _consumers(answer: pb.ListPodResourcesResponse) -> Consumers:
     by_share = defaultdict[ShareId, set[Consumer]](set)
     by_claim = defaultdict[tuple[str, str, str], set[Consumer]](set)
+    claims: dict[ShareId, tuple[str, str]] = {}
     for consumer, claim, found in _own(answer):
         if found.share_id:
             by_share[ShareId(found.share_id)].add(consumer)
+            claims[ShareId(found.share_id)] = (claim.claim_namespace, claim.claim_name)
         else:
             by_claim[claim.claim_namespace, claim.claim_name, found.device_name].add(consumer)
     return Consumers(
         {key: tuple(sorted(found)) for key, found in by_share.items()},
         {key: tuple(sorted(found)) for key, found in by_claim.items()},
+        claims,
     )
 
 

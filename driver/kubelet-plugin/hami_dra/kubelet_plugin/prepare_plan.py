@@ -57,6 +57,11 @@ def is_allocation_of(entry: Entry, claim: Claim) -> bool:
     return held == [(result.request, result.device, result.share_id or "") for result in own_results(claim)]
 
 
+def has_shares_of(entry: Entry, claim: Claim) -> bool:
+    """Whether the shares of an entry whose requests were lost are those of the claim's allocation."""
+    return [s.share_id for s in entry.shares] == [r.share_id for r in own_results(claim) if not r.admin_access]
+
+
 def plan_entry(claim: Claim, node: NodeFacts, library: str) -> Entry:
     """The checkpoint entry, not yet started, that would serve this claim.
 

@@ -79,6 +79,16 @@ class CallReporter:
         if _differ(entries, claim):
             self._targets.statuses.put(entry.claim, entries)
 
+    def unallocated(self, entry: Entry) -> None:
+        """Processes use shares that the API server knows nothing of (any more): somebody else may be given them."""
+        shares = ", ".join(f"{share.share_id} of GPU {share.device}" for share in entry.shares)
+        text = (
+            f"node {self._targets.node_name}: processes still use share {shares}, which this claim's allocation does "
+            "not have any more; end their pod"
+        )
+        for target in plan_targets(entry.claim, None):
+            self._targets.events.emit(target, EventType.WARNING, "ShareWithoutAllocation", text)
+
     def refused(self, ref: ClaimRef, claim: Claim | None, message: str, seconds: float) -> None:
         """The claim is not ready."""
         self._targets.metrics.observe_prepare(ok=False, seconds=seconds)

@@ -1,14 +1,15 @@
 """Look after what is prepared, now and then: files that vanished, claims that nobody has any more, unsaid statuses.
 
 kubelet unprepares what it knows of. What it forgot, after a force-deletion or
-the loss of its own state, would keep a GPU booked for ever.
+the loss of its own state, would keep a GPU booked for ever. Whose the claims
+are whose names went with our own checkpoint is asked of kubelet too.
 """
 
 from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,12 +17,14 @@ from hami_dra.api.errors import ApiError
 from hami_dra.api.names import ClaimUid
 from hami_dra.api.resources import Claim
 from hami_dra.kube.errors import KubeError
+from hami_dra.kubelet_plugin.consumers import Consumers
 from hami_dra.kubelet_plugin.effects import ClaimReader, ProcessFinder
-from hami_dra.kubelet_plugin.entries import Entry, State
-from hami_dra.kubelet_plugin.errors import PluginError
+from hami_dra.kubelet_plugin.entries import ClaimRef, Entry, State
+from hami_dra.kubelet_plugin.errors import KubeletUnavailable, PluginError
+from hami_dra.kubelet_plugin.known_consumers import ConsumerSource
 from hami_dra.kubelet_plugin.ledger import Ledger
 from hami_dra.kubelet_plugin.log import Log
-from hami_dra.kubelet_plugin.prepare_plan import is_allocation_of
+from hami_dra.kubelet_plugin.prepare_plan import has_shares_of, is_allocation_of
 from hami_dra.kubelet_plugin.processes import Alive
 
 _FIRST_SECONDS = 5.0
@@ -30,10 +33,14 @@ _ROUNDS_PER_READING = 10
 
 
 class Keeper(Protocol):
-    """Works on the node's claims; both raise PluginError."""
+    """Works on the node's claims; all raise PluginError."""
 
     def mend(self, uid: ClaimUid) -> None:
         """Have all files of a prepared claim."""
+        ...
+
+    def prepare(self, claim: Claim) -> Entry:
+        """Know the claim whole; also raises ApiError."""
         ...
 
     def unprepare(self, uid: ClaimUid) -> None:
@@ -43,13 +50,18 @@ class Keeper(Protocol):
 
 @dataclass(frozen=True)
 class UpkeepSources:
-    """`is_whole` tells whether all files of an entry are there; `restored` hears of claims as they are read."""
+    """`is_whole` tells whether all files of an entry are there.
+
+    `restored` hears of claims as they are read, `unallocated` of shares that run though no claim has them.
+    """
 
     ledger: Ledger
     reader: ClaimReader
     processes: ProcessFinder
+    consumers: ConsumerSource
     is_whole: Callable[[Entry], bool]
     restored: Callable[[Claim, Entry], None]
+    unallocated: Callable[[Entry], None]
     tidy: Callable[[], None]
 
 
@@ -61,6 +73,7 @@ class Upkeep:
         self._keeper = keeper
         self._leading = False
         self._forgotten: set[ClaimUid] = set()
+        self._told: set[ClaimUid] = set()
         self._rounds = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
@@ -85,7 +98,11 @@ class Upkeep:
         self._mend(entries)
         everything = self._rounds % _ROUNDS_PER_READING == 0
         self._rounds += 1
-        self._read([entry for entry in entries if everything or entry.claim.uid in self._forgotten])
+        before, self._forgotten = self._forgotten, set()
+        named = [entry for entry in entries if entry.claim.name]
+        self._read([entry for entry in named if everything or entry.claim.uid in before], before)
+        self._identify([entry for entry in entries if not entry.claim.name], before)
+        self._told &= self._forgotten
         if everything:
             self._sources.tidy()
 
@@ -106,23 +123,55 @@ class Upkeep:
                 except PluginError as error:
                     self._log.error("claim not mended", claim=str(entry.claim), error=str(error))
 
-    def _read(self, entries: Iterable[Entry]) -> None:
-        before, self._forgotten = self._forgotten, set()
+    def _read(self, entries: Iterable[Entry], before: Container[ClaimUid]) -> None:
         for entry in entries:
-            if not entry.claim.name or self._stopping.is_set():
-                # Its name was lost with the checkpoint, so nobody can be asked about it.
-                continue
+            if self._stopping.is_set():
+                return
             try:
                 claim = self._sources.reader.read(entry.claim)
             except (KubeError, ApiError):
                 continue
             if claim is not None and is_allocation_of(entry, claim):
                 self._sources.restored(claim, entry)
-            elif entry.claim.uid in before and self._is_dead(entry):
-                self._collect(entry)
             else:
-                # kubelet may be about to unprepare it: only what is forgotten twice running is an orphan.
-                self._forgotten.add(entry.claim.uid)
+                self._forget(entry, before)
+
+    def _identify(self, nameless: Sequence[Entry], before: Container[ClaimUid]) -> None:
+        """Find the claims of entries that were pieced together; kubelet lists every claim that a pod still has."""
+        try:
+            consumers = self._sources.consumers.read() if nameless else Consumers()
+        except KubeletUnavailable:
+            return
+        for entry in nameless:
+            found = {consumers.claims[s.share_id] for s in entry.shares if s.share_id in consumers.claims}
+            if found:
+                namespace, name = min(found)
+                self._restore(entry, ClaimRef(namespace, name, entry.claim.uid))
+            elif consumers.names_shares:
+                self._forget(entry, before)
+
+    def _restore(self, entry: Entry, ref: ClaimRef) -> None:
+        try:
+            claim = self._sources.reader.read(ref)
+            if claim is not None and has_shares_of(entry, claim):
+                self._keeper.prepare(claim)
+                self._log.info("claim known again", claim=str(ref), claim_uid=ref.uid)
+        except (KubeError, ApiError, PluginError) as error:
+            self._log.warning("claim not known again, will retry", claim=str(ref), error=str(error))
+
+    def _forget(self, entry: Entry, before: Container[ClaimUid]) -> None:
+        uid = entry.claim.uid
+        if uid in before and self._is_dead(entry):
+            self._collect(entry)
+            return
+        # kubelet may be about to unprepare it: only what is forgotten twice running is an orphan.
+        self._forgotten.add(uid)
+        if uid in before and uid not in self._told and entry.claim.name and self._runs(entry):
+            self._told.add(uid)
+            self._sources.unallocated(entry)
+
+    def _runs(self, entry: Entry) -> bool:
+        return any(self._sources.processes.find(share.share_id) is Alive.YES for share in entry.shares)
 
     def _is_dead(self, entry: Entry) -> bool:
         return all(self._sources.processes.find(share.share_id) is Alive.NO for share in entry.shares)
