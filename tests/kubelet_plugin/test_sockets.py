@@ -39,6 +39,16 @@ def test_names_get_shorter_where_the_path_is_long(room: int, name: str) -> None:
     assert len(bytes(path)) <= 107
 
 
+@pytest.mark.parametrize(("room", "is_plain"), [(45, True), (44, False), (20, False)])
+def test_claims_are_served_under_a_long_kubelet_folder_too(room: int, is_plain: bool) -> None:
+    """Two pods still have two names."""
+    plugins = Path("/" + "p" * (107 - room - 2))
+    path, other = (sockets.dra_socket(plugins, uid) for uid in (UID, UID[::-1]))
+    assert (path.name == f"dra-{UID}.sock") == is_plain
+    assert path != other
+    assert len(bytes(path)) <= 107
+
+
 def test_a_path_that_no_socket_can_have_is_refused(tmp_path: Path) -> None:
     """The kernel would say "invalid argument"."""
     with pytest.raises(NodeStateError, match="at most 107 can be bound"):

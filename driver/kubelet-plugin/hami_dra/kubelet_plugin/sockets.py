@@ -24,19 +24,21 @@ _SETTLED_SECONDS = 10.0
 
 
 def dra_socket(plugin_dir: Path, pod_uid: str = "") -> Path:
-    """Where kubelet sends claims."""
-    return plugin_dir / (f"dra-{pod_uid}.sock" if pod_uid else "dra.sock")
+    """Where kubelet sends claims; with a digest of the pod's UID where the path would be too long."""
+    if not pod_uid:
+        return plugin_dir / "dra.sock"
+    plain, short = (plugin_dir / f"dra-{part}.sock" for part in (pod_uid, _digest(pod_uid)))
+    return plain if _fits(plain) else short
 
 
 def registration_socket(registry_dir: Path, pod_uid: str = "") -> Path:
     """Where kubelet finds us: it watches the folder and dials every socket in it.
 
-    Where the pod's UID makes the path too long, a digest of it takes its place.
+    With a digest of the pod's UID where the path would be too long.
     """
     if not pod_uid:
         return registry_dir / f"{names.DRIVER}{_SUFFIX}"
-    digest = base64.urlsafe_b64encode(hashlib.sha256(pod_uid.encode()).digest()[:8]).decode().rstrip("=")
-    plain, short = (registry_dir / f"{names.DRIVER}-{part}{_SUFFIX}" for part in (pod_uid, digest))
+    plain, short = (registry_dir / f"{names.DRIVER}-{part}{_SUFFIX}" for part in (pod_uid, _digest(pod_uid)))
     return plain if _fits(plain) else short
 
 
@@ -65,6 +67,10 @@ def remove_dead(plugin_dir: Path, registry_dir: Path) -> list[Path]:
 def address(path: Path) -> str:
     """The address in gRPC's spelling."""
     return f"unix:{path}"
+
+
+def _digest(pod_uid: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(pod_uid.encode()).digest()[:8]).decode().rstrip("=")
 
 
 def _is_registrar(name: str) -> bool:
