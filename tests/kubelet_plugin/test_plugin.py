@@ -49,9 +49,11 @@ def test_publishes_again_at_once_when_kubelet_wiped_the_slices(kubelet: Kubelet,
 
 def test_says_no_more_than_that_kubelet_refused_it(kubelet: Kubelet, server: FakeApiServer) -> None:
     """A refused driver publishes nothing, and kubelet sees the failure as well."""
+    assert kubelet.get("/readyz") == (503, "kubelet has not registered the driver\n")
     with pytest.raises(grpc.RpcError):
         kubelet.register(accepted=False)
     assert server.objects(SLICES) == []
+    assert kubelet.get("/readyz") == (503, "kubelet has not registered the driver: no\n")
 
 
 def test_prepares_a_claim_and_answers_the_same_when_asked_again(kubelet: Kubelet, server: FakeApiServer) -> None:
@@ -217,6 +219,9 @@ def test_withdraws_its_devices_when_the_taint_is_dropped(
         kubelet.register()
         server.wait_for(lambda: bool(server.objects("/api/v1/events")))
         assert kubelet.devices() == []
+        status, text = kubelet.get("/readyz")
+        assert (status, text.partition(":")[0]) == (503, "no GPU is published")
+        assert "taints" in text
     (event,) = server.objects("/api/v1/events")
     assert event["involvedObject"]["kind"] == "Node"
     assert event["reason"] == "DevicesWithdrawn"

@@ -196,6 +196,14 @@ def test_says_what_to_do_without_a_base_spec(node: Node) -> None:
     assert node.files() == set()
 
 
+def test_an_image_without_the_interceptor_is_named(node: Node) -> None:
+    """No share without limits is ever made of it."""
+    node.library.unlink()
+    with pytest.raises(NodeStateError, match=f"the plugin's image has no interceptor at {node.library}"):
+        start(node).prepare(claim())
+    assert node.files() == set()
+
+
 def test_admin_access_leaves_no_files(node: Node) -> None:
     """There is nothing to hold."""
     admin = claim(results=[result(adminAccess=True, shareID=None, consumedCapacity=None)])

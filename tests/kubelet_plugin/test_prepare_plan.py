@@ -77,6 +77,12 @@ def test_refuses_a_claim_that_is_not_allocated() -> None:
         plan()
 
 
+def test_refuses_a_claim_that_has_nothing_of_ours() -> None:
+    """Somebody allocated it anew for another driver under the pod."""
+    with pytest.raises(ClaimRefused, match=r"the claim's allocation has no device of gpu\.hami\.io"):
+        plan({"request": "nic", "driver": "nic.example.com", "pool": "elsewhere", "device": "nic-0"})
+
+
 def test_the_claims_configuration_beats_the_classs_field_by_field() -> None:
     """What the claim leaves out the class decides, whatever their order in the list."""
     config = (share_config(coreLimit="soft"), share_config("FromClass", coreLimit="hard", priority=3))

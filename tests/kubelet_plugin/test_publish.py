@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -214,3 +216,20 @@ def test_without_taints_a_failing_gpu_is_left_out() -> None:
     rig.publisher.sync()
     assert [device["name"] for device in rig.slices.devices()] == [f"{name[:-1]}1"]
     assert not rig.publisher.withdrawn
+
+
+def test_many_nodes_do_not_write_in_the_same_moment() -> None:
+    """Neither after an outage of the API server, nor to ask what it would store."""
+    retries, probes = [], []
+    for _ in range(300):
+        rig = Rig()
+        rig.slices.refusals = 1
+        before = time.monotonic()
+        retries.append(rig.publisher._try(rig.publisher.sync) or 0.0)
+        probes.append(rig.publisher._probe_due - before)
+    for moments in (retries, probes):
+        least, most = min(moments), max(moments)
+        assert most > 1.8 * least > 0
+        tenths = Counter(int(10 * (moment - least) / (most - least)) for moment in moments)
+        # Even would be 30 in each tenth.
+        assert max(tenths.values()) < 75

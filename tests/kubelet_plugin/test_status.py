@@ -12,7 +12,10 @@ from hami_dra.api.resources import Claim, JsonObject
 from hami_dra.kube.errors import Invalid, KubeError, NotFound, Unavailable
 from hami_dra.kube.events import EventType, ObjectReference
 from hami_dra.kubelet_plugin.entries import ClaimRef
+from hami_dra.kubelet_plugin.metrics import PluginMetrics
+from hami_dra.kubelet_plugin.node_events import NodeReporter
 from hami_dra.kubelet_plugin.report import CallReporter, ReportTargets
+from hami_dra.kubelet_plugin.slice_plan import NodeIdentity
 from hami_dra.kubelet_plugin.status import StatusWriter
 
 REF = ClaimRef("default", "claim-1", ClaimUid("claim-1"))
@@ -142,3 +145,25 @@ def test_a_share_without_allocation_is_told_of_on_its_claim() -> None:
     ((kind, message),) = sinks.events
     assert kind == "ResourceClaim"
     assert message.startswith(f"node node-a: processes still use share {share().share_id} of GPU {share().device}")
+
+
+def test_a_share_that_cannot_be_taken_back_is_told_of_on_its_claim() -> None:
+    """The pod hangs in Terminating meanwhile."""
+    sinks = Sinks()
+    reporter(sinks).unprepared(REF, "cannot remove /run/hami/shares/x: Read-only file system", 0.1)
+    reporter(sinks).unprepared(REF, "", 0.1)
+    assert sinks.events == [
+        ("ResourceClaim", "node node-a: cannot remove /run/hami/shares/x: Read-only file system"),
+    ]
+
+
+def test_the_node_hears_when_its_gpus_are_withdrawn_and_back() -> None:
+    """Both name the Node by its UID, so that `kubectl describe node` shows them."""
+    sinks = Sinks()
+    node_reporter = NodeReporter(sinks, PluginMetrics(), "node-a")
+    node_reporter.withdrawn(NodeIdentity("node-a", "node-uid"), "the API server dropped taints")
+    node_reporter.restored(NodeIdentity("node-a", "node-uid"))
+    (gone, back) = sinks.events
+    assert gone[0] == back[0] == "Node"
+    assert "no GPU of this node is published: the API server dropped taints" in gone[1]
+    assert back[1] == "the GPUs of this node are published again"
