@@ -76,9 +76,9 @@ class FakeReporter:
         if ok:
             self.published.set()
 
-    def withdrawn(self, node: NodeIdentity, reason: str) -> None:
+    def withdrawn(self, node: NodeIdentity, error: DroppedFields) -> None:
         """No devices any more."""
-        self.withdrawals.append(reason)
+        self.withdrawals.append(str(error))
 
     def restored(self, node: NodeIdentity) -> None:
         """Devices again."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+import pytest
 from plugin_objects import claim, entry, inventory, share
 
 from hami_dra.api.names import ClaimUid
 from hami_dra.api.resources import Claim, JsonObject
-from hami_dra.kube.errors import Invalid, KubeError, NotFound, Unavailable
+from hami_dra.kube.errors import DroppedFields, Invalid, KubeError, NotFound, Unavailable
 from hami_dra.kube.events import EventType, ObjectReference
 from hami_dra.kubelet_plugin.entries import ClaimRef
 from hami_dra.kubelet_plugin.metrics import PluginMetrics
@@ -157,13 +158,27 @@ def test_a_share_that_cannot_be_taken_back_is_told_of_on_its_claim() -> None:
     ]
 
 
-def test_the_node_hears_when_its_gpus_are_withdrawn_and_back() -> None:
-    """Both name the Node by its UID, so that `kubectl describe node` shows them."""
+@pytest.mark.parametrize(
+    ("paths", "remedy"),
+    [
+        (("spec.devices[0].taints",), "Turn on its feature gate DRADeviceTaints;"),
+        (("spec.devices[1].allowMultipleAllocations",), "Turn on its feature gate DRAConsumableCapacity;"),
+        (("spec.devices[0].capacity.memory.requestPolicy",), "Turn on its feature gate DRAConsumableCapacity;"),
+        (
+            ("spec.devices[0].taints[0].key", "spec.devices[0].allowMultipleAllocations"),
+            "Turn on its feature gate DRAConsumableCapacity and DRADeviceTaints;",
+        ),
+        (("spec.devices[0].attributes.taints-of-old",), "No feature gate of it explains that;"),
+    ],
+)
+def test_the_node_hears_when_its_gpus_are_withdrawn_and_back(paths: tuple[str, ...], remedy: str) -> None:
+    """With the gate that is off; both name the Node by its UID, so that `kubectl describe node` shows them."""
     sinks = Sinks()
     node_reporter = NodeReporter(sinks, PluginMetrics(), "node-a")
-    node_reporter.withdrawn(NodeIdentity("node-a", "node-uid"), "the API server dropped taints")
+    node_reporter.withdrawn(NodeIdentity("node-a", "node-uid"), DroppedFields("ResourceSlice x", paths, {}))
     node_reporter.restored(NodeIdentity("node-a", "node-uid"))
     (gone, back) = sinks.events
     assert gone[0] == back[0] == "Node"
-    assert "no GPU of this node is published: the API server dropped taints" in gone[1]
+    assert gone[1].startswith("no GPU of this node is published: ResourceSlice x: the API server did not keep spec.")
+    assert remedy in gone[1]
     assert back[1] == "the GPUs of this node are published again"

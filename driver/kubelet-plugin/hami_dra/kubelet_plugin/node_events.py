@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from hami_dra.api.names import DeviceName
+from hami_dra.kube.errors import DroppedFields
 from hami_dra.kube.events import EventType, ObjectReference
+from hami_dra.kubelet_plugin.feature_gates import gates_of
 from hami_dra.kubelet_plugin.health import Troubles, describe
 from hami_dra.kubelet_plugin.metrics import PluginMetrics
 from hami_dra.kubelet_plugin.report import EventSink
@@ -23,13 +25,14 @@ class NodeReporter:
         """One round of slice writes."""
         self._metrics.observe_publish(ok=ok)
 
-    def withdrawn(self, node: NodeIdentity, reason: str) -> None:
+    def withdrawn(self, node: NodeIdentity, error: DroppedFields) -> None:
         """No device is published, for the API server would not keep what it must have."""
+        gates = " and ".join(gates_of(error.paths))
+        remedy = f"Turn on its feature gate {gates}" if gates else "No feature gate of it explains that"
         self._emit(
             node.uid,
             "DevicesWithdrawn",
-            f"no GPU of this node is published: {reason}. Turn on the feature gates DRADeviceTaints and "
-            "DRAConsumableCapacity of the API server; the kubelet plugin looks again every minute",
+            f"no GPU of this node is published: {error}. {remedy}; the kubelet plugin looks again every minute",
         )
 
     def restored(self, node: NodeIdentity) -> None:

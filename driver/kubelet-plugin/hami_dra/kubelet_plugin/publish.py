@@ -63,7 +63,7 @@ class PublishReporter(Protocol):
         """One round of writes."""
         ...
 
-    def withdrawn(self, node: NodeIdentity, reason: str) -> None:
+    def withdrawn(self, node: NodeIdentity, error: DroppedFields) -> None:
         """The API server did not keep what our devices must have, so none are published."""
         ...
 
@@ -211,7 +211,7 @@ class Publisher:
         self._log.error("slices withdrawn", error=str(error))
         existing = [Slice.from_json(item) for item in self._api.list()]
         self._apply(plan_slices(node, (), existing))
-        self._reporter.withdrawn(node, str(error))
+        self._reporter.withdrawn(node, error)
 
     def _apply(self, plan: SlicePlan) -> None:
         if plan.is_empty:
