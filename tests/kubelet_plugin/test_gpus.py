@@ -20,15 +20,15 @@ ONE = dataclasses.replace(inventory(1), unanswering=1)
 class Rig:
     """A keeper and a watch on one board; threads are not started."""
 
-    def __init__(self, cordon: Path = Path("/nowhere")) -> None:
+    def __init__(self, cordon: Path = Path("/nowhere"), effect: str = "NoSchedule") -> None:
         self.gpus, self.health = FakeGpus(inventory()), FakeHealth()
         self.health.states = {uuid(0): GpuState(0, 0), uuid(1): GpuState(0, 0)}
         self.board, self.changes = HealthBoard(lambda: None), list[int]()
         self.used = set[str]()
-        self.keeper = InventoryKeeper(self.gpus, self.board, lambda: self.changes.append(1), lambda: self.used)
+        self.keeper = InventoryKeeper(self.gpus, self.board, lambda: self.changes.append(1), lambda: self.used, effect)
         self.xids = list[int]()
         hooks = HealthHooks(self._on_xid, lambda: bool(self.keeper.read()))
-        rules = HealthRules({31}, 600.0, "NoSchedule")
+        rules = HealthRules({31}, 600.0, effect)
         self.watch = HealthWatch(self.health, self.board, HealthJudge(rules), cordon, hooks)
         self.keeper.read()
 
@@ -62,6 +62,17 @@ def test_a_gpu_that_does_not_answer_stays_and_is_marked() -> None:
     rig.gpus.found = inventory()
     rig.keeper.read()
     assert rig.wrong() == {}
+
+
+def test_a_lost_gpu_ends_its_pods_where_the_setting_wants_that_and_a_driver_that_is_away_never_does() -> None:
+    """A driver that is updated is away for seconds."""
+    rig = Rig(effect="NoExecute")
+    rig.gpus.found = ONE
+    rig.keeper.read()
+    assert rig.board.snapshot()[DeviceName(device(1))]["lost"].effect == "NoExecute"
+    rig.gpus.found = None
+    rig.keeper.read()
+    assert rig.board.snapshot()[DeviceName(device(0))]["driver"].effect == "NoSchedule"
 
 
 def test_a_gpu_that_was_taken_out_goes() -> None:

@@ -20,14 +20,14 @@ from hami_dra.kubelet_plugin.log import Log
 
 _RETRY_SECONDS = 10.0
 _PERIOD_SECONDS = 60.0
-_LOST = Trouble("lost", "the GPU does not answer", "NoSchedule")
+# Whatever the setting: a driver that is updated is away for seconds, and would take every pod of the node with it.
 _NO_DRIVER = Trouble("driver", "the NVIDIA driver does not answer", "NoSchedule")
 
 
 class InventoryKeeper:
     """The node's inventory for every thread. `on_change` runs when it is another one.
 
-    `in_use` names the GPUs, by UUID, that prepared shares are on.
+    `in_use` names the GPUs, by UUID, that prepared shares are on. `lost_effect` is that of a lost GPU's taint.
     """
 
     def __init__(
@@ -36,11 +36,13 @@ class InventoryKeeper:
         board: HealthBoard,
         on_change: Callable[[], None],
         in_use: Callable[[], Collection[str]],
+        lost_effect: str,
     ) -> None:
         self._source = source
         self._board = board
         self._on_change = on_change
         self._in_use = in_use
+        self._lost = Trouble("lost", "the GPU does not answer", lost_effect)
         self._inventory: Inventory | None = None
         self._reason = "the driver was not asked yet"
         self._stopping = False
@@ -94,7 +96,7 @@ class InventoryKeeper:
             self._log.info("GPUs found", count=len(found.gpus), lost=sorted(lost), driver_version=found.driver_version)
             self._on_change()
         self._board.replace("driver", {})
-        self._board.replace("lost", dict.fromkeys(lost, _LOST))
+        self._board.replace("lost", dict.fromkeys(lost, self._lost))
         return True
 
     def _without_driver(self, reason: str) -> None:

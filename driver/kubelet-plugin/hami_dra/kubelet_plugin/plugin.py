@@ -120,7 +120,9 @@ class Plugin:
         self._events = EventRecorder(outside.client, component=names.KUBELET_PLUGIN_PROGRAM, host=settings.node_name)
         self._status = StatusWriter(claims)
         self._node_reporter = NodeReporter(self._events, self._metrics, settings.node_name)
-        self._gpus = InventoryKeeper(outside.gpus, self._health, self._inventory_changed, self._find_used)
+        self._gpus = InventoryKeeper(
+            outside.gpus, self._health, self._inventory_changed, self._find_used, settings.on_unhealthy.value
+        )
         self._health_watch = self._make_health_watch()
         slices = Slices(outside.client, node_name=settings.node_name, driver=names.DRIVER)
         self._publisher = self._make_publisher(slices)
