@@ -7,6 +7,7 @@ import pytest
 
 from testbed.bed import Testbed
 from testbed.errors import CommandError
+from testbed.pods import pod_on
 from testbed.reading import Json
 from testbed.story import Story
 from testbed.waiting import until
@@ -101,22 +102,3 @@ def test_a_plugin_killed_while_pods_start_and_end_leaves_nothing_behind(
             "the node has no trace of the ended pods",
         )
         bed.doctor()
-
-
-def pod_on(node: str, name: str = "after") -> str:
-    return f"""
-apiVersion: v1
-kind: Pod
-metadata: {{name: {name}}}
-spec:
-  restartPolicy: Never
-  terminationGracePeriodSeconds: 1
-  nodeSelector: {{kubernetes.io/hostname: {node}}}
-  resourceClaims: [{{name: gpu, resourceClaimTemplateName: loop}}]
-  containers:
-    - name: cuda
-      image: localhost/hami-dra/workload:dev
-      imagePullPolicy: IfNotPresent
-      command: [gpu-sample, hold, "100"]
-      resources: {{claims: [{{name: gpu}}]}}
-"""

@@ -1,6 +1,5 @@
 """What the plugin sees on its node: failing GPUs, who uses what, who goes past the interceptor; and its own update."""
 
-import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
@@ -8,7 +7,8 @@ import pytest
 
 from testbed.bed import Testbed
 from testbed.names import NAMESPACE, RELEASE
-from testbed.reading import Json
+from testbed.pods import bypassing, pod_on
+from testbed.seen import FAULTS, device, metrics, taints
 from testbed.story import Story
 from testbed.waiting import until
 
@@ -16,17 +16,9 @@ Stories = Callable[[str], AbstractContextManager[Story]]
 
 pytestmark = pytest.mark.parametrize("allocator", ["controller"], indirect=True)
 
-FAULTS = "/opt/fake-gpu/etc/fake-gpu/faults"
 
-
-def device(bed: Testbed, name: str) -> Json:
-    """A published device."""
-    return next(d for s in bed.slices() for d in s["spec"].get("devices", []) if d["name"] == name)
-
-
-def taints(bed: Testbed, name: str) -> dict[str, str]:
-    """Values of a device's taints by key."""
-    return {taint["key"]: taint.get("value", "") for taint in device(bed, name).get("taints", [])}
+STATE = "/var/lib/kubelet/plugins/gpu.hami.io"
+SPECS = "/var/run/cdi/k8s.gpu.hami.io-share_*"
 
 
 def health(story: Story, pod: str) -> list[str]:
@@ -36,17 +28,26 @@ def health(story: Story, pod: str) -> list[str]:
     return [resource["health"] for entry in found for resource in entry.get("resources", [])]
 
 
-def metrics(bed: Testbed, node: str) -> str:
-    """What the node's plugin serves."""
-    pod = bed.plugin_pod(node)["metadata"]["name"]
-    text: str = bed.kubectl("get", "--raw", f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}:8080/proxy/metrics")
-    return text
-
-
 def beyond(text: str, pod: str) -> list[str]:
     """The lines that say that a pod uses more than its share's ledger knows."""
     lines = [line for line in text.splitlines() if "share_memory_beyond_bytes{" in line and f'pod="{pod}"' in line]
     return [line for line in lines if float(line.rpartition(" ")[2]) > 0]
+
+
+def named(text: str, *labels: str) -> list[str]:
+    """The lines of shares that have all these labels."""
+    return [line for line in text.splitlines() if "share_" in line and all(label in line for label in labels)]
+
+
+def told_of(bed: Testbed, reason: str) -> set[str]:
+    """The names of the objects that have an Event with that reason."""
+    events = bed.kubectl.items("events", everywhere=True)
+    return {event["involvedObject"]["name"] for event in events if event["reason"] == reason}
+
+
+def containers(story: Story, pod: str) -> list[tuple[str, int]]:
+    """The identities of a pod's containers, and how often each was restarted."""
+    return [(c["containerID"], c["restartCount"]) for c in story.pod(pod)["status"]["containerStatuses"]]
 
 
 def test_a_failing_gpu_is_told_of_everywhere_and_heals(stories: Stories, bed: Testbed) -> None:
@@ -84,6 +85,45 @@ def test_use_is_shown_by_pod_and_a_bypass_is_seen(stories: Stories, bed: Testbed
         until(lambda: beyond(metrics(bed, node), "bypass"), "the metric names the pod", timeout=10)
 
 
+def test_a_lost_checkpoint_costs_no_running_share(
+    stories: Stories, bed: Testbed, node_files: Callable[[str], list[str]]
+) -> None:
+    """It is told, claims are known by their names again without kubelet's asking, and end as others do."""
+    with stories("faults") as story:
+        story.apply("pod.yaml")
+        node = story.running("loop")["spec"]["nodeName"]
+        before = containers(story, "loop")
+        claim, share = story.claim("loop")["metadata"]["name"], story.results("loop")[0]["shareID"]
+        bed.cluster.node_exec(node, ["sh", "-c", f"cd {STATE} && rm -rf claims checkpoint"])
+        bed.kill_in_node(node, "hami-dra-kubelet-plugin")
+        until(lambda: node in told_of(bed, "CheckpointLost"), "the Node hears of it", timeout=90)
+        bed.driver_ready(node)
+        wanted = f'claim="{claim}"', 'pod="loop"'
+        until(lambda: named(metrics(bed, node), *wanted), "the claim has its name again", timeout=120)
+        assert containers(story, "loop") == before
+        story.kubectl.apply_text(pod_on(node))
+        story.running("after")
+        story.kubectl.delete("pod", "loop")
+        until(lambda: not [trace for trace in node_files(node) if share in trace], "the node has no trace of the share")
+
+
+def test_a_spec_that_vanished_is_there_before_the_container_needs_it(stories: Stories, bed: Testbed) -> None:
+    """Somebody cleaned the CDI folder: the container that crashes later starts again."""
+    with stories("faults") as story:
+        story.apply("pod.yaml")
+        node = story.running("loop")["spec"]["nodeName"]
+        ((_, before),) = containers(story, "loop")
+        bed.cluster.node_exec(node, ["sh", "-c", f"rm -f {SPECS}"])
+        until(lambda: bed.cluster.node_exec(node, ["sh", "-c", f"ls {SPECS} || true"]), "specs are there", timeout=120)
+        bed.kill_in_node(node, "gpu-sample")
+        until(
+            lambda: containers(story, "loop")[0][1] > before,
+            "the container was started again",
+            timeout=120,
+        )
+        story.running("loop")
+
+
 def test_an_update_of_the_plugin_leaves_no_gap(stories: Stories, bed: Testbed) -> None:
     """The new pod serves before the old one ends: the slice is the same object, and the loop saw nothing."""
     with stories("faults") as story:
@@ -101,29 +141,3 @@ def test_an_update_of_the_plugin_leaves_no_gap(stories: Stories, bed: Testbed) -
         assert all(line.startswith("ok ") for line in story.log("loop").splitlines())
         sockets = bed.cluster.node_exec(node, ["sh", "-c", "ls /var/lib/kubelet/plugins_registry | grep gpu.hami.io"])
         assert len(sockets.split()) == 1
-
-
-def bypassing(node: str) -> str:
-    """A pod that takes the preload file off and then uses three times its share."""
-    pod: Json = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "bypass"},
-        "spec": {
-            "restartPolicy": "Never",
-            "terminationGracePeriodSeconds": 1,
-            "nodeSelector": {"kubernetes.io/hostname": node},
-            "resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "loop"}],
-            "containers": [
-                {
-                    "name": "cuda",
-                    "image": "localhost/hami-dra/workload:dev",
-                    "imagePullPolicy": "IfNotPresent",
-                    "command": ["sh", "-c", "umount /etc/ld.so.preload && exec gpu-sample hold 6000"],
-                    "securityContext": {"privileged": True},
-                    "resources": {"claims": [{"name": "gpu"}]},
-                }
-            ],
-        },
-    }
-    return json.dumps(pod)

@@ -1,0 +1,51 @@
+"""Pods with a share out of the template of the story `faults`."""
+
+import json
+
+from testbed.reading import Json
+
+
+def pod_on(node: str, name: str = "after") -> str:
+    """A pod on that node that holds 100 MiB."""
+    return f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}}}
+spec:
+  restartPolicy: Never
+  terminationGracePeriodSeconds: 1
+  nodeSelector: {{kubernetes.io/hostname: {node}}}
+  resourceClaims: [{{name: gpu, resourceClaimTemplateName: loop}}]
+  containers:
+    - name: cuda
+      image: localhost/hami-dra/workload:dev
+      imagePullPolicy: IfNotPresent
+      command: [gpu-sample, hold, "100"]
+      resources: {{claims: [{{name: gpu}}]}}
+"""
+
+
+def bypassing(node: str) -> str:
+    """A pod that takes the preload file off and then uses three times its share."""
+    pod: Json = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "bypass"},
+        "spec": {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 1,
+            "nodeSelector": {"kubernetes.io/hostname": node},
+            "resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "loop"}],
+            "containers": [
+                {
+                    "name": "cuda",
+                    "image": "localhost/hami-dra/workload:dev",
+                    "imagePullPolicy": "IfNotPresent",
+                    "command": ["sh", "-c", "umount /etc/ld.so.preload && exec gpu-sample hold 6000"],
+                    "securityContext": {"privileged": True},
+                    "resources": {"claims": [{"name": "gpu"}]},
+                }
+            ],
+        },
+    }
+    return json.dumps(pod)

@@ -1,0 +1,25 @@
+"""What a cluster shows of a node's GPUs: published devices, their taints, the plugin's metrics."""
+
+from testbed.bed import Testbed
+from testbed.names import DRIVER_ROOT, NAMESPACE
+from testbed.reading import Json
+
+FAULTS = f"{DRIVER_ROOT}/etc/fake-gpu/faults"
+"""The file on a node that makes its fake driver report faults."""
+
+
+def device(bed: Testbed, name: str) -> Json:
+    """A published device."""
+    return next(d for s in bed.slices() for d in s["spec"].get("devices", []) if d["name"] == name)
+
+
+def taints(bed: Testbed, name: str) -> dict[str, str]:
+    """Values of a device's taints by key."""
+    return {taint["key"]: taint.get("value", "") for taint in device(bed, name).get("taints", [])}
+
+
+def metrics(bed: Testbed, node: str) -> str:
+    """What the node's plugin serves."""
+    pod = bed.plugin_pod(node)["metadata"]["name"]
+    text: str = bed.kubectl("get", "--raw", f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}:8080/proxy/metrics")
+    return text
