@@ -340,6 +340,12 @@ def test_amounts_go_by_the_policies_that_the_plugin_publishes(asked: Json, consu
     assert found == consumed
 
 
+def test_an_amount_that_the_policy_does_not_know_is_told_from_a_shortage() -> None:
+    """To wait would be in vain."""
+    outcome = decide(make_claim("c", request(memory="1Mi", shares=2)), where=snapshot((make_slice("node-a"),)))
+    assert "CardCapacityMismatch" in refused(outcome)
+
+
 def test_a_pool_of_another_node_with_a_newer_generation_replaces_the_old_one() -> None:
     """A pool that moved is where its newest slices say."""
     moved = make_slice("node-b", [gpu(7)], pool="node-a", generation=2)
