@@ -30,7 +30,7 @@ help:
 	@echo "make bench       benchmarks, with ratios against a baseline of the same run"
 	@echo "make bench-control-plane  CPU of the control plane per pod at 500 nodes, three rounds; an hour"
 	@echo "make plot-control-plane  draws what bench-control-plane measured, of all sizes, into docs/control-plane.png"
-	@echo "make plots       how decisions and the controller's memory grow, as pictures in docs/; a quarter of an hour"
+	@echo "make plots       how decisions, the controller's memory and the plugin grow, as pictures in docs/; a quarter of an hour"
 	@echo "make driver-image  build/images/driver.tar, the image of both daemons, with Docker or without"
 	@echo "make e2e-kind-short  on kind: the first share, sharing, faults, and the chart's install, upgrade and uninstall"
 	@echo "CLUSTER=kind or CLUSTER=local says on what; else kind, where a Docker engine and kind's node image are there;"
@@ -127,9 +127,10 @@ test: packages lint native-test unit e2e
 bench: programs $(NATIVE)
 	@for bench in tests/bench/bench_*.py; do echo "==> $$bench"; $(PY) $$bench || exit 1; done
 
-plots: packages
+plots: packages $(NATIVE)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-plots.lock
 	@$(PY) tests/bench/plot_growth.py
+	@$(PY) tests/bench/plot_plugin.py
 
 BENCH_NODES ?= 500
 BENCH_PODS ?= 2000

@@ -6,100 +6,37 @@ all.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import itertools
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import borrowed  # noqa: F401
+from busy_node import MOST_CLAIMS, BusyNode
 from figures import machine, measure, percentile, print_table, spread
 from plugin_daemon import GPUS as DAEMON_GPUS
 from plugin_daemon import Api, Daemon
-from plugin_objects import NODE, Node, claim_json, inventory, result, share_id, start
+from plugin_growth import Grown, grow
+from plugin_objects import claim_json, result, share_id
 from share_container import driver_root
 
-from hami_dra.api.resources import Claim
 from hami_dra.kubelet_plugin import files
-from hami_dra.kubelet_plugin.bypass_reports import BypassReporter
-from hami_dra.kubelet_plugin.health import HealthBoard
-from hami_dra.kubelet_plugin.observation import Observation, ObservationOptions, Surroundings
-from hami_dra.kubelet_plugin.settings import OnBypass
 from hami_dra.kubelet_plugin.share_files import ShareFiles
 from hami_dra.kubelet_plugin.share_layout import NODE_BYTES, USAGE_FILE_BYTES
 
-GPUS, DAEMON_SHARES_PER_GPU = 4, 10
-OTHERS = (1, 10, 100)
+DAEMON_SHARES_PER_GPU = 10
+OTHERS = (1, 10, MOST_CLAIMS)
 PREPARES, SCRAPES, STARTS = 1_000, 100, 5
 SECONDS = 10.0
 
 
-class _Silent:
-    """Tells nobody and ends nothing."""
-
-    def emit(self, *event: object) -> None:
-        """No matter."""
-
-    def evict(self, namespace: str, pod: str) -> None:
-        """No matter."""
-
-
-class _BusyNode:
-    """A node with that many prepared claims; each prepare adds one and unprepare, untimed, takes it away."""
-
-    def __init__(self, root: Path, others: int, *, durable: bool) -> None:
-        root.mkdir()
-        self.node = Node(root, GPUS)
-        effects = dataclasses.replace(self.node.effects(), checkpoint=self.node.checkpoint(durable=durable))
-        self._plugin = start(self.node, effects, shares_per_gpu=2 * max(OTHERS), gpus=GPUS)
-        self._numbers = itertools.count()
-        for number in range(others):
-            self._plugin.prepare(self.claim(number % GPUS))
-
-    def claim(self, gpu: int = GPUS - 1) -> Claim:
-        """The next claim, for a share of that GPU."""
-        return Claim.from_json(claim_of(next(self._numbers), gpu))
-
-    def observation(self) -> Observation:
-        """What reads the shares of this node; its driver has no process on its GPUs."""
-        board = HealthBoard(lambda: None)
-        around = Surroundings(
-            ledger=self._plugin.ledger,
-            pages=ShareFiles(self.node.paths, time.monotonic_ns),
-            sampler=self.node.sampler,
-            find_container=self.node.containers.get,
-            consumers=self.node.consumers,
-            board=board,
-            inventory=lambda: inventory(GPUS),
-            refresh=lambda: None,
-        )
-        reporter = BypassReporter(_Silent(), board, _Silent(), OnBypass.EVENT, NODE)
-        return Observation(around, reporter, ObservationOptions(NODE, 1 << 28, hami_metrics=False))
-
-    def prepare(self, count: int) -> list[float]:
-        """Milliseconds of that many prepares."""
-        taken = []
-        for _ in range(count):
-            claim = self.claim()
-            taken += measure(lambda: self._plugin.prepare(claim), at_most=1, seconds=0)  # noqa: B023
-            self._plugin.unprepare(claim.uid)
-        return taken
-
-
-def claim_of(number: int, gpu: int) -> dict[str, object]:
-    """A raw allocated claim, small enough for thirty on a GPU."""
-    consumed = {"memory": "2000Mi", "cores": "2", "shares": "1"}
-    return claim_json(f"claim-{number}", [result(gpu, number, consumedCapacity=consumed)])
-
-
-def _floor(node: _BusyNode) -> Callable[[], None]:
+def _floor(node: BusyNode) -> Callable[[], None]:
     """What a prepare writes, written plainly."""
     folder = node.node.paths.run_dir / "floor"
     folder.mkdir()
@@ -126,8 +63,8 @@ def _synced_write(path: Path, data: bytes) -> None:
 def _alone(root: Path) -> None:
     rows = []
     for others in OTHERS:
-        unsynced = _BusyNode(root / f"unsynced-{others}", others, durable=False)
-        durable = _BusyNode(root / f"durable-{others}", others, durable=True)
+        unsynced = BusyNode(root / f"unsynced-{others}", others, durable=False)
+        durable = BusyNode(root / f"durable-{others}", others, durable=True)
         floor = measure(_floor(unsynced), at_most=PREPARES, seconds=SECONDS)
         checkpoint = next(durable.node.paths.claims_dir.iterdir()).read_bytes()
         sync = measure(functools.partial(_synced_write, root / "probe", checkpoint), at_most=200, seconds=SECONDS)
@@ -143,7 +80,7 @@ def _alone(root: Path) -> None:
 
 
 def _scrape(root: Path) -> None:
-    busy = _BusyNode(root / "scraped", max(OTHERS), durable=False)
+    busy = BusyNode(root / "scraped", max(OTHERS), durable=False)
     observation = busy.observation()
     observation.look()
     shares = max(OTHERS)
@@ -217,6 +154,20 @@ def _starts(root: Path, api: Api, driver: Path) -> None:
     print_table("Start of the daemon until, ms", ["", "median (least to greatest)", "ratio to baseline"], rows)
 
 
+def _growth(found: Sequence[Grown]) -> None:
+    rows = [
+        [
+            str(grown.claims),
+            *(f"{percentile(taken, percent):.1f}" for taken in (grown.alone, grown.calls) for percent in (50, 99)),
+            spread(grown.starts).text(0),
+            f"{grown.rss_mib:.1f}",
+        ]
+        for grown in found
+    ]
+    head = ["claims held", "prepare p50 ms", "p99", "as kubelet sees it p50", "p99", "start ms", "RSS MiB"]
+    print_table("The daemon that holds claims: prepare of one more, start to slices, memory", head, rows)
+
+
 def main() -> None:
     """Print every table."""
     print(f"prepare: {machine()}", flush=True)
@@ -225,6 +176,7 @@ def main() -> None:
         _scrape(Path(folder))
         if os.geteuid() == 0:
             _daemon(Path(folder), driver)
+            _growth([grow(Path(folder), driver, claims) for claims in OTHERS])
         else:
             print(json.dumps({"skipped": "the daemon needs root for the fake driver's device nodes"}))
 

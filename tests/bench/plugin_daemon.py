@@ -121,7 +121,7 @@ class Daemon:
 
     @classmethod
     @contextmanager
-    def start(cls, root: Path, api: Api, driver: Path) -> Iterator[Daemon]:
+    def start(cls, root: Path, api: Api, driver: Path, *, shares_per_gpu: int = 10) -> Iterator[Daemon]:
         """Start it on a driver root and wait for its socket."""
         registry, port = root / "registry", _free_port()
         settings = {
@@ -134,6 +134,7 @@ class Daemon:
             "cdiDir": str(root / "cdi"),
             "staticCdiDir": str(driver / "cdi"),
             "runDir": str(root / "run"),
+            "sharesPerGpu": shares_per_gpu,
             "httpAddress": f"127.0.0.1:{port}",
         }
         config = root / "config.yaml"

@@ -1,0 +1,60 @@
+"""How the kubelet plugin's prepare, start and memory grow with the claims on the node; draws docs/growth-plugin.png.
+
+Needs matplotlib and, for the fake driver's device nodes, root: ``make plots``.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from figures import machine, percentile, print_table
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from plugin_growth import Grown, grow
+from share_container import driver_root
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+CLAIMS = (1, 3, 10, 30, 100)
+
+
+def main() -> None:
+    """Measure, print and draw."""
+    print(f"plugin: {machine()}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="plot-plugin-") as folder, driver_root() as driver:
+        found = [grow(Path(folder), driver, claims) for claims in CLAIMS]
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    prepare, start, memory = figure.subplots(1, 3)
+    _draw_prepare(prepare, found)
+    starts = [(f"p{percent}", [percentile(grown.starts, percent) for grown in found]) for percent in (0, 50, 100)]
+    _draw(start, "start to published slices, ms", starts, bar=2_000)
+    _draw(memory, "RSS after the start and 20 scrapes, MiB", [("RSS", [grown.rss_mib for grown in found])], bar=80)
+    figure.savefig(DOCS / "growth-plugin.png", dpi=100)
+
+
+def _draw_prepare(axes: Axes, found: Sequence[Grown]) -> None:
+    lines = [
+        (f"{name}, p{percent}", [percentile(taken(grown), percent) for grown in found])
+        for name, taken in (("alone", lambda grown: grown.alone), ("as kubelet sees it", lambda grown: grown.calls))
+        for percent in (50, 99)
+    ]
+    _draw(axes, "prepare of one more claim, ms", lines, bar=10)
+
+
+def _draw(axes: Axes, title: str, lines: Sequence[tuple[str, Sequence[float]]], *, bar: float) -> None:
+    head = ["claims held", *(name for name, _ in lines)]
+    columns = list(zip(*(values for _, values in lines), strict=True))
+    rows = [
+        [str(claims), *(f"{value:.1f}" for value in values)] for claims, values in zip(CLAIMS, columns, strict=True)
+    ]
+    print_table(title, head, rows)
+    for name, values in lines:
+        axes.plot(CLAIMS, values, marker="o", label=name)
+    axes.axhline(bar, linestyle=":", color="grey", label="bar")
+    axes.set(title=title, xlabel="claims prepared on the node", xscale="log", ylim=(0, None))
+    axes.legend()
+
+
+if __name__ == "__main__":
+    main()
