@@ -1,5 +1,6 @@
 /* Does one driver call per line of its input, as a model tells it to, and answers
- * with the driver's code. Objects are named by kind and number. */
+ * with the driver's code. Objects are named by kind and number. An argument is a
+ * file of code, for drivers that look into it. */
 #define __CUDA_API_VERSION_INTERNAL
 #include <cuda.h>
 #include <stdbool.h>
@@ -26,7 +27,8 @@ static CUfunction functions[OBJECTS];
 
 static CUarrayMapInfo tiles[OBJECTS];
 
-static const unsigned char code[64] = "\x7f" "ELF"; /* an image that does not say how large it is */
+#define CODE_BYTES 65536
+static char code[CODE_BYTES] = "\x7f" "ELF"; /* an image that does not say how large it is */
 
 static const CUmemAllocationProp on_device = {
     .type = CU_MEM_ALLOCATION_TYPE_PINNED, .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE}};
@@ -296,9 +298,21 @@ static CUresult do_other(char what, number slot, number a, number b)
     }
 }
 
-int main(void)
+static bool read_code(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    size_t length = file ? fread(code, 1, sizeof code - 1, file) : 0;
+    if (file)
+        fclose(file);
+    code[length] = 0;
+    return length > 0;
+}
+
+int main(int count, char **arguments)
 {
     char line[128], what;
+    if (count > 1 && !read_code(arguments[1]))
+        return 2;
     setvbuf(stdout, NULL, _IOLBF, 0);
     printf("%d\n", (int)begin());
     while (fgets(line, sizeof line, stdin)) {

@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../fake/kernels.h"
+
 #define MAX_THREADS 32
 #define GRAPH_KERNELS 4
 
@@ -59,8 +61,10 @@ static struct work make_work(uint64_t kernel_ns)
     CUmodule module;
     struct work work = {.kernel_ns = kernel_ns, .grid = 1};
     use_gpu();
-    must(cuModuleLoadData(&module, ".entry fake_busy_ns"), "cuModuleLoadData");
-    must(cuModuleGetFunction(&work.kernel, module, "fake_busy_ns"), "cuModuleGetFunction");
+    must(cuModuleLoadData(&module, KERNELS), "cuModuleLoadData");
+    must(cuModuleGetFunction(&work.kernel, module, TIMED_KERNEL), "cuModuleGetFunction");
+    must(cuFuncSetBlockShape(work.kernel, 32, 1, 1), "cuFuncSetBlockShape");
+    must(cuParamSetSize(work.kernel, sizeof kernel_ns), "cuParamSetSize");
     must(cuParamSetv(work.kernel, 0, &kernel_ns, sizeof kernel_ns), "cuParamSetv");
     must(cuStreamCreate(&work.stream, CU_STREAM_NON_BLOCKING), "cuStreamCreate");
     return work;

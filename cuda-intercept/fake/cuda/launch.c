@@ -4,10 +4,10 @@
 #include "growth.h"
 #include "module.h"
 
+#include "../kernels.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#define TIMED_KERNEL "fake_busy_ns" /* its first parameter says how long it runs */
 
 /* How long kernels run that do not say it; $FAKE_GPU_KERNEL_NS beats the profile. */
 static uint64_t default_duration_ns(void)
@@ -27,8 +27,8 @@ static const void *find_buffer(void **extra)
 
 uint64_t fg_kernel_ns(CUfunction function, void **parameters, void **extra)
 {
-    if (strcmp(function->name, TIMED_KERNEL))
-        return default_duration_ns();
+    if (strcmp(function->name, TIMED_KERNEL) && strcmp(function->name, WORK_KERNEL))
+        return default_duration_ns(); /* of the others the first parameter says it */
     const void *first = parameters ? parameters[0] : find_buffer(extra);
     uint64_t duration = 0;
     if (first)

@@ -19,9 +19,29 @@ static bool is_text(const char *image)
     return isspace((unsigned char)*image) || *image == '/' || *image == '.';
 }
 
+static const char *skip_comments(const char *text)
+{
+    for (;; text++) {
+        text += strspn(text, " \t\r\n");
+        if (strncmp(text, "//", 2))
+            return text;
+        text += strcspn(text, "\n");
+        if (!*text)
+            return text;
+    }
+}
+
+/* PTX begins with the language's version and says which GPU it is for. */
+static bool is_complete(const char *text)
+{
+    return !strncmp(skip_comments(text), ".version", 8) && strstr(text, ".target");
+}
+
 /* Code lies in the memory of the context that was current when it was loaded. */
 static CUresult create(CUcontext context, const void *image, struct fg_image **out)
 {
+    if (is_text(image) && !is_complete(image))
+        return CUDA_ERROR_INVALID_PTX;
     uint64_t cost = context ? fg_machine()->profile.module_bytes : 0;
     struct fg_image *created = calloc(1, sizeof *created);
     if (!created || (cost && !fg_occupy(context->gpu, cost))) {
@@ -95,7 +115,13 @@ static void destroy(struct fg_image *image)
 /* A binary image is not looked into: it has whatever it is asked for. */
 static bool may_define(const struct fg_image *image, const char *name)
 {
-    return !image->text || strstr(image->text, name);
+    size_t length = strlen(name);
+    for (const char *at = image->text; at && (at = strstr(at, ".entry")); at++) {
+        const char *found = at + 6 + strspn(at + 6, " \t\r\n");
+        if (!strncmp(found, name, length) && !isalnum((unsigned char)found[length]) && found[length] != '_')
+            return true;
+    }
+    return !image->text;
 }
 
 static struct CUfunc_st *add_function(struct fg_image *image, const char *name)

@@ -4,11 +4,15 @@
 #include <cuda.h>
 #include <dlfcn.h>
 #include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include "../kernels.h"
 
 #define MAX_SAMPLES (1u << 20)
 #define ALLOCATION_BYTES ((size_t)64 << 10)
@@ -20,10 +24,11 @@
 #define BLOCKS 1320 /* ten waves on 132 multiprocessors */
 #define THREADS 256
 #define NS_PER_MS 1000000ull
+#define CALIBRATION_NS (20 * NS_PER_MS)
+#define LOOK_NS (10 * NS_PER_MS)
 
 /* A pause between batches: launches without one would use up any share. */
 static const struct timespec batch_pause = {.tv_nsec = 2000000};
-static const char kernel_image[] = ".visible .entry fake_busy_ns(.param .u64 duration_ns)";
 
 typedef CUresult launch_function(CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned,
                                  unsigned, unsigned, CUstream, void **, void **);
@@ -75,12 +80,12 @@ static void begin(void)
     must(cuCtxSetCurrent(context), "cuCtxSetCurrent");
 }
 
-static CUfunction load_kernel(void)
+static CUfunction load_kernel(const char *name)
 {
     CUmodule module;
     CUfunction kernel;
-    must(cuModuleLoadData(&module, kernel_image), "cuModuleLoadData");
-    must(cuModuleGetFunction(&kernel, module, "fake_busy_ns"), "cuModuleGetFunction");
+    must(cuModuleLoadData(&module, KERNELS), "cuModuleLoadData");
+    must(cuModuleGetFunction(&kernel, module, name), "cuModuleGetFunction");
     return kernel;
 }
 
@@ -152,7 +157,7 @@ static int bench_launch(const char *way, uint64_t milliseconds)
     launch_function *launch = find_launch(way);
     if (!launch)
         return EXIT_FAILURE;
-    CUfunction kernel = load_kernel();
+    CUfunction kernel = load_kernel(TIMED_KERNEL);
     launch_batch(launch, kernel, WARM_UP_CALLS);
     uint64_t end = now_ns() + milliseconds * NS_PER_MS;
     while (now_ns() < end) {
@@ -171,24 +176,30 @@ static int bench_launch(const char *way, uint64_t milliseconds)
 struct load {
     CUfunction kernel;
     CUgraphExec graph; /* NULL: launched one by one */
+    uint64_t rounds_per_ms;
     uint64_t lengths_ns[MAX_LENGTHS];
     unsigned count;
 };
 
+static CUresult launch_work(CUfunction kernel, uint64_t duration_ns, uint64_t rounds)
+{
+    void *parameters[] = {&duration_ns, &rounds};
+    return cuLaunchKernel(kernel, BLOCKS, 1, 1, THREADS, 1, 1, 0, CU_STREAM_PER_THREAD, parameters, NULL);
+}
+
 static CUresult launch_one(const struct load *load, uint64_t number)
 {
     uint64_t duration_ns = load->lengths_ns[number % load->count];
-    void *parameters[] = {&duration_ns};
     if (load->graph)
         return cuGraphLaunch(load->graph, CU_STREAM_PER_THREAD);
-    return cuLaunchKernel(load->kernel, BLOCKS, 1, 1, THREADS, 1, 1, 0, CU_STREAM_PER_THREAD, parameters, NULL);
+    return launch_work(load->kernel, duration_ns, duration_ns * load->rounds_per_ms / NS_PER_MS);
 }
 
 /* "5000", "5000,70000", or "graph:5000,5000" */
-static struct load make_load(const char *text)
+static struct load make_load(const char *text, uint64_t rounds_per_ms)
 {
     CUgraph graph;
-    struct load load = {.kernel = load_kernel()};
+    struct load load = {.kernel = load_kernel(WORK_KERNEL), .rounds_per_ms = rounds_per_ms};
     bool is_graph = !strncmp(text, "graph:", 6);
     char *rest = (char *)text + (is_graph ? 6 : 0);
     for (; load.count < MAX_LENGTHS && *rest; rest += *rest == ',')
@@ -203,28 +214,109 @@ static struct load make_load(const char *text)
     return load;
 }
 
-/* Keeps the GPU as busy as it may, with up to a quarter of a second of work queued. */
-static int bench_busy(const char *lengths, uint64_t milliseconds)
+/* How far the GPU has come with the load. */
+static struct {
+    struct load load;
+    CUcontext context;
+    CUevent ends[MAX_IN_FLIGHT]; /* by number of the launch, modulo in_flight */
+    uint64_t in_flight;
+    _Atomic uint64_t recorded, completed; /* launches */
+    _Atomic bool ended;
+} busy;
+
+static uint64_t sum_ns(unsigned count)
 {
-    static CUevent ends[MAX_IN_FLIGHT];
-    uint64_t launched = 0, mean_ns = 0;
-    begin();
-    struct load load = make_load(lengths);
-    for (unsigned i = 0; i < load.count; i++)
-        mean_ns += load.lengths_ns[i];
-    mean_ns = load.graph ? mean_ns : mean_ns / load.count;
-    uint64_t in_flight = QUEUED_NS / (mean_ns + 1) + 2;
-    in_flight = in_flight < MAX_IN_FLIGHT ? in_flight : MAX_IN_FLIGHT;
-    for (uint64_t i = 0; i < in_flight; i++)
-        must(cuEventCreate(&ends[i], 0), "cuEventCreate");
-    uint64_t end = now_ns() + milliseconds * NS_PER_MS;
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < count; i++)
+        sum += busy.load.lengths_ns[i];
+    return sum;
+}
+
+/* The length of all launches before that number. */
+static uint64_t work_before_ns(uint64_t number)
+{
+    unsigned count = busy.load.count;
+    if (busy.load.graph)
+        return number * sum_ns(count);
+    return number / count * sum_ns(count) + sum_ns((unsigned)(number % count));
+}
+
+static void completed_up_to(uint64_t number)
+{
+    uint64_t before = busy.completed;
+    while (before < number && !atomic_compare_exchange_weak(&busy.completed, &before, number))
+        ;
+}
+
+/* Prints lines of "at TIME-NS WORK-NS"; an event that was recorded anew only makes it late. */
+static void *watch(void *unused)
+{
+    (void)unused;
+    const struct timespec pause = {.tv_nsec = (long)LOOK_NS};
+    must(cuCtxSetCurrent(busy.context), "cuCtxSetCurrent");
+    while (!busy.ended) {
+        uint64_t next = busy.completed;
+        while (next < busy.recorded && cuEventQuery(busy.ends[next % busy.in_flight]) == CUDA_SUCCESS)
+            completed_up_to(++next);
+        printf("at %" PRIu64 " %" PRIu64 "\n", now_ns(), work_before_ns(busy.completed));
+        nanosleep(&pause, NULL);
+    }
+    return NULL;
+}
+
+static void keep_busy(uint64_t milliseconds)
+{
+    uint64_t launched = 0, end = now_ns() + milliseconds * NS_PER_MS;
     for (; now_ns() < end; launched++) {
-        if (launched >= in_flight)
-            must(cuEventSynchronize(ends[launched % in_flight]), "cuEventSynchronize");
-        must(launch_one(&load, launched), "a launch");
-        must(cuEventRecord(ends[launched % in_flight], CU_STREAM_PER_THREAD), "cuEventRecord");
+        CUevent last = busy.ends[launched % busy.in_flight];
+        if (launched >= busy.in_flight) {
+            must(cuEventSynchronize(last), "cuEventSynchronize");
+            completed_up_to(launched - busy.in_flight + 1);
+        }
+        must(launch_one(&busy.load, launched), "a launch");
+        must(cuEventRecord(last, CU_STREAM_PER_THREAD), "cuEventRecord");
+        busy.recorded = launched + 1;
     }
     printf("launched %" PRIu64 "\n", launched);
+}
+
+/* Keeps the GPU as busy as it may, with up to a quarter of a second of work queued. */
+static int bench_busy(const char *lengths, uint64_t milliseconds, uint64_t rounds_per_ms)
+{
+    pthread_t watcher;
+    begin();
+    busy.load = make_load(lengths, rounds_per_ms);
+    uint64_t mean_ns = sum_ns(busy.load.count) / (busy.load.graph ? 1 : busy.load.count);
+    busy.in_flight = QUEUED_NS / (mean_ns + 1) + 2;
+    busy.in_flight = busy.in_flight < MAX_IN_FLIGHT ? busy.in_flight : MAX_IN_FLIGHT;
+    for (uint64_t i = 0; i < busy.in_flight; i++)
+        must(cuEventCreate(&busy.ends[i], 0), "cuEventCreate");
+    must(cuCtxGetCurrent(&busy.context), "cuCtxGetCurrent");
+    if (rounds_per_ms && pthread_create(&watcher, NULL, watch, NULL))
+        return EXIT_FAILURE;
+    keep_busy(milliseconds);
+    busy.ended = true;
+    return rounds_per_ms && pthread_join(watcher, NULL) ? EXIT_FAILURE : 0;
+}
+
+/* How many rounds of a busy kernel take a millisecond here, when nobody else has the GPU. */
+static int calibrate(void)
+{
+    CUevent first, last;
+    float milliseconds = 0;
+    begin();
+    CUfunction kernel = load_kernel(WORK_KERNEL);
+    must(cuEventCreate(&first, 0), "cuEventCreate");
+    must(cuEventCreate(&last, 0), "cuEventCreate");
+    uint64_t rounds = 1000;
+    for (; (double)milliseconds * NS_PER_MS < CALIBRATION_NS / 2; rounds *= 2) {
+        must(cuEventRecord(first, CU_STREAM_PER_THREAD), "cuEventRecord");
+        must(launch_work(kernel, CALIBRATION_NS, rounds), "a launch");
+        must(cuEventRecord(last, CU_STREAM_PER_THREAD), "cuEventRecord");
+        must(cuEventSynchronize(last), "cuEventSynchronize");
+        must(cuEventElapsedTime(&milliseconds, first, last), "cuEventElapsedTime");
+    }
+    printf("rounds_per_ms %" PRIu64 "\n", (uint64_t)((double)(rounds / 2) / (double)milliseconds) + 1);
     return 0;
 }
 
@@ -233,7 +325,9 @@ static int usage(void)
     fputs("usage: gpu-bench init                                  the first cuInit, and to the first allocation\n"
           "       gpu-bench alloc MILLISECONDS                    cuMemAlloc and cuMemFree\n"
           "       gpu-bench launch link|dlsym|procaddress MILLISECONDS\n"
-          "       gpu-bench busy [graph:]NS[,NS...] MILLISECONDS  kernels of these lengths, as many as it may\n",
+          "       gpu-bench busy [graph:]NS[,NS...] MILLISECONDS [ROUNDS_PER_MS]\n"
+          "                                                       kernels of these lengths, as many as it may\n"
+          "       gpu-bench calibrate                             how many rounds of such a kernel take a millisecond\n",
           stderr);
     return 2;
 }
@@ -249,6 +343,10 @@ int main(int count, char **arguments)
     if (!strcmp(command, "launch") && count == 4 && last)
         return bench_launch(arguments[2], last);
     if (!strcmp(command, "busy") && count == 4 && last)
-        return bench_busy(arguments[2], last);
+        return bench_busy(arguments[2], last, 0);
+    if (!strcmp(command, "busy") && count == 5 && last)
+        return bench_busy(arguments[2], strtoull(arguments[3], NULL, 10), last);
+    if (!strcmp(command, "calibrate"))
+        return calibrate();
     return usage();
 }

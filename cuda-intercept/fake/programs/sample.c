@@ -2,6 +2,8 @@
  * tests to look at from the inside of a container. */
 #include "sample.h"
 
+#include "../kernels.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,9 +12,6 @@
 #include <unistd.h>
 
 #define MIB ((size_t)1 << 20)
-
-/* The fake driver runs no code; a real one would not accept this image. */
-static const char kernel_image[] = ".visible .entry fake_busy_ns(.param .u64 duration_ns)";
 
 static volatile sig_atomic_t stopped;
 
@@ -48,11 +47,16 @@ CUresult sample_begin(void)
     return result;
 }
 
-CUresult sample_load_kernel(CUfunction *kernel)
+static CUresult load(CUfunction *kernel, const char *name)
 {
     CUmodule module;
-    CUresult result = cuModuleLoadData(&module, kernel_image);
-    return result == CUDA_SUCCESS ? cuModuleGetFunction(kernel, module, "fake_busy_ns") : result;
+    CUresult result = cuModuleLoadData(&module, KERNELS);
+    return result == CUDA_SUCCESS ? cuModuleGetFunction(kernel, module, name) : result;
+}
+
+CUresult sample_load_kernel(CUfunction *kernel)
+{
+    return load(kernel, TIMED_KERNEL);
 }
 
 CUresult sample_launch(CUfunction kernel, unsigned long long duration_ns)
@@ -201,6 +205,30 @@ static int launch(unsigned long count, unsigned long long duration_ns)
     return 0;
 }
 
+/* Tells whether each launch ran, and ran once. */
+static int count_launches(unsigned launches)
+{
+    CUfunction kernel = NULL;
+    CUdeviceptr counter = 0;
+    unsigned counted = 0;
+    void *parameters[] = {&counter};
+    CUresult result = sample_begin();
+    if (result == CUDA_SUCCESS)
+        result = load(&kernel, COUNT_KERNEL);
+    if (result == CUDA_SUCCESS)
+        result = cuMemAlloc_v2(&counter, sizeof counted);
+    if (result == CUDA_SUCCESS)
+        result = cuMemsetD32_v2(counter, 0, 1);
+    for (unsigned i = 0; result == CUDA_SUCCESS && i < launches; i++)
+        result = cuLaunchKernel(kernel, 1, 1, 1, 1, 1, 1, 0, NULL, parameters, NULL);
+    if (result == CUDA_SUCCESS)
+        result = cuMemcpyDtoH_v2(&counted, counter, sizeof counted);
+    if (result != CUDA_SUCCESS)
+        return sample_fail("count", result);
+    printf("counted %u\n", counted);
+    return 0;
+}
+
 static int usage(void)
 {
     fputs("usage: gpu-sample info\n"
@@ -208,7 +236,8 @@ static int usage(void)
           "       gpu-sample hold MIB [SECONDS]   allocate and wait for SIGTERM\n"
           "       gpu-sample paths MIB            allocate in every way a program can\n"
           "       gpu-sample loop                 allocate, launch and free for ever\n"
-          "       gpu-sample launch COUNT [NS]    launch kernels of NS nanoseconds\n",
+          "       gpu-sample launch COUNT [NS]    launch kernels of NS nanoseconds\n"
+          "       gpu-sample count COUNT          launch kernels that count themselves\n",
           stderr);
     return 2;
 }
@@ -237,5 +266,7 @@ int main(int count, char **arguments)
         return sample_paths(number);
     if (!strcmp(command, "launch"))
         return launch(number, count > 3 ? second : 1000000);
+    if (!strcmp(command, "count"))
+        return count_launches((unsigned)number);
     return usage();
 }

@@ -1,4 +1,5 @@
 #include "cuda_check.h"
+#include "../../fake/kernels.h"
 
 #include <signal.h>
 #include <stdatomic.h>
@@ -12,8 +13,8 @@ static void begin(void)
 {
     CUmodule module;
     CHECK_EQUAL(use_gpu(0), CUDA_SUCCESS);
-    CHECK_EQUAL(cuModuleLoadData(&module, ".entry fake_busy_ns"), CUDA_SUCCESS);
-    CHECK_EQUAL(cuModuleGetFunction(&kernel, module, "fake_busy_ns"), CUDA_SUCCESS);
+    CHECK_EQUAL(cuModuleLoadData(&module, KERNELS), CUDA_SUCCESS);
+    CHECK_EQUAL(cuModuleGetFunction(&kernel, module, TIMED_KERNEL), CUDA_SUCCESS);
 }
 
 static void launch(CUstream stream, unsigned long long duration_ns)
@@ -203,9 +204,19 @@ static void bad_shapes_are_refused(void)
                 CUDA_ERROR_INVALID_VALUE);
     CHECK_EQUAL(cuLaunchKernel(kernel, 1, 1, 1, 1025, 1, 1, 0, NULL, NULL, NULL),
                 CUDA_ERROR_INVALID_VALUE);
+}
+
+static void code_in_text_is_looked_into(void)
+{
     CUmodule module;
-    CHECK_EQUAL(cuModuleLoadData(&module, " .entry other"), CUDA_SUCCESS);
-    CHECK_EQUAL(cuModuleGetFunction(&kernel, module, "fake_busy_ns"), CUDA_ERROR_NOT_FOUND);
+    static const char other[] = "// ours\n.version 6.3\n.target sm_50\n.visible .entry other() { ret; }";
+    begin();
+    CHECK_EQUAL(cuModuleLoadData(&module, other), CUDA_SUCCESS);
+    CHECK_EQUAL(cuModuleGetFunction(&kernel, module, "other"), CUDA_SUCCESS);
+    CHECK_EQUAL(cuModuleGetFunction(&kernel, module, "othe"), CUDA_ERROR_NOT_FOUND);
+    CHECK_EQUAL(cuModuleGetFunction(&kernel, module, TIMED_KERNEL), CUDA_ERROR_NOT_FOUND);
+    CHECK_EQUAL(cuModuleLoadData(&module, ".visible .entry other() { ret; }"), CUDA_ERROR_INVALID_PTX);
+    CHECK_EQUAL(cuModuleLoadData(&module, ".version 6.3\n.visible .entry other() { ret; }"), CUDA_ERROR_INVALID_PTX);
 }
 
 static const struct test tests[] = {
@@ -219,6 +230,7 @@ static const struct test tests[] = {
     {"careless", "asking about events ends a capture, unless the thread is relaxed", a_careless_question_ends_a_capture, NULL},
     {"queue", "a GPU runs one kernel at a time, whoever launched it", processes_queue_on_one_gpu, NULL},
     {"shapes", "launches and names that cannot be are refused", bad_shapes_are_refused, NULL},
+    {"text", "a module of text has the kernels that it says, and is refused without its head", code_in_text_is_looked_into, NULL},
     {0},
 };
 

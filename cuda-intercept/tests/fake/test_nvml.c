@@ -1,4 +1,5 @@
 #include "cuda_check.h"
+#include "../../fake/kernels.h"
 
 #include <errno.h>
 #include <nvml.h>
@@ -236,8 +237,8 @@ static void work_shows_as_utilization(void)
     unsigned long long duration = 300 * 1000000ull;
     void *parameters[] = {&duration};
     CHECK_EQUAL(use_gpu(0), CUDA_SUCCESS);
-    CHECK_EQUAL(cuModuleLoadData(&module, ".entry fake_busy_ns"), CUDA_SUCCESS);
-    CHECK_EQUAL(cuModuleGetFunction(&kernel, module, "fake_busy_ns"), CUDA_SUCCESS);
+    CHECK_EQUAL(cuModuleLoadData(&module, KERNELS), CUDA_SUCCESS);
+    CHECK_EQUAL(cuModuleGetFunction(&kernel, module, TIMED_KERNEL), CUDA_SUCCESS);
     CHECK_EQUAL(cuLaunchKernel(kernel, 1, 1, 1, 1, 1, 1, 0, NULL, parameters, NULL), CUDA_SUCCESS);
     CHECK_EQUAL(cuCtxSynchronize(), CUDA_SUCCESS);
     /* samples come six times a second and are averaged over almost a second */

@@ -1,5 +1,6 @@
 /* What lies on the device without being linear memory, and faults on demand. */
 #include "cuda_check.h"
+#include "../../fake/kernels.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -155,8 +156,8 @@ static void code_and_green_contexts_cost_memory(void)
     CUdevResource resource;
     CUdevResourceDesc description;
     CHECK_EQUAL(use_gpu(0), CUDA_SUCCESS);
-    CHECK_EQUAL(cuModuleLoadData(&module, "/"), CUDA_SUCCESS);
-    CHECK_EQUAL(cuLibraryLoadData(&library, "/", NULL, NULL, 0, NULL, NULL, 0), CUDA_SUCCESS);
+    CHECK_EQUAL(cuModuleLoadData(&module, KERNELS), CUDA_SUCCESS);
+    CHECK_EQUAL(cuLibraryLoadData(&library, KERNELS, NULL, NULL, 0, NULL, NULL, 0), CUDA_SUCCESS);
     CHECK_EQUAL(free_mebibytes(), 1008);
     CHECK_EQUAL(cuDeviceGetDevResource(0, &resource, CU_DEV_RESOURCE_TYPE_SM), CUDA_SUCCESS);
     CHECK_EQUAL(cuDevResourceGenerateDesc(&description, &resource, 1), CUDA_SUCCESS);
