@@ -20,7 +20,7 @@ NVIDIA = $(wildcard .venv/lib/python3.*/site-packages/nvidia)
 HEADERS = --cuda12 $(NVIDIA)/cuda_runtime/include --cuda13 $(NVIDIA)/cu13/include --nvml $(NVIDIA)/cu13/include/nvml.h
 PYTHON_SOURCES := $(shell find api driver -name '*.py' -o -name '*.pyi') pyproject.toml
 
-.PHONY: help demo demo-down test unit native-test e2e e2e-1.36 e2e-kind-short lint bench bench-control-plane plot-control-plane plots packages programs images driver-image generate lock clean
+.PHONY: help demo demo-down test unit native-test e2e e2e-1.36 e2e-kind-short lint bench gpu-check gpu-check-bundle bench-control-plane plot-control-plane plots packages programs images driver-image generate lock clean
 
 help:
 	@echo "make demo        a two-node cluster with fake GPUs, the driver, and a pod with a share of a GPU"
@@ -28,6 +28,8 @@ help:
 	@echo "make test        every check and test; make unit, native-test, e2e, lint run a part"
 	@echo "make e2e-1.36    the first share on Kubernetes 1.36, with either allocator"
 	@echo "make bench       benchmarks, with ratios against a baseline of the same run"
+	@echo "make gpu-check   on a machine with an NVIDIA GPU: proves the interceptor, in at most eight minutes; needs Python and gcc only"
+	@echo "make gpu-check-bundle  build/gpu-check.tar.gz, the same for another machine"
 	@echo "make bench-control-plane  CPU of the control plane per pod at 500 nodes, three rounds; an hour"
 	@echo "make plot-control-plane  draws what bench-control-plane measured, of all sizes, into docs/control-plane.png"
 	@echo "make plots       how decisions, the controller's memory and the plugin grow, as pictures in docs/; a quarter of an hour"
@@ -126,6 +128,14 @@ test: packages lint native-test unit e2e
 
 bench: programs $(NATIVE)
 	@for bench in tests/bench/bench_*.py; do echo "==> $$bench"; $(PY) $$bench || exit 1; done
+
+# Needs neither packages nor the native build: the machine may have nothing but a driver, Python and gcc.
+GPU_CHECK ?=
+gpu-check:
+	@$(PYTHON) tests/gpu/run --output build/gpu-check $(GPU_CHECK)
+
+gpu-check-bundle: $(NATIVE)
+	@$(PY) tests/gpu/run --pack build/gpu-check.tar.gz --library build/native/lib/libhami_share.so --python $(PY)
 
 plots: packages $(NATIVE)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-plots.lock
