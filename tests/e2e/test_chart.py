@@ -39,12 +39,13 @@ def test_an_upgrade_is_not_felt_and_an_uninstall_leaves_no_object(stories: Stori
         with stories("chart") as story:
             story.apply("template.yaml")
             story.apply("before.yaml")
-            container = story.running("before")["status"]["containerStatuses"]
+            story.running("before")
+            before = story.containers("before")
             bed.install_driver("controller", sharesPerGPU=SHARES)
             until(lambda: published_shares(bed) == {SHARES}, "the new plugins publish what they were told")
             seen = rounds(story, "before")
             until(lambda: rounds(story, "before") > seen, "the loop goes on")
-            assert story.pod("before")["status"]["containerStatuses"] == container
+            assert story.containers("before") == before
             story.apply("after.yaml")
             story.running("after")
         manifest = chart.manifest(bed.kubectl)

@@ -36,11 +36,6 @@ def gpu_of(story: Story, pod: str) -> str:
     return name
 
 
-def containers(story: Story, pod: str) -> list[tuple[str, int]]:
-    """The identities of a pod's containers, and how often each was restarted."""
-    return [(c["containerID"], c["restartCount"]) for c in story.pod(pod)["status"]["containerStatuses"]]
-
-
 def start(story: Story) -> tuple[str, str]:
     """The story's pod runs: its node and its GPU."""
     story.apply("pod.yaml")
@@ -76,11 +71,11 @@ def test_on_bypass_evict_ends_the_pod_and_no_other(stories: Stories, bed: Testbe
     bed.install_driver("controller", kubeletPlugin__onBypass="evict")
     with stories("faults") as story:
         node, gpu = start(story)
-        before = containers(story, "loop")
+        before = story.containers("loop")
         story.kubectl.apply_text(bypassing(node))
         until(lambda: story.phase("bypass") == "Running", "the pod runs")
         story.gone("pods", "bypass", timeout=60)
-        assert containers(story, "loop") == before
+        assert story.containers("loop") == before
         assert UNHEALTHY not in taints(bed, gpu)
 
 
@@ -88,7 +83,7 @@ def test_a_gpu_is_cordoned_by_settings_without_a_restart(stories: Stories, bed: 
     """And freed by them; what runs there stays."""
     with stories("faults") as story:
         node, gpu = start(story)
-        before, pods = containers(story, "loop"), plugin_pods(bed)
+        before, pods = story.containers("loop"), plugin_pods(bed)
         uuid = device(bed, gpu)["attributes"]["uuid"]["string"]
         bed.install_driver("controller", kubeletPlugin__cordon=f"{{{uuid} NoSchedule noisy fan}}")
         until(lambda: taints(bed, gpu).get(CORDONED) == "operator", "the GPU is cordoned", timeout=150)
@@ -96,21 +91,21 @@ def test_a_gpu_is_cordoned_by_settings_without_a_restart(stories: Stories, bed: 
         bed.install_driver("controller")
         until(lambda: CORDONED not in taints(bed, gpu), "the GPU is free again", timeout=150)
         assert plugin_pods(bed) == pods
-        assert containers(story, "loop") == before
+        assert story.containers("loop") == before
 
 
 def test_a_gpu_is_cordoned_by_a_device_taint_rule(stories: Stories, bed: Testbed) -> None:
     """As docs/operations.md writes it."""
     with stories("faults") as story:
         node, gpu = start(story)
-        before = containers(story, "loop")
+        before = story.containers("loop")
         rule = f"cordon-{story.kubectl.namespace}"
         story.kubectl.apply_text(taint_rule(rule, node, gpu))
         try:
             other_gpu(story, node, gpu)
         finally:
             bed.kubectl.delete("devicetaintrule", rule)
-        assert containers(story, "loop") == before
+        assert story.containers("loop") == before
 
 
 @pytest.mark.parametrize(

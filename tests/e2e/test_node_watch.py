@@ -45,11 +45,6 @@ def told_of(bed: Testbed, reason: str) -> set[str]:
     return {event["involvedObject"]["name"] for event in events if event["reason"] == reason}
 
 
-def containers(story: Story, pod: str) -> list[tuple[str, int]]:
-    """The identities of a pod's containers, and how often each was restarted."""
-    return [(c["containerID"], c["restartCount"]) for c in story.pod(pod)["status"]["containerStatuses"]]
-
-
 def test_a_failing_gpu_is_told_of_everywhere_and_heals(stories: Stories, bed: Testbed) -> None:
     """Taint in the slice, word in the pod's status, Event on the Node; all gone when the GPU is well."""
     with stories("faults") as story:
@@ -92,7 +87,7 @@ def test_a_lost_checkpoint_costs_no_running_share(
     with stories("faults") as story:
         story.apply("pod.yaml")
         node = story.running("loop")["spec"]["nodeName"]
-        before = containers(story, "loop")
+        before = story.containers("loop")
         claim, share = story.claim("loop")["metadata"]["name"], story.results("loop")[0]["shareID"]
         bed.cluster.node_exec(node, ["sh", "-c", f"cd {STATE} && rm -rf claims checkpoint"])
         bed.kill_in_node(node, "hami-dra-kubelet-plugin")
@@ -100,7 +95,7 @@ def test_a_lost_checkpoint_costs_no_running_share(
         bed.driver_ready(node)
         wanted = f'claim="{claim}"', 'pod="loop"'
         until(lambda: named(metrics(bed, node), *wanted), "the claim has its name again", timeout=120)
-        assert containers(story, "loop") == before
+        assert story.containers("loop") == before
         story.kubectl.apply_text(pod_on(node))
         story.running("after")
         story.kubectl.delete("pod", "loop")
@@ -112,12 +107,12 @@ def test_a_spec_that_vanished_is_there_before_the_container_needs_it(stories: St
     with stories("faults") as story:
         story.apply("pod.yaml")
         node = story.running("loop")["spec"]["nodeName"]
-        ((_, before),) = containers(story, "loop")
+        ((_, before),) = story.containers("loop")
         bed.cluster.node_exec(node, ["sh", "-c", f"rm -f {SPECS}"])
         until(lambda: bed.cluster.node_exec(node, ["sh", "-c", f"ls {SPECS} || true"]), "specs are there", timeout=120)
         bed.kill_in_node(node, "gpu-sample")
         until(
-            lambda: containers(story, "loop")[0][1] > before,
+            lambda: story.containers("loop")[0][1] > before,
             "the container was started again",
             timeout=120,
         )

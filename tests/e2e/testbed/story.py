@@ -80,6 +80,10 @@ class Story:
                 return self.kubectl.get("resourceclaims", status["resourceClaimName"])
         return {}
 
+    def containers(self, pod: str) -> list[tuple[str, int]]:
+        """The identities of a pod's containers, and how often each was restarted."""
+        return [(c["containerID"], c["restartCount"]) for c in self.pod(pod)["status"]["containerStatuses"]]
+
     def results(self, pod: str, alias: str = "gpu") -> list[Json]:
         """The allocation results of a pod's claim, [] while it is not allocated."""
         allocation = self.claim(pod, alias).get("status", {}).get("allocation", {})

@@ -1,13 +1,14 @@
 #!/bin/sh
-# The pod network of a node: a bridge for its own pods, and a route to the pods of each other node.
-# NODE: this node's name. Every few seconds, because nodes come and go.
+# The pod network of a node: a link to each of its own pods, and a route to the pods of each other node.
+# NODE: this node's name. Every few seconds, because nodes come and go; one whose object was deleted comes back with
+# other addresses for new pods, and links, unlike a bridge, leave those of the pods that run alone.
 nodes='{range .items[*]}{.metadata.name} {.spec.podCIDR} {.status.addresses[?(@.type=="InternalIP")].address}{"\n"}{end}'
 folder=/etc/cni/net.d
 
 write_config() { # the addresses of this node's pods are kept in /run, and end with the pods when the node boots
   cat >"$folder/.new" <<C
 {"cniVersion": "1.0.0", "name": "pods", "plugins": [
-  {"type": "bridge", "bridge": "pods", "isGateway": true, "hairpinMode": true, "ipam":
+  {"type": "ptp", "ipam":
     {"type": "host-local", "dataDir": "/run/cni", "ranges": [[{"subnet": "$1"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
   {"type": "portmap", "capabilities": {"portMappings": true}}]}
 C
