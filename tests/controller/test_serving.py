@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import struct
+import threading
 
 import pytest
 
@@ -17,3 +19,27 @@ def test_an_address_that_is_taken_is_named() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(ServingError, match=f"127.0.0.1:{port}"):
             StatusServer(f"127.0.0.1:{port}", probes).start()
+
+
+def test_a_probe_that_is_gone_before_its_answer_is_no_news(capfd: pytest.CaptureFixture[str]) -> None:
+    """kubelet gives up after a second; a traceback in the log would look like a fault of ours."""
+    asked, gone, serving = threading.Event(), threading.Event(), list[threading.Thread]()
+
+    def late() -> bool:
+        serving.append(threading.current_thread())
+        asked.set()
+        return gone.wait(10)
+
+    server = StatusServer("127.0.0.1:0", Probes(healthy=late, ready=lambda: True, metrics=bytes))
+    port = server.start()
+    try:
+        with socket.create_connection(("127.0.0.1", port)) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            probe.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+            assert asked.wait(10)
+        gone.set()
+        serving[0].join(10)
+    finally:
+        server.stop()
+    assert not serving[0].is_alive()
+    assert capfd.readouterr().err == ""

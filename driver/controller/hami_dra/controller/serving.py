@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -65,6 +66,11 @@ def _handler(probes: Probes) -> type[BaseHTTPRequestHandler]:
         return (200, b"ok\n") if check() else (503, b"not yet\n")
 
     class Handler(BaseHTTPRequestHandler):
+        def handle(self) -> None:
+            # Whoever asked may have gone, as kubelet does when a probe takes too long.
+            with suppress(ConnectionError):
+                super().handle()
+
         def do_GET(self) -> None:
             code, body = answer(self.path.partition("?")[0])
             self.send_response(code)

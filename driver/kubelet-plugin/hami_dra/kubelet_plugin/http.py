@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -66,6 +67,11 @@ class HttpServer:
 class _Handler(BaseHTTPRequestHandler):
     pages: ClassVar[Pages] = {}
     timeout = _TIMEOUT_SECONDS
+
+    def handle(self) -> None:
+        """Serve a connection; whoever asked may have gone, as kubelet does when a probe takes too long."""
+        with suppress(ConnectionError):
+            super().handle()
 
     def do_GET(self) -> None:
         """Answer from the pages."""
