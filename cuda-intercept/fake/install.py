@@ -20,6 +20,7 @@ from pathlib import Path
 LIBRARY_FOLDER = "usr/lib/x86_64-linux-gnu"
 PROFILE = "etc/fake-gpu/profile"
 STATE = "var/lib/fake-gpu/state"
+STATE_AS_SOCKET = "run/nvidia-persistenced/socket"
 STATE_BYTES = 16 << 20  # sparse; FG_STATE_BYTES in device/state.h
 SPEC_NAME = "k8s.gpu.hami.io-base.json"
 SPEC_KIND = "k8s.gpu.hami.io/base"
@@ -74,6 +75,14 @@ def parse_gpus(text: str) -> list[Gpu]:
     return [Gpu(int(minor), uuid) for minor, uuid in zip(minors, uuids, strict=True)]
 
 
+def parse_version(text: str) -> str:
+    """Return the driver's version that a profile names, or raise InstallError."""
+    found = re.search(r"^\s*driver\s+([0-9.]+)", text, flags=re.M)
+    if not found:
+        raise InstallError("the profile has no driver version")
+    return found[1]
+
+
 def put(path: Path, content: bytes, mode: int) -> None:
     """Make the file have that content and mode, replacing it in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,6 +105,7 @@ def put_link(path: Path, target: str) -> None:
     """Make the path a symbolic link to the target, in one step."""
     if path.is_symlink() and str(path.readlink()) == target:
         return
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(target)
@@ -138,12 +148,17 @@ def remove_devices(folder: Path, keep: Sequence[int]) -> None:
 def lay_out(root: Path, build: Path, profile: str) -> None:
     """Write everything that the root holds but its device nodes."""
     libraries = root / LIBRARY_FOLDER
-    for name in ("libcuda.so.1", "libnvidia-ml.so.1"):
-        put(libraries / name, (build / name).read_bytes(), 0o755)
+    version = parse_version(profile)
+    for name in ("libcuda.so", "libnvidia-ml.so"):
+        put(libraries / f"{name}.{version}", (build / f"{name}.1").read_bytes(), 0o755)
+        put_link(libraries / f"{name}.1", f"{name}.{version}")
     put_link(libraries / "libcuda.so", "libcuda.so.1")
     put(root / "usr/bin/nvidia-smi", (build / "nvidia-smi").read_bytes(), 0o755)
     put(root / PROFILE, profile.encode(), 0o644)
     put_state(root / STATE)
+    # nvidia-ctk describes files that a driver has; by these the two above get into its containers.
+    put_link(root / f"lib/firmware/nvidia/{version}/gsp_fake.bin", f"../../../../{PROFILE}")
+    put_link(root / STATE_AS_SOCKET, f"../../{STATE}")
 
 
 def lay_out_devices(root: Path, gpus: Sequence[Gpu]) -> None:

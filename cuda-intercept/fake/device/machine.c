@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* nvidia-ctk gives containers the firmware of the driver's version. */
+#define PROFILE_AS_FIRMWARE "/lib/firmware/nvidia/*/gsp_fake.bin"
+
 /* Written once, under the lock, before it is handed out. */
 static struct fg_machine machine;
 static bool loaded;
@@ -23,7 +26,7 @@ static bool has_device_node(const struct fg_gpu *gpu)
 static bool load(void)
 {
     char path[4096], message[256];
-    if (!fg_root_path("/etc/fake-gpu/profile", path, sizeof path))
+    if (!fg_root_find("/etc/fake-gpu/profile", PROFILE_AS_FIRMWARE, path, sizeof path))
         return false;
     const char *problem = fg_profile_read(path, &machine.profile, message);
     if (problem) {

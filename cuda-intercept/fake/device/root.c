@@ -1,6 +1,7 @@
 #include "root.h"
 
 #include <dlfcn.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,4 +34,20 @@ _Bool fg_root_path(const char *path, char *out, size_t size)
     }
     int written = snprintf(out, size, "%.*s%s", (int)length, root ? root : "", path);
     return written > 0 && (size_t)written < size;
+}
+
+static _Bool find(const char *pattern, char *out, size_t size)
+{
+    char path[4096];
+    glob_t found;
+    if (!fg_root_path(pattern, path, sizeof path) || glob(path, 0, NULL, &found))
+        return 0;
+    int written = snprintf(out, size, "%s", found.gl_pathv[0]);
+    globfree(&found);
+    return written > 0 && (size_t)written < size;
+}
+
+_Bool fg_root_find(const char *path, const char *in_containers, char *out, size_t size)
+{
+    return find(path, out, size) || find(in_containers, out, size) || fg_root_path(path, out, size);
 }

@@ -20,6 +20,8 @@
 #endif
 
 #define STATE_PATH "/var/lib/fake-gpu/state"
+/* What nvidia-ctk gives containers to write to: where the daemon that keeps GPUs initialised listens. */
+#define STATE_AS_SOCKET "/run/nvidia-persistenced/socket"
 #define STATE_MAGIC 0x3245544154534746ull /* "FGSTATE2" */
 
 /* Bytes far beyond the end of the file, locked and never written. */
@@ -152,7 +154,7 @@ static int map_state(void)
 static int open_file(void)
 {
     char path[4096];
-    if (!fg_root_path(STATE_PATH, path, sizeof path))
+    if (!fg_root_find(STATE_PATH, STATE_AS_SOCKET, path, sizeof path))
         return ENAMETOOLONG;
     writable = true;
     state_file = open(path, O_RDWR | O_CLOEXEC);

@@ -188,6 +188,8 @@ nvmlReturn_t nvmlDeviceGetMaxMigDeviceCount(nvmlDevice_t device, unsigned int *c
 {
     unsigned int current, pending;
     FG_GPU(gpu, device, count);
-    *count = nvmlDeviceGetMigMode(device, &current, &pending) == NVML_SUCCESS ? 7 : 0;
+    bool enabled = nvmlDeviceGetMigMode(device, &current, &pending) == NVML_SUCCESS &&
+                   current == NVML_DEVICE_MIG_ENABLE;
+    *count = enabled ? 7 : 0;
     return NVML_SUCCESS;
 }

@@ -111,6 +111,13 @@ class Root(unittest.TestCase):
         root = self.lay_out("h100x4")
         self.assertEqual((root / "usr/lib/x86_64-linux-gnu/libcuda.so").read_bytes(), b"libcuda.so.1")
         self.assertTrue(os.access(root / "usr/bin/nvidia-smi", os.X_OK))
+        links = {
+            "usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1": "libnvidia-ml.so.580.95.05",
+            "lib/firmware/nvidia/580.95.05/gsp_fake.bin": "../../../../etc/fake-gpu/profile",
+            "run/nvidia-persistenced/socket": "../../var/lib/fake-gpu/state",
+        }
+        self.assertEqual({name: str((root / name).readlink()) for name in links}, links)
+        self.assertTrue(all((root / name).exists() for name in links))
         for name in ("nvidiactl", "nvidia0", "nvidia3"):
             status = (root / "dev" / name).stat()
             self.assertTrue(stat.S_ISCHR(status.st_mode))

@@ -216,6 +216,8 @@ static void machines_know_their_topology(void)
     CHECK_EQUAL(pci.bus, 2);
     CHECK_EQUAL(nvmlDeviceGetMigMode(one, &mode, &pending), NVML_SUCCESS);
     CHECK_EQUAL(mode, NVML_DEVICE_MIG_DISABLE);
+    CHECK_EQUAL(nvmlDeviceGetMaxMigDeviceCount(one, &node), NVML_SUCCESS);
+    CHECK_EQUAL(node, 0);
 }
 
 static void a_wait_for_events_times_out(void)
