@@ -20,13 +20,14 @@ NVIDIA = $(wildcard .venv/lib/python3.*/site-packages/nvidia)
 HEADERS = --cuda12 $(NVIDIA)/cuda_runtime/include --cuda13 $(NVIDIA)/cu13/include --nvml $(NVIDIA)/cu13/include/nvml.h
 PYTHON_SOURCES := $(shell find api driver -name '*.py' -o -name '*.pyi') pyproject.toml
 
-.PHONY: help demo demo-down test unit native-test e2e e2e-1.36 e2e-kind-short lint bench gpu-check gpu-check-bundle bench-control-plane plot-control-plane plots packages programs images driver-image generate lock clean
+.PHONY: help demo demo-down test unit native-test e2e e2e-1.36 e2e-containerd-1.7 e2e-kind-short lint bench gpu-check gpu-check-bundle bench-control-plane plot-control-plane plots packages programs images driver-image generate lock clean
 
 help:
 	@echo "make demo        a two-node cluster with fake GPUs, the driver, and a pod with a share of a GPU"
 	@echo "make demo-down   removes what make demo left"
 	@echo "make test        every check and test; make unit, native-test, e2e, lint run a part"
 	@echo "make e2e-1.36    the first share on Kubernetes 1.36, with either allocator"
+	@echo "make e2e-containerd-1.7  the first share on containerd 1.7, with either allocator"
 	@echo "make bench       benchmarks, with ratios against a baseline of the same run"
 	@echo "make gpu-check   on a machine with an NVIDIA GPU: proves the interceptor, in at most eight minutes; needs Python and gcc only"
 	@echo "make gpu-check-bundle  build/gpu-check.tar.gz, the same for another machine"
@@ -115,6 +116,13 @@ e2e-1.36: export KUBE_VERSION = 1.36
 e2e-1.36: export HAMI_DRA_E2E_CLUSTER = e2e-136
 e2e-1.36: programs $(NATIVE) $(WHEELS)
 	@echo "==> the first share on Kubernetes 1.36"
+	@$(BIN)/pytest -v tests/e2e -k first_share
+
+e2e-containerd-1.7: export CONTAINERD = 1.7
+e2e-containerd-1.7: export CLUSTER = local
+e2e-containerd-1.7: export HAMI_DRA_E2E_CLUSTER = e2e-ctd17
+e2e-containerd-1.7: programs $(NATIVE) $(WHEELS)
+	@echo "==> the first share on containerd 1.7"
 	@$(BIN)/pytest -v tests/e2e -k first_share
 
 # With an engine and a node image of our own, where this machine has none.

@@ -14,6 +14,14 @@ def test_every_program_of_a_cluster_is_built() -> None:
     assert names >= {"kube-apiserver", "kube-controller-manager", "kube-scheduler"}
 
 
+def test_containerd_1_7_takes_the_place_of_2() -> None:
+    """One of them is called containerd, and each has a place of its own in the cache."""
+    old, new = (all_programs("1.37", "v1.37.2", wanted) for wanted in ("1.7", "2"))
+    (one,), (other,) = ({*old} - {*new}, {*new} - {*old})
+    assert one.binaries == other.binaries
+    assert one.key() != other.key()
+
+
 def test_kube_knows_its_version() -> None:
     """Both version variables are set, or the components refuse to talk to each other."""
     linker_flags = kube("1.37", "v1.37.2").flags[-1]
@@ -26,6 +34,7 @@ def test_kube_knows_its_version() -> None:
     [
         pytest.param(replace(ETCD, tags="x"), id="tags"),
         pytest.param(replace(ETCD, package="."), id="package"),
+        pytest.param(replace(ETCD, needs_c=True), id="C"),
         pytest.param(replace(ETCD, module=CONTAINERD.module), id="go.sum"),
     ],
 )

@@ -29,6 +29,13 @@ def test_unknown_kubernetes_version_is_refused_with_the_known_ones() -> None:
         read_settings({"KUBE_VERSION": "1.12"})
 
 
+def test_containerd_is_chosen_by_its_version() -> None:
+    """2 by default; what we cannot build is refused with what we can."""
+    assert [read_settings(variables).containerd for variables in ({}, {"CONTAINERD": "1.7"})] == ["2", "1.7"]
+    with pytest.raises(UsageError, match=r"CONTAINERD=1\.6: wanted one of 2, 1\.7"):
+        read_settings({"CONTAINERD": "1.6"})
+
+
 def test_pips_own_certificate_setting_comes_first() -> None:
     """An unset or empty variable says nothing."""
     assert certificate_bundle({"PIP_CERT": "", "SSL_CERT_FILE": "/ssl", "REQUESTS_CA_BUNDLE": "/req"}) == "/req"

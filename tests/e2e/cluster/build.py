@@ -16,7 +16,7 @@ from cluster.toolchain import find_go, version_wanted
 
 def program_folder(settings: Settings) -> Path:
     """The folder that holds every program under its own name, built first where that was not done yet."""
-    programs = all_programs(settings.kube_minor, settings.kube_version)
+    programs = all_programs(settings.kube_minor, settings.kube_version, settings.containerd)
     root = settings.cache_root / "programs"
     key = key_of(f"{program.name}-{program.key()}".encode() for program in programs)
     return filled(root / f"all-{key}", lambda made: _gather(made, programs, settings))
@@ -51,5 +51,5 @@ def _build(program: Program, made: Path, settings: Settings) -> None:
         for name, source in files.items():
             shutil.copyfile(source, Path(folder) / name)
         argv = [str(go), "build", *program.flags, "-o", output, program.package]
-        environment = inherited_environment(CGO_ENABLED="0", GOFLAGS="", GOTOOLCHAIN="local")
+        environment = inherited_environment(CGO_ENABLED=str(int(program.needs_c)), GOFLAGS="", GOTOOLCHAIN="local")
         run_slowly(argv, f"building {program.name}", program.usually, log, cwd=Path(folder), env=environment)

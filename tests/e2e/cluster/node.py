@@ -134,7 +134,8 @@ class Node:
         config = layout.config
         credentials.write_kubeconfig(config / "kubeconfig", pki, identity, f"https://{API_ADDRESS}:443")
         shutil.copyfile(pki / "ca.crt", config / "ca.crt")
-        shutil.copyfile(_FILES / "containerd.toml", config / "containerd.toml")
+        for name in ("containerd.toml", "containerd-1.7.toml"):
+            shutil.copyfile(_FILES / name, config / name)
         (config / "boot_id").write_text(f"{uuid.uuid4()}\n")
         for name, text in files_of_node(self.index).items():
             (config / name).write_text(text)

@@ -5,7 +5,7 @@ Every program comes from its Go modules, pinned by the go.sum beside it; nothing
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cluster.cache import key_of
@@ -31,6 +31,8 @@ class Program:
     """Folder below FOLDER with the main.go, where there is one."""
     links: tuple[str, ...] = ()
     """Further names of the first binary."""
+    needs_c: bool = False
+    """Whether it is built with the C compiler and needs a C library."""
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -47,7 +49,8 @@ class Program:
     def key(self) -> str:
         """Changes whenever the program would."""
         files = [part for name, path in self.source_files().items() for part in (name.encode(), path.read_bytes())]
-        return key_of([*files, self.package.encode(), *(flag.encode() for flag in self.flags)])
+        c = (b"C",) if self.needs_c else ()
+        return key_of([*files, self.package.encode(), *(flag.encode() for flag in self.flags), *c])
 
 
 def kube(minor: str, version: str) -> Program:
@@ -81,11 +84,20 @@ CONTAINERD = Program(
     "1.5 min",
     tags="no_btrfs no_zfs no_devmapper no_aufs urfave_cli_no_docs",
 )
+CONTAINERD_1_7 = replace(CONTAINERD, name="containerd-1.7", module="containerd-1.7")
+NVIDIA_TOOLKIT = Program(
+    "nvidia-toolkit",
+    "nvidia-toolkit",
+    "tool",
+    ("nvidia-ctk", "nvidia-cdi-hook", "nvidia-container-runtime"),
+    "1.5 min",
+    needs_c=True,
+)
 KIND = Program("kind", "kind", "sigs.k8s.io/kind", ("kind",), "10 s")
 COREDNS = Program("coredns", "coredns", ".", ("coredns",), "2 to 6 min", sources="coredns")
 HELM = Program("helm", "helm", "helm.sh/helm/v4/cmd/helm", ("helm",), "2 to 4 min")
 
 
-def all_programs(minor: str, version: str) -> tuple[Program, ...]:
+def all_programs(minor: str, version: str, containerd: str = "2") -> tuple[Program, ...]:
     """What a cluster and its user need, the quick builds first."""
-    return (ETCD, CONTAINERD, HELM, kube(minor, version))
+    return (ETCD, CONTAINERD_1_7 if containerd == "1.7" else CONTAINERD, HELM, kube(minor, version))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cluster.errors import UsageError
 
+CONTAINERDS = ("2", "1.7")
 KUBE_VERSIONS = {"1.37": "v1.37.2", "1.36": "v1.36.3"}
 
 
@@ -22,6 +23,8 @@ class Settings:
     """Holds one folder per cluster (CLUSTER_STATE, default /var/lib/hami-dra-clusters)."""
     cache_root: Path
     """What is built once and used by every cluster (XDG_CACHE_HOME/hami-dra)."""
+    containerd: str = CONTAINERDS[0]
+    """One of CONTAINERDS (CONTAINERD, default 2)."""
 
     @property
     def kube_version(self) -> str:
@@ -29,13 +32,16 @@ class Settings:
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Settings from environment variables; raises UsageError for a Kubernetes version we cannot build."""
+    """Settings from environment variables; raises UsageError for a version that we cannot build."""
     minor = environment.get("KUBE_VERSION") or "1.37"
     if minor not in KUBE_VERSIONS:
         raise UsageError(f"KUBE_VERSION={minor}: wanted one of {', '.join(KUBE_VERSIONS)}")
+    containerd = environment.get("CONTAINERD") or CONTAINERDS[0]
+    if containerd not in CONTAINERDS:
+        raise UsageError(f"CONTAINERD={containerd}: wanted one of {', '.join(CONTAINERDS)}")
     cache = Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     state = Path(environment.get("CLUSTER_STATE") or "/var/lib/hami-dra-clusters")
-    return Settings(kube_minor=minor, state_root=state, cache_root=cache / "hami-dra")
+    return Settings(minor, state, cache / "hami-dra", containerd)
 
 
 def certificate_bundle(environment: Mapping[str, str] = os.environ) -> str | None:

@@ -92,7 +92,11 @@ supervise() {
     sleep 0.5
   done
 }
-supervise containerd --config "$config/containerd.toml" >>/var/log/containerd.log 2>&1 &
+case $(containerd --version) in
+  *" 1."* | *" v1."*) containerd_config=containerd-1.7.toml ;;
+  *) containerd_config=containerd.toml ;;
+esac
+supervise containerd --config "$config/$containerd_config" >>/var/log/containerd.log 2>&1 &
 until ctr version >/run/cluster/containerd-version 2>&1; do sleep 0.1; done
 import-images() {
   for archive in /run/cluster/images/*.tar; do
