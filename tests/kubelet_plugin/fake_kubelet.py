@@ -97,6 +97,7 @@ def outside(client: Client, gpus: FakeGpus, node: Node, stopping: threading.Even
     return Outside(
         client=client,
         gpus=gpus,
+        toolkit=node.toolkit,
         health=node.health,
         sampler=node.sampler,
         find_container=node.containers.get,

@@ -20,7 +20,7 @@ from hami_dra.kubelet_plugin.checkpoint_files import CheckpointFiles
 from hami_dra.kubelet_plugin.consumers import Consumers
 from hami_dra.kubelet_plugin.effects import Effects
 from hami_dra.kubelet_plugin.entries import ClaimRef, Entry, ShareResult, State
-from hami_dra.kubelet_plugin.errors import DriverUnavailable, KubeletUnavailable
+from hami_dra.kubelet_plugin.errors import DriverUnavailable, KubeletUnavailable, ToolkitError
 from hami_dra.kubelet_plugin.health_plan import GpuState, XidEvent
 from hami_dra.kubelet_plugin.inventory import Gpu, Inventory
 from hami_dra.kubelet_plugin.ledger import Ledger
@@ -32,6 +32,7 @@ from hami_dra.kubelet_plugin.processes import Alive
 from hami_dra.kubelet_plugin.recovery import Recovered, recover
 from hami_dra.kubelet_plugin.samples import Container, Sample
 from hami_dra.kubelet_plugin.share_files import ShareFiles
+from hami_dra.kubelet_plugin.toolkit import Program
 
 NODE = "node-a"
 MIB = 1 << 20
@@ -153,6 +154,28 @@ class FakeGpus:
         return self.found
 
 
+class FakeToolkit:
+    """A node's toolkit: `program` None is none, `devices` None is one that fails."""
+
+    def __init__(self) -> None:
+        self.is_wanted = True
+        self.program: Program | None = None
+        self.devices: list[str] | None = [uuid(0), uuid(1), "all"]
+        self.runs = 0
+
+    def find(self) -> Program | None:
+        """The program put here."""
+        return self.program
+
+    def describe_gpus(self, program: Program) -> bytes:
+        """A spec with the devices put here."""
+        self.runs += 1
+        if self.devices is None:
+            raise ToolkitError(f"{program.path} on the node: exit status 1: no driver")
+        devices = [{"name": name, "containerEdits": {}} for name in self.devices]
+        return json.dumps({"cdiVersion": "0.5.0", "kind": names.CDI_KIND_BASE, "devices": devices}).encode()
+
+
 class FakeClaims:
     """Claims by UID; everything else is gone."""
 
@@ -255,6 +278,7 @@ class Node:
         self.processes = FakeProcesses()
         self.health = FakeHealth()
         self.sampler = FakeSampler()
+        self.toolkit = FakeToolkit()
         self.containers: dict[int, Container] = {}
         self.consumers = FakeConsumers()
 
@@ -331,5 +355,6 @@ def start(
         boot_id=boot,
         shares_per_gpu=shares_per_gpu,
         cdi_folders="/etc/cdi or /var/run/cdi",
+        how_to_base=lambda: "make it with: nvidia-ctk",
     )
     return Process(Preparer(effects, ledger, options, lambda: inventory(gpus)), ledger, recovered)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hami_dra.kubelet_plugin.errors import DriverUnavailable
+from hami_dra.kubelet_plugin.gpu_filter import GpuFilter
 from hami_dra.kubelet_plugin.nvml import NvmlSource
 from hami_dra.kubelet_plugin.pci import PciTree, normalise_bus_id
 
@@ -21,10 +22,11 @@ BUILD = CHECKOUT / "build/native/fake"
 READ = """
 import dataclasses, json, sys
 from pathlib import Path
+from hami_dra.kubelet_plugin.gpu_filter import GpuFilter
 from hami_dra.kubelet_plugin.nvml import NvmlSource
 from hami_dra.kubelet_plugin.pci import PciTree
 root = Path(sys.argv[1])
-source = NvmlSource(root, PciTree((root / "sys",)))
+source = NvmlSource(root, PciTree((root / "sys",)), GpuFilter().admits)
 source.read()
 print(json.dumps(dataclasses.asdict(source.read())))
 """
@@ -87,7 +89,7 @@ def test_memory_that_is_no_multiple_of_a_mebibyte_is_read_as_it_is(tmp_path: Pat
 def test_a_root_without_driver_is_named(tmp_path: Path) -> None:
     """Operators of nodes without GPUs read where a driver was looked for."""
     with pytest.raises(DriverUnavailable, match=r"no libnvidia-ml\.so\.1 under .*usr/lib"):
-        NvmlSource(tmp_path, PciTree(())).read()
+        NvmlSource(tmp_path, PciTree(()), GpuFilter().admits).read()
 
 
 def test_a_library_that_cannot_be_loaded_is_no_crash(tmp_path: Path) -> None:
@@ -96,7 +98,7 @@ def test_a_library_that_cannot_be_loaded_is_no_crash(tmp_path: Path) -> None:
     library.parent.mkdir(parents=True)
     library.write_text("not a library")
     with pytest.raises(DriverUnavailable, match="cannot load"):
-        NvmlSource(tmp_path, PciTree(())).read()
+        NvmlSource(tmp_path, PciTree(()), GpuFilter().admits).read()
 
 
 def test_the_place_of_a_gpu_comes_from_sysfs(tmp_path: Path) -> None:
@@ -155,6 +157,7 @@ def test_samples_name_the_processes_on_each_gpu(tmp_path: Path) -> None:
 HEALTH = """
 import json, sys
 from pathlib import Path
+from hami_dra.kubelet_plugin.gpu_filter import GpuFilter
 from hami_dra.kubelet_plugin.nvml import NvmlSource
 from hami_dra.kubelet_plugin.nvml_health import NvmlHealth
 from hami_dra.kubelet_plugin.pci import PciTree
@@ -165,7 +168,7 @@ health.read()
 faults.write_text("xid 0 31\\nxid 1 48\\nlost 2\\necc 0 3\\nrecovery 3 1\\n")
 event = health.wait(5)
 states = health.read()
-found = NvmlSource(root, PciTree(())).read()
+found = NvmlSource(root, PciTree(()), GpuFilter().admits).read()
 faults.unlink()
 print(json.dumps({
     "event": [event.uuid, event.xid],

@@ -191,7 +191,7 @@ def test_a_claim_allocated_anew_waits_for_its_old_processes(node: Node) -> None:
 def test_says_what_to_do_without_a_base_spec(node: Node) -> None:
     """The libraries and device nodes come from NVIDIA's own tool."""
     node.write_base(0)
-    with pytest.raises(ClaimRefused, match="nvidia-ctk cdi generate"):
+    with pytest.raises(ClaimRefused, match="make it with: nvidia-ctk"):
         start(node).prepare(claim())
     assert node.files() == set()
 

@@ -15,6 +15,10 @@ SAMPLES = {
     "allocator": "scheduler",
     "shares_per_gpu": "7",
     "log_level": "DEBUG",
+    "include_uuids": "GPU-1f2e6a40-5c0d-4b7e-9a31-0d6c1b8e7f01",
+    "exclude_uuids": "GPU-1f2e6a40-5c0d-4b7e-9a31-0d6c1b8e7f01, GPU-3b9c7d52-8e4f-4a16-b2c7-5f0e9d4a6c12",
+    "include_indices": "0,2",
+    "exclude_indices": "1",
     "on_bypass": "evict",
     "bypass_mib": "100",
     "hami_metrics": "true",
@@ -76,6 +80,10 @@ def test_a_settings_file_that_is_no_text_is_named(tmp_path: Path) -> None:
         (["--hami-metrics=perhaps"], NAMED, "flag --hami-metrics: found 'perhaps', wanted true or false"),
         (["--application-xids=13;31"], NAMED, "applicationXids is '13;31'"),
         (["--log-level=LOUD"], NAMED, "logLevel is 'LOUD'"),
+        (["--include-uuids=GPU-1"], NAMED, "includeUuids has 'gpu-1', wanted UUIDs such as GPU-"),
+        (["--exclude-indices=0,-1"], NAMED, "excludeIndices has '-1', wanted numbers from 0"),
+        (["--driver-root=run/nvidia"], NAMED, "driverRoot has 'run/nvidia', wanted an absolute path"),
+        (["--nvidia-ctk=nvidia-ctk"], NAMED, "nvidiaCtk has 'nvidia-ctk', wanted an absolute path"),
         (["--config=/nowhere.yaml"], NAMED, "/nowhere.yaml does not exist"),
     ],
 )
@@ -90,4 +98,44 @@ def test_an_unknown_key_of_the_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("sharesPerGPU: 2\n")
     with pytest.raises(SettingsError, match="unknown sharesPerGPU"):
+        load_settings([f"--config={file}"], NAMED)
+
+
+NODES = """
+sharesPerGpu: 2
+nodes:
+  - {name: node-*, sharesPerGpu: 3, excludeIndices: [0, 1], driverRoot: /run/nvidia/driver}
+  - {name: node-a, sharesPerGpu: 4}
+  - {name: other, sharesPerGpu: 5}
+"""
+
+
+@pytest.mark.parametrize(("node", "shares", "excluded"), [("node-a", 4, "0,1"), ("node-b", 3, "0,1"), ("c", 2, "")])
+def test_a_node_has_settings_of_its_own(tmp_path: Path, node: str, shares: int, excluded: str) -> None:
+    """By name or pattern, the later entry before the earlier one, before what the file says of all."""
+    file = tmp_path / "config.yaml"
+    file.write_text(NODES)
+    settings = load_settings([f"--config={file}", f"--node-name={node}"], {})
+    assert (settings.shares_per_gpu, settings.exclude_indices) == (shares, excluded)
+    assert load_settings([f"--config={file}", "--shares-per-gpu=9"], {"HAMI_DRA_NODE_NAME": node}).shares_per_gpu == 9
+
+
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        ("{name: a}", "nodes in .*config.yaml: found dict, wanted a list"),
+        ("[a]", r"nodes\[0\] in .*: found str, wanted name and settings"),
+        ("[{sharesPerGpu: 3}]", "name is None, wanted a node's name or a pattern"),
+        (
+            "[{name: a}, {name: b, cdiDir: /x}]",
+            r"nodes\[1\] in .* \(b\): cdiDir cannot be set for a node; .*sharesPerGpu",
+        ),
+        ("[{name: node-a, sharesPerGpu: 0}]", r"sharesPerGpu of nodes\[0\] in .*: found 0, wanted a whole number"),
+    ],
+)
+def test_a_wrong_entry_for_a_node_is_named(tmp_path: Path, nodes: str, message: str) -> None:
+    """Also where it is another node's."""
+    file = tmp_path / "config.yaml"
+    file.write_text(f"nodes: {nodes}\n")
+    with pytest.raises(SettingsError, match=message):
         load_settings([f"--config={file}"], NAMED)

@@ -12,6 +12,7 @@ from hami_dra.kubelet_plugin.paths import NodePaths
 from hami_dra.kubelet_plugin.share_text import container_library, environment_of
 
 _READ_ONLY = ["ro", "nosuid", "nodev", "bind", "rprivate"]
+_ALL = "all"
 _READ_WRITE = ["rw", "nosuid", "nodev", "bind", "rprivate"]
 
 
@@ -63,6 +64,14 @@ def find_bases(spec: object) -> frozenset[str]:
     if not isinstance(spec, dict) or spec.get("kind") != names.CDI_KIND_BASE:
         return frozenset()
     return frozenset(_device_names(spec))
+
+
+def without_all(spec: object) -> dict[str, Any] | None:
+    """The base spec without the device that is every GPU, also such as we leave out; None where it is no base spec."""
+    if not isinstance(spec, dict) or not find_bases(spec):
+        return None
+    devices = [device for device in spec["devices"] if not isinstance(device, dict) or device.get("name") != _ALL]
+    return {**spec, "devices": devices}
 
 
 def _device_names(spec: dict[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 PluginError
 ├── SettingsError          a setting is missing or malformed
 ├── DriverUnavailable      no NVIDIA driver answers on this node (idle, retry)
+├── ToolkitError           NVIDIA's toolkit on the node did not describe the GPUs
 ├── CheckpointCorrupt      the checkpoint's bytes cannot be trusted
 ├── NodeStateError         a file of ours could not be read or written
 ├── KubeletUnavailable     kubelet does not say which containers have which shares
@@ -24,6 +25,10 @@ class SettingsError(PluginError):
 
 class DriverUnavailable(PluginError):
     """No NVIDIA driver answers on this node."""
+
+
+class ToolkitError(PluginError):
+    """NVIDIA's toolkit on the node did not describe the GPUs; the text says which program and why."""
 
 
 class KubeletUnavailable(PluginError):

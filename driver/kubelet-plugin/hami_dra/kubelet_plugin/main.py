@@ -24,6 +24,7 @@ from hami_dra.kubelet_plugin.plugin import Outside, Plugin
 from hami_dra.kubelet_plugin.pod_resources import PodResources
 from hami_dra.kubelet_plugin.processes import HostProcesses
 from hami_dra.kubelet_plugin.settings import Settings, load_settings
+from hami_dra.kubelet_plugin.toolkit import Toolkit
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _LOG = log.Log(__name__)
@@ -79,11 +80,14 @@ def _run(settings: Settings) -> int:
 
 
 def _outside(settings: Settings, stopping: threading.Event) -> Outside:
+    roots = settings.roots
+    driver_root = roots.seen(roots.driver)
     return Outside(
         client=connect(settings.kubeconfig or None),
-        gpus=NvmlSource(settings.driver_root, PciTree((settings.driver_root / "sys", Path("/sys")))),
-        health=NvmlHealth(settings.driver_root),
-        sampler=NvmlSampler(settings.driver_root),
+        gpus=NvmlSource(driver_root, PciTree((driver_root / "sys", Path("/sys"))), settings.gpu_filter.admits),
+        toolkit=Toolkit(roots, settings.toolkit_paths),
+        health=NvmlHealth(driver_root),
+        sampler=NvmlSampler(driver_root),
         find_container=ContainerFinder().find,
         consumers=PodResources(settings.pod_resources_socket),
         processes=HostProcesses(),

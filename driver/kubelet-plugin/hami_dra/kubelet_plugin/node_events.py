@@ -57,6 +57,10 @@ class NodeReporter:
         # looks for both.
         self._emit(self._node_name, "CheckpointLost", f"the record of prepared claims could not be used: {reason}")
 
+    def base_spec_failed(self, reason: str) -> None:
+        """NVIDIA's toolkit does not say how containers reach the GPUs: shares of new GPUs do not start."""
+        self._emit(self._node_name, "BaseSpecNotWritten", f"no base CDI spec was made: {reason}")
+
     def _emit(self, uid: str, reason: str, message: str, kind: EventType = EventType.WARNING) -> None:
         node = ObjectReference(api_version="v1", kind="Node", name=self._node_name, uid=uid)
         self._events.emit(node, kind, reason, message)

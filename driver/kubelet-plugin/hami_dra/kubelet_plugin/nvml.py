@@ -28,6 +28,7 @@ _MIG_ENABLED = 1
 
 
 class _Unpublished(enum.Enum):
+    UNWANTED = "left out by the settings"
     MIG = "split by MIG"
     LOST = "does not answer"
 
@@ -35,12 +36,13 @@ class _Unpublished(enum.Enum):
 class NvmlSource:
     """Reads the GPUs of the driver under `driver_root`, each time from a fresh nvmlInit."""
 
-    def __init__(self, driver_root: Path, pci: PciTree) -> None:
+    def __init__(self, driver_root: Path, pci: PciTree, admits: Callable[[int, str, str], bool]) -> None:
         self._driver_root = driver_root
         self._pci = pci
+        self._admits = admits
 
     def read(self) -> Inventory:
-        """The node's GPUs, without those split by MIG and those that fell off the bus."""
+        """The node's GPUs that `admits` wants by index, UUID and model, without those split by MIG or off the bus."""
         with session(self._driver_root):
             try:
                 return self._read_all()
@@ -61,6 +63,8 @@ class NvmlSource:
     def _read_gpu(self, index: int) -> Gpu | _Unpublished:
         try:
             handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            if not self._admits(index, pynvml.nvmlDeviceGetUUID(handle), pynvml.nvmlDeviceGetName(handle)):
+                return _Unpublished.UNWANTED
             mig = ask(lambda: pynvml.nvmlDeviceGetMigMode(handle)[0])
             return _Unpublished.MIG if mig == _MIG_ENABLED else self._describe(handle)
         except (pynvml.NVMLError_GpuIsLost, pynvml.NVMLError_NoPermission):

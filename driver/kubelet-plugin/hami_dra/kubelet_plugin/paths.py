@@ -60,6 +60,11 @@ class NodePaths:
         """One folder per library version."""
         return self.plugin_dir / "lib"
 
+    @property
+    def base_spec(self) -> Path:
+        """The base CDI spec, where NVIDIA's toolkit on the node writes it for us."""
+        return self.cdi_dir / f"{names.CDI_KIND_BASE.replace('/', '-')}.json"
+
     def share(self, share_id: ShareId) -> Path:
         """The folder of one share."""
         return self.shares_dir / share_id

@@ -20,6 +20,7 @@ from hami_dra.kube.reflector import Reflector, ReflectorOptions
 from hami_dra.kube.slices import Slices
 from hami_dra.kube.transport import Client
 from hami_dra.kubelet_plugin import sockets
+from hami_dra.kubelet_plugin.base_spec import BaseSpec, DescribedGpus, Describer
 from hami_dra.kubelet_plugin.bypass_reports import BypassReporter
 from hami_dra.kubelet_plugin.cdi_files import CdiFiles
 from hami_dra.kubelet_plugin.checkpoint_files import CheckpointFiles
@@ -77,6 +78,7 @@ class Outside:
 
     client: Client
     gpus: GpuSource
+    toolkit: Describer
     health: HealthSource
     sampler: Sampler
     find_container: Callable[[int], Container | None]
@@ -120,8 +122,10 @@ class Plugin:
         self._events = EventRecorder(outside.client, component=names.KUBELET_PLUGIN_PROGRAM, host=settings.node_name)
         self._status = StatusWriter(claims)
         self._node_reporter = NodeReporter(self._events, self._metrics, settings.node_name)
+        self._base_spec = BaseSpec(outside.toolkit, paths.base_spec, self._node_reporter)
+        described = DescribedGpus(outside.gpus, self._base_spec)
         self._gpus = InventoryKeeper(
-            outside.gpus, self._health, self._inventory_changed, self._find_used, settings.on_unhealthy.value
+            described, self._health, self._inventory_changed, self._find_used, settings.on_unhealthy.value
         )
         self._health_watch = self._make_health_watch()
         slices = Slices(outside.client, node_name=settings.node_name, driver=names.DRIVER)
@@ -278,6 +282,7 @@ class Plugin:
             boot_id=self._outside.boot_id,
             shares_per_gpu=settings.shares_per_gpu,
             cdi_folders=f"{settings.static_cdi_dir} or {settings.cdi_dir}",
+            how_to_base=self._base_spec.how_to,
         )
 
     def _pages(self) -> Pages:

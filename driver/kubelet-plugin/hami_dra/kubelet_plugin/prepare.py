@@ -34,6 +34,8 @@ class PrepareOptions:
     boot_id: str
     shares_per_gpu: int
     cdi_folders: str
+    how_to_base: Callable[[], str]
+    """What to do, or what went wrong, where a GPU has no base device."""
 
 
 class Preparer:
@@ -146,8 +148,7 @@ class Preparer:
             if not self._effects.specs.has_base(result.uuid):
                 raise ClaimRefused(
                     f"no CDI spec in {self._options.cdi_folders} defines {result.cdi_ids[-1]}, the access to GPU "
-                    f"{result.uuid}; make it on the node with: nvidia-ctk cdi generate --device-name-strategy=uuid "
-                    "--vendor=k8s.gpu.hami.io --class=base --output=/etc/cdi/k8s.gpu.hami.io-base.yaml"
+                    f"{result.uuid}; {self._options.how_to_base()}"
                 )
 
     def _check_sums(self, entry: Entry, inventory: Inventory) -> None:

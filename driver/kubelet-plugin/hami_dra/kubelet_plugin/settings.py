@@ -1,4 +1,4 @@
-"""Settings: defaults, then the file, then the environment, then flags; the last one to speak wins."""
+"""Settings: defaults, then the file, then its words on this node, then environment, then flags; the last one wins."""
 
 from __future__ import annotations
 
@@ -6,19 +6,43 @@ import argparse
 import enum
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, fields
-from pathlib import Path
+from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
 
 from hami_dra.api import names
 from hami_dra.kubelet_plugin.errors import SettingsError
+from hami_dra.kubelet_plugin.gpu_filter import Choice, GpuFilter, parse_indices, parse_models, parse_uuids
+from hami_dra.kubelet_plugin.node_settings import settings_of
+from hami_dra.kubelet_plugin.toolkit import NodeRoots
 
 ENVIRONMENT_PREFIX = "HAMI_DRA_"
 DEFAULT_FILE = Path("/etc/hami-dra/config.yaml")
 _MAX_SHARES = 1000
 _MAX_COUNT = 1_000_000
+PER_NODE = frozenset(
+    {
+        "shares_per_gpu",
+        "driver_root",
+        "dev_root",
+        "nvidia_ctk",
+        "include_uuids",
+        "exclude_uuids",
+        "include_indices",
+        "exclude_indices",
+        "include_models",
+        "exclude_models",
+        "on_bypass",
+        "bypass_mib",
+        "on_unhealthy",
+        "application_xids",
+        "xid_hold_seconds",
+        "log_level",
+    }
+)
+"""What the settings file may say of some nodes only, in its list `nodes`."""
 
 
 class Allocator(enum.StrEnum):
@@ -55,8 +79,22 @@ class Settings:
     """`controller` publishes the taint that reserves our devices for our controller."""
     shares_per_gpu: int = 10
     """How many claims may share one GPU."""
+    host_root: Path = Path("/")
+    """Where the node's root is seen from here."""
     driver_root: Path = Path("/")
-    """Where the NVIDIA driver's files are seen from here."""
+    """Where the NVIDIA driver's files are on the node."""
+    dev_root: str = ""
+    """The folder on the node whose `dev` has the GPUs' device nodes; empty: `driverRoot` where it has them, else /."""
+    nvidia_ctk: str = "/usr/bin/nvidia-ctk,/usr/local/nvidia/toolkit/nvidia-ctk"
+    """Paths on the node: the first nvidia-ctk that is there makes the base CDI spec. Empty: the operator makes it."""
+    include_uuids: str = ""
+    """The GPUs to publish, by UUID; empty: all. So for indices (nvidia-smi's) and models (parts of their names)."""
+    exclude_uuids: str = ""
+    """The GPUs to leave out, by UUID."""
+    include_indices: str = ""
+    exclude_indices: str = ""
+    include_models: str = ""
+    exclude_models: str = ""
     library: Path = Path(f"/usr/share/hami-dra/{names.LIBRARY_NAME}")
     """The interceptor in this image."""
     plugins_dir: Path = Path(names.PLUGINS_DIR)
@@ -93,6 +131,31 @@ class Settings:
     """Least level that is logged."""
 
     @property
+    def gpu_filter(self) -> GpuFilter:
+        """Which GPUs are published."""
+        return GpuFilter(
+            uuids=Choice(
+                parse_uuids("includeUuids", self.include_uuids), parse_uuids("excludeUuids", self.exclude_uuids)
+            ),
+            indices=Choice(
+                parse_indices("includeIndices", self.include_indices),
+                parse_indices("excludeIndices", self.exclude_indices),
+            ),
+            models=Choice(parse_models(self.include_models), parse_models(self.exclude_models)),
+        )
+
+    @property
+    def roots(self) -> NodeRoots:
+        """The node's folders."""
+        dev = PurePosixPath(self.dev_root) if self.dev_root else None
+        return NodeRoots(self.host_root, PurePosixPath(self.driver_root), dev)
+
+    @property
+    def toolkit_paths(self) -> tuple[PurePosixPath, ...]:
+        """`nvidia_ctk` as paths on the node."""
+        return tuple(PurePosixPath(part.strip()) for part in self.nvidia_ctk.split(",") if part.strip())
+
+    @property
     def ignored_xids(self) -> frozenset[int]:
         """`application_xids` as numbers."""
         return frozenset(int(part) for part in self.application_xids.split(",") if part.strip())
@@ -106,20 +169,33 @@ def load_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     """
     flags = vars(_parser().parse_args(list(arguments)))
     file = flags.pop("config") or environment.get(f"{ENVIRONMENT_PREFIX}CONFIG")
-    layers = (
-        _from_file(Path(file) if file else DEFAULT_FILE, required=bool(file)),
-        _from_environment(environment),
-        {key: (f"flag --{key.replace('_', '-')}", value) for key, value in flags.items() if value is not None},
-    )
+    content = _from_file(Path(file) if file else DEFAULT_FILE, required=bool(file))
+    of_process = _from_environment(environment) | {
+        key: (f"flag --{key.replace('_', '-')}", value) for key, value in flags.items() if value is not None
+    }
+    node_name = (content.settings | of_process).get("node_name", ("", ""))[1]
+    layers = (content.settings, content.of_node(str(node_name)), of_process)
     values: dict[str, Any] = {key: _convert(key, *sourced) for layer in layers for key, sourced in layer.items()}
     settings = Settings(**values)
+    _check(settings)
+    return settings
+
+
+def _check(settings: Settings) -> None:
     if not settings.node_name:
         raise SettingsError(f"no node name: set {ENVIRONMENT_PREFIX}NODE_NAME or --node-name")
     if not all(part.strip().isdecimal() for part in settings.application_xids.split(",") if part.strip()):
         raise SettingsError(f"applicationXids is {settings.application_xids!r}, wanted numbers and commas")
     if settings.log_level not in logging.getLevelNamesMapping():
         raise SettingsError(f"logLevel is {settings.log_level!r}, wanted DEBUG, INFO, WARNING or ERROR")
-    return settings
+    roots = settings.roots
+    paths = [("driverRoot", roots.driver), *(("nvidiaCtk", path) for path in settings.toolkit_paths)]
+    if roots.dev is not None:
+        paths.append(("devRoot", roots.dev))
+    for name, path in paths:
+        if not path.is_absolute():
+            raise SettingsError(f"{name} has {str(path)!r}, wanted an absolute path on the node")
+    _ = settings.gpu_filter
 
 
 def camel_case(name: str) -> str:
@@ -131,36 +207,52 @@ def camel_case(name: str) -> str:
 _Layer = dict[str, tuple[str, object]]
 
 
+@dataclass(frozen=True)
+class _Content:
+    """What a settings file says: of all nodes, and in the list `nodes` of some."""
+
+    path: Path
+    settings: _Layer = field(default_factory=dict)
+    nodes: object = None
+
+    def of_node(self, node: str) -> _Layer:
+        known = {camel_case(name): name for name in PER_NODE}
+        found = {} if self.nodes is None else settings_of(node, self.nodes, str(self.path), known)
+        return {known[key]: sourced for key, sourced in found.items()}
+
+
 def _fields() -> dict[str, Field[Any]]:
-    return {field.name: field for field in fields(Settings)}
+    return {each.name: each for each in fields(Settings)}
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=names.KUBELET_PLUGIN_PROGRAM, allow_abbrev=False)
     parser.add_argument("--config", help=f"YAML file (default: {DEFAULT_FILE} where it exists)")
-    for name, field in _fields().items():
-        parser.add_argument(f"--{name.replace('_', '-')}", help=f"default: {field.default}")
+    for name, each in _fields().items():
+        parser.add_argument(f"--{name.replace('_', '-')}", help=f"default: {each.default}")
     return parser
 
 
-def _from_file(path: Path, *, required: bool) -> _Layer:
+def _from_file(path: Path, *, required: bool) -> _Content:
     try:
         document = yaml.safe_load(path.read_text())
     except FileNotFoundError as error:
         if required:
             raise SettingsError(f"settings file {path} does not exist") from error
-        return {}
+        return _Content(path)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(f"settings file {path}: {error}") from error
     if document is None:
-        return {}
+        return _Content(path)
     if not isinstance(document, dict):
         raise SettingsError(f"settings file {path}: found {type(document).__name__}, wanted keys and values")
+    nodes = document.pop("nodes", None)
     known = {camel_case(name): name for name in _fields()}
     unknown = sorted(str(key) for key in document.keys() - known.keys())
     if unknown:
         raise SettingsError(f"settings file {path}: unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}")
-    return {known[key]: (f"{key} in {path}", value) for key, value in document.items()}
+    settings: _Layer = {known[key]: (f"{key} in {path}", value) for key, value in document.items()}
+    return _Content(path, settings, nodes)
 
 
 def _from_environment(environment: Mapping[str, str]) -> _Layer:
@@ -181,6 +273,9 @@ def _convert(name: str, source: str, value: object) -> object:
         return _convert_switch(source, value)
     if isinstance(default, int):
         return _convert_count(source, value, _MAX_SHARES if name == "shares_per_gpu" else _MAX_COUNT)
+    if isinstance(default, str) and isinstance(value, list):
+        # Lists are texts with commas everywhere else.
+        return ",".join(map(str, value))
     if not isinstance(value, str):
         raise SettingsError(f"{source}: found {value!r}, wanted a text")
     return Path(value) if isinstance(default, Path) else value
