@@ -102,6 +102,7 @@ def outside(client: Client, gpus: FakeGpus, node: Node, stopping: threading.Even
         sampler=node.sampler,
         find_container=node.containers.get,
         consumers=node.consumers,
+        device_ids=node.consumers,
         processes=node.processes,
         boot_id=BOOT,
         stopping=stopping or threading.Event(),

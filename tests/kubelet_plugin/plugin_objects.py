@@ -249,6 +249,7 @@ class FakeConsumers:
     def __init__(self) -> None:
         self.found: Consumers | None = Consumers()
         self.reads = 0
+        self.device_ids: dict[str, list[str]] = {}
 
     def read(self) -> Consumers:
         """What was put here."""
@@ -256,6 +257,12 @@ class FakeConsumers:
         if self.found is None:
             raise KubeletUnavailable("kubelet's pod resources: no such socket")
         return self.found
+
+    def read_device_ids(self) -> dict[str, list[str]]:
+        """What was put here."""
+        if self.found is None:
+            raise KubeletUnavailable("kubelet's pod resources: no such socket")
+        return self.device_ids
 
 
 class Node:

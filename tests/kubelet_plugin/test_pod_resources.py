@@ -32,6 +32,14 @@ class Kubelet(pb_grpc.PodResourcesListerServicer):
         """All pods."""
         return self.answer
 
+    def GetAllocatableResources(  # noqa: N802
+        self, request: pb.AllocatableResourcesRequest, context: grpc.ServicerContext
+    ) -> pb.AllocatableResourcesResponse:
+        """Two resources, one of them in two pieces, as kubelet tells them by NUMA node."""
+        named = [("nvidia.com/gpu", "GPU-1"), ("example.com/nic", "eth0"), ("nvidia.com/gpu", "GPU-2")]
+        devices = [pb.ContainerDevices(resource_name=name, device_ids=[found]) for name, found in named]
+        return pb.AllocatableResourcesResponse(devices=devices)
+
 
 def container(name: str, *found: pb.ClaimResource) -> pb.ContainerResources:
     """A container with these devices of the claim."""
@@ -84,3 +92,16 @@ def test_a_kubelet_that_is_away_is_an_error_of_ours(tmp_path: Path) -> None:
     """Callers know one family of errors."""
     with pytest.raises(KubeletUnavailable, match="pod resources"):
         PodResources(tmp_path / "absent.sock").read()
+
+
+def test_device_plugins_devices_are_told_by_resource(tmp_path: Path) -> None:
+    """All of them, whoever has them."""
+    server = grpc.server(ThreadPoolExecutor(1))
+    pb_grpc.add_PodResourcesListerServicer_to_server(Kubelet(pb.ListPodResourcesResponse()), server)
+    server.add_insecure_port(f"unix:{tmp_path}/kubelet.sock")
+    server.start()
+    try:
+        found = PodResources(tmp_path / "kubelet.sock").read_device_ids()
+    finally:
+        server.stop(None).wait()
+    assert found == {"nvidia.com/gpu": ["GPU-1", "GPU-2"], "example.com/nic": ["eth0"]}

@@ -18,6 +18,7 @@ SAMPLES = {
     "include_uuids": "GPU-1f2e6a40-5c0d-4b7e-9a31-0d6c1b8e7f01",
     "exclude_uuids": "GPU-1f2e6a40-5c0d-4b7e-9a31-0d6c1b8e7f01, GPU-3b9c7d52-8e4f-4a16-b2c7-5f0e9d4a6c12",
     "include_indices": "0,2",
+    "leave_owned": "false",
     "exclude_indices": "1",
     "on_bypass": "evict",
     "bypass_mib": "100",

@@ -32,11 +32,13 @@ class PodResourcesListerStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PodResourcesListerAsyncStub: ...
     List: _grpc.UnaryUnaryMultiCallable[_podresources_v1_pb2.ListPodResourcesRequest, _podresources_v1_pb2.ListPodResourcesResponse]
+    GetAllocatableResources: _grpc.UnaryUnaryMultiCallable[_podresources_v1_pb2.AllocatableResourcesRequest, _podresources_v1_pb2.AllocatableResourcesResponse]
 
 @_typing.type_check_only
 class PodResourcesListerAsyncStub(PodResourcesListerStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     List: _aio.UnaryUnaryMultiCallable[_podresources_v1_pb2.ListPodResourcesRequest, _podresources_v1_pb2.ListPodResourcesResponse]  # type: ignore[assignment]
+    GetAllocatableResources: _aio.UnaryUnaryMultiCallable[_podresources_v1_pb2.AllocatableResourcesRequest, _podresources_v1_pb2.AllocatableResourcesResponse]  # type: ignore[assignment]
 
 class PodResourcesListerServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -45,5 +47,12 @@ class PodResourcesListerServicer(metaclass=_abc_1.ABCMeta):
         request: _podresources_v1_pb2.ListPodResourcesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_podresources_v1_pb2.ListPodResourcesResponse, _abc.Awaitable[_podresources_v1_pb2.ListPodResourcesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetAllocatableResources(
+        self,
+        request: _podresources_v1_pb2.AllocatableResourcesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_podresources_v1_pb2.AllocatableResourcesResponse, _abc.Awaitable[_podresources_v1_pb2.AllocatableResourcesResponse]]: ...
 
 def add_PodResourcesListerServicer_to_server(servicer: PodResourcesListerServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -82,6 +82,7 @@ def _run(settings: Settings) -> int:
 def _outside(settings: Settings, stopping: threading.Event) -> Outside:
     roots = settings.roots
     driver_root = roots.seen(roots.driver)
+    pod_resources = PodResources(settings.pod_resources_socket)
     return Outside(
         client=connect(settings.kubeconfig or None),
         gpus=NvmlSource(driver_root, PciTree((driver_root / "sys", Path("/sys"))), settings.gpu_filter.admits),
@@ -89,7 +90,8 @@ def _outside(settings: Settings, stopping: threading.Event) -> Outside:
         health=NvmlHealth(driver_root),
         sampler=NvmlSampler(driver_root),
         find_container=ContainerFinder().find,
-        consumers=PodResources(settings.pod_resources_socket),
+        consumers=pod_resources,
+        device_ids=pod_resources,
         processes=HostProcesses(),
         boot_id=_BOOT_ID.read_text().strip(),
         stopping=stopping,

@@ -56,6 +56,7 @@ from hami_dra.kubelet_plugin.settings import Allocator, Settings
 from hami_dra.kubelet_plugin.share_files import ShareFiles
 from hami_dra.kubelet_plugin.slice_plan import NodeIdentity
 from hami_dra.kubelet_plugin.status import StatusWriter
+from hami_dra.kubelet_plugin.unowned_gpus import DeviceIdSource, UnownedGpus
 from hami_dra.kubelet_plugin.upkeep import Upkeep, UpkeepSources
 from hami_dra.kubelet_plugin.watcher import Sampler
 
@@ -83,6 +84,7 @@ class Outside:
     sampler: Sampler
     find_container: Callable[[int], Container | None]
     consumers: ConsumerSource
+    device_ids: DeviceIdSource
     processes: ProcessFinder
     boot_id: str
     stopping: threading.Event
@@ -123,7 +125,8 @@ class Plugin:
         self._status = StatusWriter(claims)
         self._node_reporter = NodeReporter(self._events, self._metrics, settings.node_name)
         self._base_spec = BaseSpec(outside.toolkit, paths.base_spec, self._node_reporter)
-        described = DescribedGpus(outside.gpus, self._base_spec)
+        self._base_spec = BaseSpec(outside.toolkit, paths.base_spec, self._node_reporter)
+        described = DescribedGpus(self._unowned(outside), self._base_spec)
         self._gpus = InventoryKeeper(
             described, self._health, self._inventory_changed, self._find_used, settings.on_unhealthy.value
         )
@@ -193,6 +196,18 @@ class Plugin:
     def stop(self) -> None:
         """Stop hard: what kubelet asked and got no answer to, it asks again."""
         self._running.close()
+
+    def _unowned(self, outside: Outside) -> GpuSource:
+        if not self._settings.leave_owned:
+            return outside.gpus
+        all_of_node = {"fieldSelector": f"spec.nodeName={self._settings.node_name}"}
+        return UnownedGpus(
+            outside.gpus,
+            lambda: outside.client.list(SLICES, all_of_node).items,
+            outside.device_ids,
+            self._health,
+            self._find_used,
+        )
 
     def _recover(self) -> None:
         with self._effects.lock.hold():

@@ -1,4 +1,4 @@
-"""Which containers have which shares, asked of kubelet.
+"""Which containers have which shares, and which devices others give out, asked of kubelet.
 
 By device and shareID: the CDI ids in kubelet's answer accumulate over the
 devices of a claim and say nothing.
@@ -36,6 +36,19 @@ class PodResources:
         except grpc.RpcError as error:
             raise KubeletUnavailable(f"kubelet's pod resources at {self._address}: {error.details()}") from error
         return _consumers(answer)
+
+    def read_device_ids(self) -> dict[str, list[str]]:
+        """The ids of all devices of device plugins, by resource name. Raises KubeletUnavailable."""
+        try:
+            answer = self._connected().GetAllocatableResources(
+                pb.AllocatableResourcesRequest(), timeout=_TIMEOUT_SECONDS
+            )
+        except grpc.RpcError as error:
+            raise KubeletUnavailable(f"kubelet's pod resources at {self._address}: {error.details()}") from error
+        found = defaultdict[str, list[str]](list)
+        for devices in answer.devices:
+            found[devices.resource_name].extend(devices.device_ids)
+        return dict(found)
 
     def _connected(self) -> pb_grpc.PodResourcesListerStub:
         # One channel for good: it finds kubelet again after a restart.

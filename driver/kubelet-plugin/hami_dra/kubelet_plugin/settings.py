@@ -34,6 +34,7 @@ PER_NODE = frozenset(
         "exclude_indices",
         "include_models",
         "exclude_models",
+        "leave_owned",
         "on_bypass",
         "bypass_mib",
         "on_unhealthy",
@@ -109,6 +110,8 @@ class Settings:
     """The tmpfs folder of the shares' files."""
     pod_resources_socket: Path = Path("/var/lib/kubelet/pod-resources/kubelet.sock")
     """Where kubelet says which containers have which devices."""
+    leave_owned: bool = True
+    """Leave out the GPUs that another DRA driver or a device plugin gives out."""
     on_bypass: OnBypass = OnBypass.EVENT
     """`taint` keeps further claims off the GPU, `evict` ends the pods of the share."""
     bypass_mib: int = 256
