@@ -23,18 +23,21 @@ READ = """
 import dataclasses, json, sys
 from pathlib import Path
 from hami_dra.kubelet_plugin.gpu_filter import GpuFilter
+from hami_dra.kubelet_plugin.gpu_filter import Choice, GpuFilter
 from hami_dra.kubelet_plugin.nvml import NvmlSource
 from hami_dra.kubelet_plugin.pci import PciTree
 root = Path(sys.argv[1])
-source = NvmlSource(root, PciTree((root / "sys",)), GpuFilter().admits)
+wanted = GpuFilter(indices=Choice(exclude=tuple(map(int, sys.argv[2:]))))
+source = NvmlSource(root, PciTree((root / "sys",)), wanted.admits)
 source.read()
 print(json.dumps(dataclasses.asdict(source.read())))
 """
 
 
-def read(root: Path) -> dict[str, Any]:
-    """The inventory of a driver root."""
-    found = subprocess.run([sys.executable, "-c", READ, str(root)], check=True, capture_output=True, text=True)
+def read(root: Path, *excluded: int) -> dict[str, Any]:
+    """The inventory of a driver root, without the GPUs of these indices."""
+    words = [sys.executable, "-c", READ, str(root), *map(str, excluded)]
+    found = subprocess.run(words, check=True, capture_output=True, text=True)
     inventory: dict[str, Any] = json.loads(found.stdout)
     return inventory
 
@@ -71,6 +74,14 @@ def test_a_node_without_links_has_none(tmp_path: Path) -> None:
     """A T4 has no NVLink."""
     (gpu,) = read(install("odd-total", tmp_path / "root"))["gpus"]
     assert gpu["nvlinks"] == {}
+
+
+def test_a_gpu_that_the_settings_leave_out_is_not_there(tmp_path: Path) -> None:
+    """Nor are links to it taken for links to a switch."""
+    root = install("a100x4", tmp_path / "root")
+    found = read(root, 1, 3)["gpus"]
+    assert [gpu["minor"] for gpu in found] == [0, 2]
+    assert [gpu["nvlinks"] for gpu in found] == [{"2": 4}, {"0": 4}]
 
 
 def test_a_gpu_without_device_node_is_not_there(tmp_path: Path) -> None:

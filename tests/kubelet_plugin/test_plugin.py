@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import grpc
@@ -15,6 +16,7 @@ from plugin_objects import BOOT, NODE, FakeGpus, Node, claim_json, device, resul
 from hami_dra.api import names
 from hami_dra.kube.transport import Client
 from hami_dra.kubelet_plugin.settings import Allocator, Settings
+from hami_dra.kubelet_plugin.toolkit import Program
 
 
 def test_introduces_itself_with_the_versions_that_it_serves(kubelet: Kubelet) -> None:
@@ -250,3 +252,21 @@ def test_the_checkpoint_names_what_schema_two_wants(kubelet: Kubelet, server: Fa
     )
     assert len(held["cdiIDs"]) == 2
     assert found["library"].startswith("0.1.0-")
+
+
+def test_the_nodes_toolkit_and_other_drivers_are_heeded(
+    settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node
+) -> None:
+    """nvidia-ctk describes what is published, and a GPU that a device plugin has is not."""
+    server.add("/api/v1/nodes", {"metadata": {"name": NODE, "uid": "node-uid"}})
+    node.toolkit.program = Program(PurePosixPath("/usr/bin/nvidia-ctk"), (1, 1, 1))
+    node.toolkit.devices = [uuid(1)]
+    node.consumers.device_ids = {"nvidia.com/gpu": [uuid(0)]}
+    with running(settings, server, client, gpus, node) as kubelet:
+        kubelet.register()
+        server.wait_for(lambda: bool(server.objects(SLICES)))
+        assert [found["name"] for found in kubelet.devices()] == [device(1)]
+        assert uuid(1) in node.paths.base_spec.read_text()
+    with running(dataclasses.replace(settings, leave_owned=False), server, client, gpus, node) as kubelet:
+        kubelet.register()
+        server.wait_for(lambda: len(kubelet.devices()) == 2)

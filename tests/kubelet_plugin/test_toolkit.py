@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -77,6 +78,24 @@ def test_device_nodes_are_looked_for_below_their_own_root(tmp_path: Path, progra
     assert NodeRoots(Path("/"), driver).find_dev() == driver
     shutil.rmtree(tmp_path / "driver/dev")
     assert NodeRoots(Path("/"), driver).find_dev() == PurePosixPath("/")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may enter another root")
+def test_it_runs_in_the_nodes_root(tmp_path: Path) -> None:
+    """The program sees the node's files and no others, and is given the node's paths."""
+    node = tmp_path / "node"
+    for name in ("bin/sh", "usr/bin/nvidia-ctk", "driver/dev/nvidiactl"):
+        (node / name).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy("/bin/busybox", node / "bin/sh")
+    (node / "driver/dev/nvidiactl").touch()
+    (node / CTK.relative_to("/")).write_text('#!/bin/sh\necho /*\necho "$@"\n')
+    (node / CTK.relative_to("/")).chmod(0o755)
+    toolkit = Toolkit(NodeRoots(node, PurePosixPath("/driver")), (CTK,))
+    found = toolkit.find()
+    assert found
+    seen, words = toolkit.describe_gpus(found).decode().splitlines()
+    assert seen == "/bin /driver /usr"
+    assert {"--driver-root=/driver", "--dev-root=/driver"} <= {*words.split()}
 
 
 def test_the_last_words_of_a_failure_are_told(tmp_path: Path, programs: Path) -> None:
