@@ -25,6 +25,28 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - {name: HAMI_DRA_POD_UID, valueFrom: {fieldRef: {fieldPath: metadata.uid}}}
 {{- end }}
 
+{{- /* The kubelet plugin's settings of all nodes, or of an entry of kubeletPlugin.nodes, as its file has them. */ -}}
+{{- define "hami-dra.pluginSettings" -}}
+{{- $names := dict "sharesPerGPU" "sharesPerGpu" "bypassMiB" "bypassMib" }}
+{{- range $key := list "sharesPerGPU" "driverRoot" "devRoot" "nvidiaCtk" "leaveOwned" "onBypass" "bypassMiB" "onUnhealthy" "applicationXids" "xidHoldSeconds" }}
+{{- if hasKey $ $key }}
+{{ get $names $key | default $key }}: {{ get $ $key | toJson }}
+{{- end }}
+{{- end }}
+{{- range $sense, $lists := default dict .gpus }}
+{{- range $kind, $list := $lists }}
+{{ $sense }}{{ title $kind }}: {{ toJson $list }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* The folder of the node that the kubelet plugin sees: all of it where nvidia-ctk runs, or where nodes differ. */ -}}
+{{- define "hami-dra.mountedRoot" -}}
+{{- $root := .Values.kubeletPlugin.nvidiaCtk | empty | ternary .Values.kubeletPlugin.driverRoot "/" }}
+{{- range .Values.kubeletPlugin.nodes }}{{ if or .nvidiaCtk .driverRoot }}{{ $root = "/" }}{{ end }}{{ end }}
+{{- $root }}
+{{- end }}
+
 {{- /*
 True where the controller may touch pods: with gateAndPin, and in the upgrade that turns it off, so that what is gated
 then is not stranded; the upgrade after that takes the permission away.
