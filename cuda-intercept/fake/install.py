@@ -24,6 +24,9 @@ STATE_AS_SOCKET = "run/nvidia-persistenced/socket"
 STATE_BYTES = 16 << 20  # sparse; FG_STATE_BYTES in device/state.h
 SPEC_NAME = "k8s.gpu.hami.io-base.json"
 SPEC_KIND = "k8s.gpu.hami.io/base"
+FIRST_CAPABILITY = 3
+GPU_INSTANCES = 15
+COMPUTE_INSTANCES = 8
 NULL_DEVICE = os.makedev(1, 3)
 
 
@@ -37,6 +40,23 @@ class Gpu:
 
     minor: int
     uuid: str
+    is_split: bool = False
+
+
+@dataclass(frozen=True)
+class Instance:
+    """The same of a MIG instance; it is there while its capabilities' nodes are."""
+
+    minor: int
+    uuid: str
+    gpu_instance: int
+    compute_instance: int
+
+    @property
+    def capabilities(self) -> list[str]:
+        """The nodes of both its parts, numbered as the real driver does."""
+        first = FIRST_CAPABILITY + (self.minor * GPU_INSTANCES + self.gpu_instance) * (1 + COMPUTE_INSTANCES)
+        return [f"nvidia-caps/nvidia-cap{number}" for number in (first, first + 1 + self.compute_instance)]
 
 
 def find_profile(name: str) -> Path:
@@ -53,17 +73,18 @@ def profile_names() -> list[str]:
 
 
 def salt_uuid(uuid: str, salt: str) -> str:
-    """Return a UUID that depends on both, of the form that NVML has."""
+    """Return a UUID that depends on both, of the form that NVML has: GPU-… or MIG-…."""
     digest = hashlib.sha256(f"{salt}/{uuid}".encode()).hexdigest()
     groups = [digest[:8], digest[8:12], "4" + digest[13:16], "8" + digest[17:20], digest[20:32]]
-    return "GPU-" + "-".join(groups)
+    return uuid[:4] + "-".join(groups)
 
 
 def salt_profile(text: str, salt: str | None) -> str:
     """Return the profile with every UUID made this node's own."""
     if not salt:
         return text
-    return re.sub(r"^(\s*uuid\s+)(\S+)", lambda found: found[1] + salt_uuid(found[2], salt), text, flags=re.M)
+    pattern = r"^(\s*uuid\s+|\s*mig\s+\S+\s+\d+\s+\d+\s+)(\S+)"
+    return re.sub(pattern, lambda found: found[1] + salt_uuid(found[2], salt), text, flags=re.M)
 
 
 def parse_gpus(text: str) -> list[Gpu]:
@@ -72,7 +93,21 @@ def parse_gpus(text: str) -> list[Gpu]:
     uuids = re.findall(r"^\s*uuid\s+(\S+)", text, flags=re.M)
     if not minors or len(minors) != len(uuids):
         raise InstallError(f"the profile has {len(minors)} GPUs and {len(uuids)} UUIDs")
-    return [Gpu(int(minor), uuid) for minor, uuid in zip(minors, uuids, strict=True)]
+    _, *blocks = re.split(r"^\s*gpu\s", text, flags=re.M)
+    split = [bool(re.search(r"^\s*mig_mode\s+1\b", block, flags=re.M)) for block in blocks]
+    return [Gpu(int(minor), uuid, mode) for minor, uuid, mode in zip(minors, uuids, split, strict=True)]
+
+
+def parse_instances(text: str) -> list[Instance]:
+    """Return the MIG instances of a profile."""
+    found, minor = [], 0
+    for line in text.splitlines():
+        match line.split("#")[0].split():
+            case ["gpu", number]:
+                minor = int(number)
+            case ["mig", _, gpu_instance, compute_instance, uuid, _, _]:
+                found.append(Instance(minor, uuid, int(gpu_instance), int(compute_instance)))
+    return found
 
 
 def parse_version(text: str) -> str:
@@ -138,10 +173,10 @@ def put_state(path: Path) -> None:
         os.truncate(path, STATE_BYTES)
 
 
-def remove_devices(folder: Path, keep: Sequence[int]) -> None:
-    """Remove the device nodes of GPUs that the profile does not have."""
-    for path in folder.glob("nvidia[0-9]*"):
-        if path.name not in {f"nvidia{minor}" for minor in keep}:
+def remove_devices(folder: Path, keep: Sequence[str]) -> None:
+    """Remove the device nodes of GPUs and MIG instances that the profile does not have."""
+    for path in (*folder.glob("nvidia[0-9]*"), *folder.glob("nvidia-caps/*")):
+        if str(path.relative_to(folder)) not in keep:
             path.unlink()
 
 
@@ -161,16 +196,18 @@ def lay_out(root: Path, build: Path, profile: str) -> None:
     put_link(root / STATE_AS_SOCKET, f"../../{STATE}")
 
 
-def lay_out_devices(root: Path, gpus: Sequence[Gpu]) -> None:
+def lay_out_devices(root: Path, gpus: Sequence[Gpu], instances: Sequence[Instance] = ()) -> None:
     """Make the device nodes, which takes root's rights."""
     put_device(root / "dev/nvidiactl")
-    for gpu in gpus:
-        put_device(root / f"dev/nvidia{gpu.minor}")
-    remove_devices(root / "dev", [gpu.minor for gpu in gpus])
+    nodes = [f"nvidia{gpu.minor}" for gpu in gpus]
+    nodes += [name for instance in instances for name in instance.capabilities]
+    for name in nodes:
+        put_device(root / "dev" / name)
+    remove_devices(root / "dev", nodes)
 
 
-def describe(host_root: str, gpus: Sequence[Gpu]) -> dict[str, object]:
-    """Return the CDI spec: a device per GPU, and one with all of them."""
+def describe(host_root: str, gpus: Sequence[Gpu], instances: Sequence[Instance] = ()) -> dict[str, object]:
+    """Return the CDI spec: a device per GPU or, of a split one, per MIG instance, and one with all of them."""
 
     def node(name: str) -> dict[str, object]:
         return {"path": f"/dev/{name}", "hostPath": f"{host_root}/dev/{name}", "type": "c", "permissions": "rw"}
@@ -178,9 +215,13 @@ def describe(host_root: str, gpus: Sequence[Gpu]) -> dict[str, object]:
     def mount(path: str, *options: str) -> dict[str, object]:
         return {"hostPath": f"{host_root}/{path}", "containerPath": f"/{path}", "options": [*options, "nosuid", "bind"]}
 
-    nodes = {gpu.uuid: node(f"nvidia{gpu.minor}") for gpu in gpus}
-    devices = [{"name": uuid, "containerEdits": {"deviceNodes": [it]}} for uuid, it in nodes.items()]
-    devices.append({"name": "all", "containerEdits": {"deviceNodes": list(nodes.values())}})
+    names = {gpu.uuid: [f"nvidia{gpu.minor}"] for gpu in gpus if not gpu.is_split}
+    names |= {instance.uuid: [f"nvidia{instance.minor}", *instance.capabilities] for instance in instances}
+    names["all"] = list(dict.fromkeys(name for found in names.values() for name in found))
+    devices = [
+        {"name": uuid, "containerEdits": {"deviceNodes": [node(name) for name in found]}}
+        for uuid, found in names.items()
+    ]
     read_only = [
         f"{LIBRARY_FOLDER}/libcuda.so.1",
         f"{LIBRARY_FOLDER}/libnvidia-ml.so.1",
@@ -214,12 +255,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     try:
         profile = salt_profile(find_profile(options.profile).read_text(), options.salt)
-        gpus = parse_gpus(profile)
+        gpus, instances = parse_gpus(profile), parse_instances(profile)
         lay_out(options.root, options.build, profile)
         if options.devices:
-            lay_out_devices(options.root, gpus)
+            lay_out_devices(options.root, gpus, instances)
         if options.cdi_dir:
-            spec = describe((options.host_root or str(options.root.resolve())).rstrip("/"), gpus)
+            spec = describe((options.host_root or str(options.root.resolve())).rstrip("/"), gpus, instances)
             put(options.cdi_dir / SPEC_NAME, (json.dumps(spec, indent=2) + "\n").encode(), 0o644)
     except (InstallError, OSError) as error:
         print(f"install.py: {error}", file=sys.stderr)

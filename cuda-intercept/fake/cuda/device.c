@@ -159,13 +159,22 @@ CUresult cuDeviceGetUuid(CUuuid *uuid, CUdevice device)
         return result;
     if (!uuid)
         return CUDA_ERROR_INVALID_VALUE;
-    parse_uuid(gpu->uuid, uuid);
+    const struct fg_gpu *parent = fg_machine_parent(gpu);
+    parse_uuid(parent ? parent->uuid : gpu->uuid, uuid);
     return CUDA_SUCCESS;
 }
 
+/* Unlike the first version, this one names the MIG instance. */
 CUresult cuDeviceGetUuid_v2(CUuuid *uuid, CUdevice device)
 {
-    return cuDeviceGetUuid(uuid, device);
+    CUresult result;
+    const struct fg_gpu *gpu = find(device, &result);
+    if (!gpu)
+        return result;
+    if (!uuid)
+        return CUDA_ERROR_INVALID_VALUE;
+    parse_uuid(gpu->uuid, uuid);
+    return CUDA_SUCCESS;
 }
 
 CUresult cuDeviceTotalMem_v2(size_t *bytes, CUdevice device)

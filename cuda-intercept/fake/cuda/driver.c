@@ -46,33 +46,61 @@ uint64_t fg_capacity_bytes(const struct fg_gpu *gpu)
     return gpu->memory_bytes - gpu->reserved_bytes;
 }
 
-/* The GPU that one word of CUDA_VISIBLE_DEVICES names: an index, or the
+/* What CUDA counts: where MIG instances are, the first of them and nothing else. */
+static unsigned list_devices(const struct fg_gpu *out[FG_MAX_GPUS])
+{
+    unsigned found = 0;
+    for (unsigned i = 0; i < machine->gpu_count; i++)
+        if ((out[0] = fg_machine_instance(machine->gpus[i], 0)))
+            return 1;
+    for (unsigned i = 0; i < machine->gpu_count; i++)
+        if (!machine->gpus[i]->mig_mode)
+            out[found++] = machine->gpus[i];
+    return found;
+}
+
+static bool can_be_used(const struct fg_gpu *gpu)
+{
+    if (fg_machine_parent(gpu))
+        return fg_machine_has_instance(gpu);
+    for (unsigned i = 0; i < machine->gpu_count; i++)
+        if (machine->gpus[i] == gpu)
+            return !gpu->mig_mode;
+    return false;
+}
+
+/* The device that one word of CUDA_VISIBLE_DEVICES names: an index, or the
  * beginning of a UUID. */
 static const struct fg_gpu *find_device(const char *word, size_t length)
 {
+    const struct fg_gpu *counted[FG_MAX_GPUS];
     char *end;
     long index = strtol(word, &end, 10);
     if (length && end == word + length)
-        return index >= 0 && index < (long)machine->gpu_count ? machine->gpus[index] : NULL;
-    for (unsigned i = 0; i < machine->gpu_count; i++)
-        if (length > 4 && !strncmp(machine->gpus[i]->uuid, word, length))
-            return machine->gpus[i];
+        return index >= 0 && index < (long)list_devices(counted) ? counted[index] : NULL;
+    for (unsigned i = 0; i < machine->profile.gpu_count; i++) {
+        const struct fg_gpu *gpu = &machine->profile.gpus[i];
+        if (length > 4 && !strncmp(gpu->uuid, word, length) && can_be_used(gpu))
+            return gpu;
+    }
     return NULL;
 }
 
-/* The first word that names no GPU ends the list, as with the real driver. */
+/* The first word that names no GPU ends the list, as with the real driver. A
+ * process has one MIG instance at most, and then no other GPU. */
 static void choose_devices(const char *visible)
 {
     device_count = 0;
     if (!visible) {
-        for (; device_count < machine->gpu_count; device_count++)
-            devices[device_count] = machine->gpus[device_count];
+        device_count = list_devices(devices);
         return;
     }
     while (device_count < FG_MAX_GPUS) {
         size_t length = strcspn(visible, ",");
         const struct fg_gpu *gpu = find_device(visible, length);
         if (!gpu)
+            return;
+        if (device_count && (fg_machine_parent(gpu) || fg_machine_parent(devices[0])))
             return;
         devices[device_count++] = gpu;
         if (!visible[length])

@@ -23,6 +23,36 @@ static bool has_device_node(const struct fg_gpu *gpu)
     return fg_root_path(name, path, sizeof path) && access(path, F_OK) == 0;
 }
 
+/* Numbered as the real driver does: 15 GPU instances of at most eight compute instances each. */
+static bool has_capability(unsigned number)
+{
+    char name[48], path[4096];
+    snprintf(name, sizeof name, "/dev/nvidia-caps/nvidia-cap%u", number);
+    return fg_root_path(name, path, sizeof path) && access(path, F_OK) == 0;
+}
+
+bool fg_machine_has_instance(const struct fg_gpu *instance)
+{
+    unsigned first = 3 + (instance->minor * 15 + instance->gpu_instance) * 9;
+    return has_device_node(instance) && has_capability(first) &&
+           has_capability(first + 1 + instance->compute_instance);
+}
+
+const struct fg_gpu *fg_machine_parent(const struct fg_gpu *gpu)
+{
+    return gpu->parent == FG_WHOLE ? NULL : &machine.profile.gpus[gpu->parent];
+}
+
+const struct fg_gpu *fg_machine_instance(const struct fg_gpu *gpu, unsigned index)
+{
+    for (unsigned i = 0; i < machine.profile.gpu_count; i++) {
+        const struct fg_gpu *found = &machine.profile.gpus[i];
+        if (fg_machine_parent(found) == gpu && fg_machine_has_instance(found) && index-- == 0)
+            return found;
+    }
+    return NULL;
+}
+
 static bool load(void)
 {
     char path[4096], message[256];
@@ -38,7 +68,8 @@ static bool load(void)
         return false;
     machine.gpu_count = 0;
     for (unsigned i = 0; i < machine.profile.gpu_count; i++)
-        if (has_device_node(&machine.profile.gpus[i]))
+        if (!fg_machine_parent(&machine.profile.gpus[i]) &&
+            has_device_node(&machine.profile.gpus[i]))
             machine.gpus[machine.gpu_count++] = &machine.profile.gpus[i];
     return true;
 }

@@ -54,6 +54,7 @@ static const struct key gpu_keys[] = {
     {"power_limit_mw", NUMBER, FIELD(struct fg_gpu, power_limit_mw)},
     {"idle_power_mw", NUMBER, FIELD(struct fg_gpu, idle_power_mw)},
     {"temperature_c", NUMBER, FIELD(struct fg_gpu, temperature_c)},
+    {"mig_mode", NUMBER, FIELD(struct fg_gpu, mig_mode)},
     {0},
 };
 
@@ -112,6 +113,35 @@ static const char *add_link(struct fg_gpu *gpu, const char *value)
     return set_text(value, gpu->links[gpu->link_count++], FG_PCI_LENGTH);
 }
 
+/* An instance is a device like any other, but for what it has of its parent. */
+static const char *add_instance(struct fg_profile *profile, const char *value)
+{
+    struct fg_gpu instance;
+    unsigned long long bytes, multiprocessors;
+    char name[sizeof instance.name];
+    int parent = (int)profile->gpu_count - 1;
+    if (parent < 0 || profile->gpu_count == FG_MAX_GPUS)
+        return parent < 0 ? "an instance before the first GPU" : "too many GPUs";
+    if (profile->gpus[parent].parent != FG_WHOLE)
+        parent = profile->gpus[parent].parent;
+    if (!profile->gpus[parent].mig_mode)
+        return "an instance of a GPU without mig_mode";
+    instance = profile->gpus[parent];
+    if (sscanf(value, "%23s %u %u %63s %llu %llu", instance.mig_profile, &instance.gpu_instance,
+               &instance.compute_instance, instance.uuid, &bytes, &multiprocessors) != 6)
+        return "wanted profile, GPU instance, compute instance, UUID, bytes, multiprocessors";
+    snprintf(name, sizeof name, "%.60s MIG %s", profile->gpus[parent].name, instance.mig_profile);
+    strcpy(instance.name, name);
+    instance.parent = parent;
+    instance.memory_bytes = bytes;
+    instance.multiprocessors = multiprocessors;
+    instance.reserved_bytes = 0;
+    instance.link_count = 0;
+    *instance.serial = 0;
+    profile->gpus[profile->gpu_count++] = instance;
+    return NULL;
+}
+
 static const char *read_pair(struct fg_profile *profile, struct fg_gpu *defaults,
                              const char *name, const char *value)
 {
@@ -120,6 +150,8 @@ static const char *read_pair(struct fg_profile *profile, struct fg_gpu *defaults
         return begin_gpu(profile, defaults, value);
     if (!strcmp(name, "nvlink"))
         return add_link(gpu, value);
+    if (!strcmp(name, "mig"))
+        return add_instance(profile, value);
     const struct key *key = find_key(gpu_keys, name);
     if (key)
         return set_key(key, gpu, value);
@@ -146,7 +178,7 @@ const char *fg_profile_read(const char *path, struct fg_profile *profile, char m
         snprintf(message, 256, "%.160s: %s", path, strerror(errno));
         return message;
     }
-    struct fg_gpu defaults = {.numa_node = -1};
+    struct fg_gpu defaults = {.numa_node = -1, .parent = FG_WHOLE};
     memset(profile, 0, sizeof *profile);
     char line[512], *name, *value;
     const char *problem = NULL;

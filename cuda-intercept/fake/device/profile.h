@@ -1,16 +1,19 @@
 /*
  * What the simulated machine has. A profile is a text file of "key value"
  * lines; '#' starts a comment. A line "gpu <minor>" begins a GPU, which starts
- * out with what the lines before the first GPU said.
+ * out with what the lines before the first GPU said. A GPU with "mig_mode 1" is
+ * split by MIG; after its other lines it may have instances, each a line
+ * "mig <profile> <GPU instance> <compute instance> <UUID> <bytes> <multiprocessors>".
  */
 #ifndef FG_PROFILE_H
 #define FG_PROFILE_H
 
 #include <stdint.h>
 
-#define FG_MAX_GPUS 16
+#define FG_MAX_GPUS 16 /* MIG instances among them */
 #define FG_MAX_LINKS 18
 #define FG_PCI_LENGTH 32
+#define FG_WHOLE (-1)
 
 struct fg_gpu {
     unsigned minor;
@@ -35,6 +38,11 @@ struct fg_gpu {
     uint64_t power_limit_mw;
     uint64_t idle_power_mw;
     uint64_t temperature_c;
+    uint64_t mig_mode; /* 1: split */
+    int parent;        /* of a MIG instance, in the profile; else FG_WHOLE */
+    char mig_profile[24];
+    unsigned gpu_instance;
+    unsigned compute_instance;
     unsigned link_count;
     char links[FG_MAX_LINKS][FG_PCI_LENGTH]; /* NVLink's far ends */
 };

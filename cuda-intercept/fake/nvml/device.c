@@ -77,9 +77,19 @@ static nvmlReturn_t find(bool (*matches)(const struct fg_gpu *, const char *), c
     return NVML_ERROR_NOT_FOUND;
 }
 
+/* Also of a MIG instance. */
 nvmlReturn_t nvmlDeviceGetHandleByUUID(const char *uuid, nvmlDevice_t *device)
 {
-    return find(has_uuid, uuid, device);
+    nvmlReturn_t result = find(has_uuid, uuid, device);
+    const struct fg_machine *machine = fg_nvml_machine();
+    for (unsigned i = 0; result == NVML_ERROR_NOT_FOUND && i < machine->profile.gpu_count; i++) {
+        const struct fg_gpu *gpu = &machine->profile.gpus[i];
+        if (fg_machine_parent(gpu) && has_uuid(gpu, uuid) && fg_machine_has_instance(gpu)) {
+            *device = handle_of(gpu);
+            result = NVML_SUCCESS;
+        }
+    }
+    return result;
 }
 
 nvmlReturn_t nvmlDeviceGetHandleBySerial(const char *serial, nvmlDevice_t *device)
@@ -101,7 +111,8 @@ nvmlReturn_t nvmlDeviceGetIndex(nvmlDevice_t device, unsigned int *index)
 {
     FG_GPU(gpu, device, index);
     const struct fg_machine *machine = fg_nvml_machine();
-    for (*index = 0; machine->gpus[*index] != gpu;)
+    const struct fg_gpu *parent = fg_machine_parent(gpu);
+    for (*index = 0; parent ? fg_machine_instance(parent, *index) != gpu : machine->gpus[*index] != gpu;)
         ++*index;
     return NVML_SUCCESS;
 }
@@ -126,7 +137,7 @@ nvmlReturn_t nvmlDeviceGetSerial(nvmlDevice_t device, char *serial, unsigned int
 
 nvmlReturn_t nvmlDeviceGetMinorNumber(nvmlDevice_t device, unsigned int *minor)
 {
-    FG_GPU(gpu, device, minor);
+    FG_WHOLE_GPU(gpu, device, minor);
     *minor = gpu->minor;
     return NVML_SUCCESS;
 }
@@ -164,32 +175,5 @@ nvmlReturn_t nvmlDeviceGetMemoryBusWidth(nvmlDevice_t device, unsigned int *bits
 {
     FG_GPU(gpu, device, bits);
     *bits = (unsigned)gpu->memory_bus_bits;
-    return NVML_SUCCESS;
-}
-
-/* MIG can be had from Ampere's data center chips on; no profile enables it yet. */
-nvmlReturn_t nvmlDeviceGetMigMode(nvmlDevice_t device, unsigned int *current, unsigned int *pending)
-{
-    FG_GPU(gpu, device, current && pending);
-    if (gpu->compute_major < 8 || (gpu->compute_major == 8 && gpu->compute_minor))
-        return NVML_ERROR_NOT_SUPPORTED;
-    *current = *pending = NVML_DEVICE_MIG_DISABLE;
-    return NVML_SUCCESS;
-}
-
-nvmlReturn_t nvmlDeviceIsMigDeviceHandle(nvmlDevice_t device, unsigned int *is_mig)
-{
-    FG_GPU(gpu, device, is_mig);
-    *is_mig = 0;
-    return NVML_SUCCESS;
-}
-
-nvmlReturn_t nvmlDeviceGetMaxMigDeviceCount(nvmlDevice_t device, unsigned int *count)
-{
-    unsigned int current, pending;
-    FG_GPU(gpu, device, count);
-    bool enabled = nvmlDeviceGetMigMode(device, &current, &pending) == NVML_SUCCESS &&
-                   current == NVML_DEVICE_MIG_ENABLE;
-    *count = enabled ? 7 : 0;
     return NVML_SUCCESS;
 }

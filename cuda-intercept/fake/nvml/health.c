@@ -38,7 +38,7 @@ nvmlReturn_t nvmlEventSetFree(nvmlEventSet_t set)
 
 nvmlReturn_t nvmlDeviceGetSupportedEventTypes(nvmlDevice_t device, unsigned long long *types)
 {
-    FG_GPU(gpu, device, types);
+    FG_WHOLE_GPU(gpu, device, types);
     *types = KNOWN_EVENTS;
     return NVML_SUCCESS;
 }
@@ -46,7 +46,7 @@ nvmlReturn_t nvmlDeviceGetSupportedEventTypes(nvmlDevice_t device, unsigned long
 nvmlReturn_t nvmlDeviceRegisterEvents(nvmlDevice_t device, unsigned long long types,
                                       nvmlEventSet_t set)
 {
-    FG_GPU(gpu, device, set);
+    FG_WHOLE_GPU(gpu, device, set);
     if (types & ~(unsigned long long)KNOWN_EVENTS)
         return NVML_ERROR_NOT_SUPPORTED;
     set->types |= types;

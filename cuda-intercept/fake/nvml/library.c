@@ -18,18 +18,38 @@ const struct fg_machine *fg_nvml_machine(void)
     return current;
 }
 
+static bool is_here(const struct fg_machine *current, const struct fg_gpu *gpu)
+{
+    if (fg_machine_parent(gpu))
+        return fg_machine_has_instance(gpu);
+    for (unsigned i = 0; i < current->gpu_count; i++)
+        if (current->gpus[i] == gpu)
+            return true;
+    return false;
+}
+
 const struct fg_gpu *fg_nvml_gpu(nvmlDevice_t handle, nvmlReturn_t *result)
 {
     const struct fg_machine *current = fg_nvml_machine();
     *result = current ? NVML_ERROR_INVALID_ARGUMENT : NVML_ERROR_UNINITIALIZED;
-    for (unsigned i = 0; current && i < current->gpu_count; i++) {
-        if ((const void *)current->gpus[i] == (const void *)handle) {
+    for (unsigned i = 0; current && i < current->profile.gpu_count; i++) {
+        const struct fg_gpu *gpu = &current->profile.gpus[i];
+        if ((const void *)gpu == (const void *)handle && is_here(current, gpu)) {
             unsigned long ignored;
-            bool lost = fg_fault_of(FG_FAULT_LOST, current->gpus[i]->minor, &ignored);
+            bool lost = fg_fault_of(FG_FAULT_LOST, gpu->minor, &ignored);
             *result = lost ? NVML_ERROR_GPU_IS_LOST : NVML_SUCCESS;
-            return lost ? NULL : current->gpus[i];
+            return lost ? NULL : gpu;
         }
     }
+    return NULL;
+}
+
+const struct fg_gpu *fg_nvml_whole(nvmlDevice_t handle, nvmlReturn_t *result)
+{
+    const struct fg_gpu *gpu = fg_nvml_gpu(handle, result);
+    if (!gpu || !fg_machine_parent(gpu))
+        return gpu;
+    *result = NVML_ERROR_NOT_SUPPORTED;
     return NULL;
 }
 

@@ -21,13 +21,21 @@ const struct fg_machine *fg_nvml_machine(void);
 /* The GPU behind a handle, or NULL with *result set. */
 const struct fg_gpu *fg_nvml_gpu(nvmlDevice_t handle, nvmlReturn_t *result);
 
+/* The same, for a GPU that is no MIG instance. */
+const struct fg_gpu *fg_nvml_whole(nvmlDevice_t handle, nvmlReturn_t *result);
+
 /* Copies a text as NVML does: all of it, or an error. */
 nvmlReturn_t fg_nvml_text(const char *text, char *out, unsigned length);
 
 /* Returns from the caller unless the handle is good and all of `out` is there. */
-#define FG_GPU(gpu, handle, out)                                                                   \
+#define FG_GPU(gpu, handle, out) FG_FOUND(fg_nvml_gpu, gpu, handle, out)
+
+/* Of whole GPUs only. */
+#define FG_WHOLE_GPU(gpu, handle, out) FG_FOUND(fg_nvml_whole, gpu, handle, out)
+
+#define FG_FOUND(find, gpu, handle, out)                                                           \
     nvmlReturn_t fg_result;                                                                        \
-    const struct fg_gpu *gpu = fg_nvml_gpu(handle, &fg_result);                                    \
+    const struct fg_gpu *gpu = find(handle, &fg_result);                                           \
     if (!gpu)                                                                                      \
         return fg_result;                                                                          \
     if (!(out))                                                                                    \

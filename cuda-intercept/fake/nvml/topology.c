@@ -18,7 +18,7 @@ static void fill_pci(const struct fg_gpu *gpu, nvmlPciInfo_t *pci)
 
 nvmlReturn_t nvmlDeviceGetPciInfo_v3(nvmlDevice_t device, nvmlPciInfo_t *pci)
 {
-    FG_GPU(gpu, device, pci);
+    FG_WHOLE_GPU(gpu, device, pci);
     fill_pci(gpu, pci);
     return NVML_SUCCESS;
 }
@@ -31,7 +31,7 @@ nvmlReturn_t nvmlDeviceGetPciInfo_v2(nvmlDevice_t device, nvmlPciInfo_t *pci)
 
 nvmlReturn_t nvmlDeviceGetPciInfo(nvmlDevice_t device, nvmlPciInfo_t *pci)
 {
-    FG_GPU(gpu, device, pci);
+    FG_WHOLE_GPU(gpu, device, pci);
     nvmlPciInfo_t all;
     fill_pci(gpu, &all);
     memcpy(pci, &all, offsetof(nvmlPciInfo_t, pciSubSystemId));
@@ -40,7 +40,7 @@ nvmlReturn_t nvmlDeviceGetPciInfo(nvmlDevice_t device, nvmlPciInfo_t *pci)
 
 nvmlReturn_t nvmlDeviceGetNumaNodeId(nvmlDevice_t device, unsigned int *node)
 {
-    FG_GPU(gpu, device, node);
+    FG_WHOLE_GPU(gpu, device, node);
     if (gpu->numa_node < 0)
         return NVML_ERROR_NOT_SUPPORTED;
     *node = (unsigned)gpu->numa_node;
@@ -51,7 +51,7 @@ nvmlReturn_t nvmlDeviceGetMemoryAffinity(nvmlDevice_t device, unsigned int words
                                          unsigned long *nodes, nvmlAffinityScope_t scope)
 {
     (void)scope;
-    FG_GPU(gpu, device, nodes && words);
+    FG_WHOLE_GPU(gpu, device, nodes && words);
     if (gpu->numa_node < 0)
         return NVML_ERROR_NOT_SUPPORTED;
     memset(nodes, 0, words * sizeof *nodes);
@@ -92,7 +92,7 @@ nvmlReturn_t nvmlDeviceGetNvLinkState(nvmlDevice_t device, unsigned int link,
 nvmlReturn_t nvmlDeviceGetNvLinkRemotePciInfo_v2(nvmlDevice_t device, unsigned int link,
                                                  nvmlPciInfo_t *pci)
 {
-    FG_GPU(gpu, device, pci);
+    FG_WHOLE_GPU(gpu, device, pci);
     if (!gpu->link_count)
         return NVML_ERROR_NOT_SUPPORTED;
     if (link >= gpu->link_count)

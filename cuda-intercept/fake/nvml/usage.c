@@ -6,9 +6,14 @@
 
 #define MEMORY_V2 NVML_STRUCT_VERSION(Memory, 2)
 
+/* Of all instances, where the GPU is split. */
 static uint64_t used_bytes(const struct fg_gpu *gpu)
 {
-    return fg_state_used_bytes(fg_machine_number(gpu));
+    uint64_t used = fg_state_used_bytes(fg_machine_number(gpu));
+    const struct fg_gpu *instance;
+    for (unsigned i = 0; gpu->mig_mode && (instance = fg_machine_instance(gpu, i)); i++)
+        used += fg_state_used_bytes(fg_machine_number(instance));
+    return used;
 }
 
 static uint64_t free_bytes(const struct fg_gpu *gpu, uint64_t used)
@@ -57,6 +62,8 @@ static unsigned busy_percent(const struct fg_gpu *gpu)
 nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_t *utilization)
 {
     FG_GPU(gpu, device, utilization);
+    if (gpu->mig_mode)
+        return NVML_ERROR_NOT_SUPPORTED;
     utilization->gpu = busy_percent(gpu);
     utilization->memory = utilization->gpu / 2;
     return NVML_SUCCESS;
@@ -65,6 +72,28 @@ nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_
 static unsigned list(const struct fg_gpu *gpu, struct fg_process_report reports[FG_MAX_PROCESSES])
 {
     return fg_state_processes(fg_machine_number(gpu), reports, FG_MAX_PROCESSES);
+}
+
+static unsigned list_one(const struct fg_gpu *gpu, nvmlProcessInfo_t out[FG_MAX_PROCESSES], unsigned found)
+{
+    struct fg_process_report reports[FG_MAX_PROCESSES];
+    unsigned gi = fg_machine_parent(gpu) ? gpu->gpu_instance : ~0u;
+    unsigned ci = fg_machine_parent(gpu) ? gpu->compute_instance : ~0u;
+    unsigned count = list(gpu, reports);
+    for (unsigned i = 0; i < count && found < FG_MAX_PROCESSES; i++)
+        out[found++] = (nvmlProcessInfo_t){(unsigned)reports[i].pid, reports[i].used_bytes, gi, ci};
+    return found;
+}
+
+/* A split GPU lists those of its instances. */
+static unsigned list_all(const struct fg_gpu *gpu, nvmlProcessInfo_t out[FG_MAX_PROCESSES])
+{
+    unsigned found = list_one(gpu, out, 0);
+    const struct fg_gpu *instance;
+    if (gpu->mig_mode && !fg_machine_parent(gpu))
+        for (unsigned i = 0; (instance = fg_machine_instance(gpu, i)); i++)
+            found = list_one(instance, out, found);
+    return found;
 }
 
 /* All versions answer alike: the caller's array is filled, or, where it is too
@@ -82,11 +111,11 @@ nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsign
                                                      nvmlProcessInfo_t *out)
 {
     FG_GPU(gpu, device, count);
-    struct fg_process_report reports[FG_MAX_PROCESSES];
-    unsigned found = list(gpu, reports);
+    nvmlProcessInfo_t all[FG_MAX_PROCESSES];
+    unsigned found = list_all(gpu, all);
     nvmlReturn_t result = check_room(count, found, out);
     for (unsigned i = 0; result == NVML_SUCCESS && i < found; i++)
-        out[i] = (nvmlProcessInfo_t){(unsigned)reports[i].pid, reports[i].used_bytes, ~0u, ~0u};
+        out[i] = all[i];
     return result;
 }
 
@@ -100,11 +129,11 @@ nvmlReturn_t nvmlDeviceGetComputeRunningProcesses(nvmlDevice_t device, unsigned 
                                                   nvmlProcessInfo_v1_t *out)
 {
     FG_GPU(gpu, device, count);
-    struct fg_process_report reports[FG_MAX_PROCESSES];
-    unsigned found = list(gpu, reports);
+    nvmlProcessInfo_t all[FG_MAX_PROCESSES];
+    unsigned found = list_all(gpu, all);
     nvmlReturn_t result = check_room(count, found, out);
     for (unsigned i = 0; result == NVML_SUCCESS && i < found; i++)
-        out[i] = (nvmlProcessInfo_v1_t){(unsigned)reports[i].pid, reports[i].used_bytes};
+        out[i] = (nvmlProcessInfo_v1_t){all[i].pid, all[i].usedGpuMemory};
     return result;
 }
 
@@ -163,6 +192,8 @@ nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t device,
                                              unsigned int *count, unsigned long long last_seen)
 {
     FG_GPU(gpu, device, count);
+    if (gpu->mig_mode)
+        return NVML_ERROR_NOT_SUPPORTED;
     struct fg_process_report reports[FG_MAX_PROCESSES];
     const struct fg_schedule *schedule = fg_queue_look(fg_machine_number(gpu));
     unsigned found = list(gpu, reports);
@@ -182,6 +213,8 @@ nvmlReturn_t nvmlDeviceGetProcessesUtilizationInfo(nvmlDevice_t device,
     FG_GPU(gpu, device, info);
     if (info->version != NVML_STRUCT_VERSION(ProcessesUtilizationInfo, 1))
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+    if (gpu->mig_mode)
+        return NVML_ERROR_NOT_SUPPORTED;
     struct fg_process_report reports[FG_MAX_PROCESSES];
     const struct fg_schedule *schedule = fg_queue_look(fg_machine_number(gpu));
     unsigned found = list(gpu, reports);

@@ -85,7 +85,7 @@ static CUresult print_device(int ordinal)
         result = cuMemGetInfo_v2(&free, &total);
     if (result != CUDA_SUCCESS)
         return result;
-    printf("device %d: %s uuid=GPU", ordinal, name);
+    printf("device %d: %s uuid=%s", ordinal, name, strstr(name, " MIG ") ? "MIG" : "GPU");
     for (int i = 0; i < 16; i++)
         printf("%s%02x", i == 0 || i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
                (unsigned char)uuid.bytes[i]);

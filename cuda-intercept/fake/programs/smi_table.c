@@ -77,6 +77,28 @@ static void print_third_line(nvmlDevice_t device)
     printf("| %39s | %22s | %20s |\n%s\n", "", "", mode, ROW);
 }
 
+/* Memory of each instance, as a block of its own; nothing where there is none. */
+static unsigned print_instances_of(nvmlDevice_t device, unsigned index, unsigned printed)
+{
+    unsigned count = 0, gi, ci;
+    nvmlDevice_t instance;
+    nvmlDeviceGetMaxMigDeviceCount(device, &count);
+    for (unsigned i = 0; i < count; i++) {
+        nvmlMemory_t memory = {0};
+        char used[48];
+        if (nvmlDeviceGetMigDeviceHandleByIndex(device, i, &instance) != NVML_SUCCESS ||
+            nvmlDeviceGetGpuInstanceId(instance, &gi) != NVML_SUCCESS ||
+            nvmlDeviceGetComputeInstanceId(instance, &ci) != NVML_SUCCESS)
+            continue;
+        if (!printed++)
+            printf("%s\n| MIG devices:%76s|\n|%-17s|%-70s |\n%s\n", LINE, "", " GPU  GI  CI  MIG", "                 Memory-Usage", LINE);
+        nvmlDeviceGetMemoryInfo(instance, &memory);
+        snprintf(used, sizeof used, "%lluMiB / %6lluMiB", memory.used / MIB, memory.total / MIB);
+        printf("| %3u %3u %3u %3u  | %28s %-41s|\n%s\n", index, gi, ci, i, used, "", LINE);
+    }
+    return printed;
+}
+
 static unsigned print_processes_of(nvmlDevice_t device, unsigned index)
 {
     nvmlProcessInfo_t processes[MAX_PROCESSES];
@@ -107,6 +129,12 @@ int smi_print_table(const nvmlDevice_t *devices, unsigned count)
         print_second_line(devices[i]);
         print_third_line(devices[i]);
     }
+    unsigned instances = 0;
+    for (unsigned i = 0; i < count; i++) {
+        unsigned index = i;
+        nvmlDeviceGetIndex(devices[i], &index);
+        instances = print_instances_of(devices[i], index, instances);
+    }
     printf("\n%s\n", LINE);
     puts("| Processes:                                                                              |");
     puts("|  GPU   GI   CI              PID   Type   Process name                        GPU Memory |");
@@ -124,6 +152,28 @@ int smi_print_table(const nvmlDevice_t *devices, unsigned count)
     return 0;
 }
 
+/* "1g.10gb" of "NVIDIA H100 80GB HBM3 MIG 1g.10gb" */
+static const char *profile_of(const char *name)
+{
+    const char *found = strstr(name, " MIG ");
+    return found ? found + 5 : name;
+}
+
+static void list_instances(nvmlDevice_t device)
+{
+    unsigned count = 0;
+    nvmlDevice_t instance;
+    nvmlDeviceGetMaxMigDeviceCount(device, &count);
+    for (unsigned i = 0; i < count; i++) {
+        char name[96] = "N/A", uuid[96] = "N/A";
+        if (nvmlDeviceGetMigDeviceHandleByIndex(device, i, &instance) != NVML_SUCCESS)
+            continue;
+        nvmlDeviceGetName(instance, name, sizeof name);
+        nvmlDeviceGetUUID(instance, uuid, sizeof uuid);
+        printf("  MIG %-11s Device %2u: (UUID: %s)\n", profile_of(name), i, uuid);
+    }
+}
+
 int smi_print_list(const nvmlDevice_t *devices, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
@@ -133,6 +183,7 @@ int smi_print_list(const nvmlDevice_t *devices, unsigned count)
         nvmlDeviceGetName(devices[i], name, sizeof name);
         nvmlDeviceGetUUID(devices[i], uuid, sizeof uuid);
         printf("GPU %u: %s (UUID: %s)\n", index, name, uuid);
+        list_instances(devices[i]);
     }
     return 0;
 }

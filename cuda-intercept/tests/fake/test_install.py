@@ -34,10 +34,11 @@ class Profiles(unittest.TestCase):
         """Every profile has GPUs with UUIDs of NVML's form, none twice."""
         uuids = []
         for name in install.profile_names():
-            uuids += [gpu.uuid for gpu in install.parse_gpus(install.find_profile(name).read_text())]
+            text = install.find_profile(name).read_text()
+            uuids += [gpu.uuid for gpu in (*install.parse_gpus(text), *install.parse_instances(text))]
         self.assertEqual(len(uuids), len(set(uuids)))
         for uuid in uuids:
-            self.assertRegex(uuid, r"^GPU-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+            self.assertRegex(uuid, r"^(GPU|MIG)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
     def test_salt_makes_nodes_differ(self) -> None:
         """One profile on two nodes gives two sets of UUIDs, each always the same."""
@@ -47,6 +48,10 @@ class Profiles(unittest.TestCase):
         self.assertFalse(set(nodes[0]) & set(nodes[1]))
         self.assertEqual(nodes[3], install.parse_gpus(text))
         self.assertRegex(nodes[0][0].uuid, r"^GPU-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+        text = install.find_profile("h100-mig").read_text()
+        one, other = (install.parse_instances(install.salt_profile(text, salt)) for salt in ("a", "b"))
+        self.assertEqual(len({*one, *other}), 2 * len(one))
+        self.assertRegex(one[0].uuid, r"^MIG-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
     def test_unknown_profile_is_named(self) -> None:
         """A profile that is not there is an error that lists those that are."""
@@ -68,6 +73,17 @@ class Spec(unittest.TestCase):
         first, second = "/opt/fake-gpu/dev/nvidia0", "/opt/fake-gpu/dev/nvidia3"
         self.assertEqual(nodes, {"GPU-a": [first], "GPU-b": [second], "all": [first, second]})
         self.assertEqual(spec["kind"], "k8s.gpu.hami.io/base")
+
+    def test_a_split_gpu_is_named_by_its_instances(self) -> None:
+        """Each instance has the GPU's node and those of its capabilities, as the real tool writes them."""
+        gpus = [install.Gpu(0, "GPU-a"), install.Gpu(1, "GPU-b", is_split=True)]
+        spec = install.describe("/opt/fake-gpu", gpus, [install.Instance(1, "MIG-c", 2, 0)])
+        nodes = {
+            device["name"]: [node["path"] for node in device["containerEdits"]["deviceNodes"]]
+            for device in spec["devices"]
+        }
+        instance = ["/dev/nvidia1", "/dev/nvidia-caps/nvidia-cap156", "/dev/nvidia-caps/nvidia-cap157"]
+        self.assertEqual(nodes, {"GPU-a": ["/dev/nvidia0"], "MIG-c": instance, "all": ["/dev/nvidia0", *instance]})
 
     def test_state_has_the_size_of_the_header(self) -> None:
         """The installer and the library mean the same file size."""
@@ -137,10 +153,14 @@ class Root(unittest.TestCase):
         self.assertEqual((root / "var/lib/fake-gpu/state").read_bytes().rstrip(b"\0"), b"in use")
 
     def test_another_profile_takes_old_nodes_away(self) -> None:
-        """GPUs that the new profile does not have lose their nodes."""
+        """GPUs and instances that the new profile does not have lose their nodes."""
         self.lay_out("h100x4")
+        root = self.lay_out("h100-mig")
+        self.assertEqual(len(list((root / "dev/nvidia-caps").iterdir())), 8)
         root = self.lay_out("odd-total")
-        self.assertEqual(sorted(path.name for path in (root / "dev").iterdir()), ["nvidia0", "nvidiactl"])
+        self.assertEqual(
+            [path.name for path in sorted((root / "dev").rglob("*"))], ["nvidia-caps", "nvidia0", "nvidiactl"]
+        )
 
 
 if __name__ == "__main__":
