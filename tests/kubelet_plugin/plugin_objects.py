@@ -22,7 +22,7 @@ from hami_dra.kubelet_plugin.effects import Effects
 from hami_dra.kubelet_plugin.entries import ClaimRef, Entry, ShareResult, State
 from hami_dra.kubelet_plugin.errors import DriverUnavailable, KubeletUnavailable, ToolkitError
 from hami_dra.kubelet_plugin.health_plan import GpuState, XidEvent
-from hami_dra.kubelet_plugin.inventory import Gpu, Inventory
+from hami_dra.kubelet_plugin.inventory import Gpu, Inventory, MigInstance
 from hami_dra.kubelet_plugin.ledger import Ledger
 from hami_dra.kubelet_plugin.library import LibraryFiles
 from hami_dra.kubelet_plugin.locks import FileCallLock
@@ -66,6 +66,18 @@ def gpu(number: int, memory_bytes: int = 80_000 * MIB) -> Gpu:
         pci_bus_id=f"0000:{number:02x}:00.0",
         pcie_root="pci0000:00",
         numa_node=0,
+    )
+
+
+def instance(number: int, parent: int = 1, profile: str = "1g.10gb", memory_bytes: int = 9984 * MIB) -> Gpu:
+    """A MIG instance of the GPU with that number."""
+    whole = gpu(parent)
+    return dataclasses.replace(
+        whole,
+        uuid=f"MIG-0000000C-0000-5000-8000-{number:012d}",
+        model=f"{whole.model} MIG {profile}",
+        memory_bytes=memory_bytes,
+        mig=MigInstance(whole.uuid, profile, 16),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from plugin_objects import MIB, device, gpu, inventory
+from plugin_objects import MIB, device, gpu, instance, inventory
 
 from hami_dra.kubelet_plugin.devices import compute_capacities, cuda_version, plan_devices, semantic_version
 from hami_dra.kubelet_plugin.inventory import Inventory
@@ -42,6 +42,30 @@ def test_a_device_says_everything_that_users_select_by() -> None:
         },
         "allowMultipleAllocations": True,
     }
+
+
+def test_a_mig_instance_is_a_device_of_its_own_with_the_place_of_its_parent() -> None:
+    """Shares of it are the same as of a GPU; minor number and bus are no names of it."""
+    inventory_of_one = dataclasses.replace(inventory(0), gpus=(instance(7, memory_bytes=9984 * MIB + 1),))
+    (published,) = plan_devices(inventory_of_one, shares_per_gpu=10, taints={})
+    written = published.to_json()
+    assert written["name"] == "mig-0000000c-0000-5000-8000-000000000007"
+    assert written["attributes"] == {
+        "uuid": {"string": "MIG-0000000C-0000-5000-8000-000000000007"},
+        "model": {"string": "NVIDIA H100 80GB HBM3 MIG 1g.10gb"},
+        "architecture": {"string": "Hopper"},
+        "cudaComputeCapability": {"version": "9.0.0"},
+        "driverVersion": {"version": "580.82.7"},
+        "cudaDriverVersion": {"version": "13.0.0"},
+        "type": {"string": "mig"},
+        "profile": {"string": "1g.10gb"},
+        "parentUUID": {"string": gpu(1).uuid},
+        "multiprocessors": {"int": 16},
+        "resource.kubernetes.io/pcieRoot": {"string": "pci0000:00"},
+        "resource.kubernetes.io/numaNode": {"int": 0},
+    }
+    assert written["capacity"]["memory"]["value"] == "9984Mi"
+    assert written["allowMultipleAllocations"] is True
 
 
 def test_memory_is_rounded_down_to_whole_mebibytes() -> None:

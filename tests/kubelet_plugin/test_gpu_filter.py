@@ -26,4 +26,4 @@ MODELS = ("NVIDIA H100 80GB HBM3", "Tesla T4")
 def test_the_settings_say_which_gpus_are_ours(wanted: dict[str, str], published: list[int]) -> None:
     """By UUID, nvidia-smi's index and model, included and excluded."""
     admits = Settings(**wanted).gpu_filter.admits  # type: ignore[arg-type]
-    assert [index for index in (0, 1) if admits(index, UUIDS[index], MODELS[index])] == published
+    assert [index for index in (0, 1) if admits(index, (UUIDS[index],), MODELS[index])] == published

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from plugin_objects import FakeGpus, FakeHealth, device, inventory, uuid
+from plugin_objects import FakeGpus, FakeHealth, device, instance, inventory, uuid
 
 from hami_dra.api.names import DeviceName
 from hami_dra.kubelet_plugin.gpus import InventoryKeeper, merge
@@ -86,6 +86,48 @@ def test_a_gpu_that_was_taken_out_goes() -> None:
     rig.keeper.read()
     assert present(rig) == [device(0)]
     assert rig.wrong() == {}
+
+
+def test_an_instance_that_a_new_layout_took_stays_while_shares_are_on_it() -> None:
+    """It is marked, so that it gets no further ones; its neighbour is left alone. Without shares it goes."""
+    rig, (one, other) = Rig(), (instance(1), instance(2))
+    rig.gpus.found = dataclasses.replace(inventory(1), gpus=(*inventory(1).gpus, one, other))
+    rig.keeper.read()
+    rig.used = {one.uuid}
+    rig.gpus.found = dataclasses.replace(inventory(1), gpus=(*inventory(1).gpus, other))
+    rig.keeper.read()
+    assert present(rig) == sorted(gpu.uuid.lower() for gpu in (*inventory(1).gpus, one, other))
+    assert rig.keeper.get().missing == (one.uuid,)
+    assert rig.board.snapshot()[DeviceName(one.uuid.lower())]["lost"].value == "gone"
+    rig.used = set()
+    rig.keeper.read()
+    assert rig.keeper.get().missing == ()
+    assert len(present(rig)) == 2
+    assert rig.wrong() == {}
+
+
+def test_what_is_wrong_with_a_gpu_is_wrong_with_its_instances(tmp_path: Path) -> None:
+    """XIDs and the operator's list name the GPU; its instances are what is published."""
+    rig, parts = Rig(tmp_path / "gpus"), (instance(1).uuid, instance(2).uuid)
+    rig.health.states = {uuid(0): GpuState(0, 0), uuid(1): GpuState(0, 0, instances=parts)}
+    rig.health.events.put(XidEvent(uuid(1), 48))
+    rig.watch.step(0)
+    of_one = sorted((device(1), *(part.lower() for part in parts)))
+    assert rig.wrong() == {part: ["xid"] for part in of_one}
+    (tmp_path / "gpus").write_text(f"{parts[0]} NoExecute fan\n{uuid(0)}\n")
+    rig.watch.step(100)
+    assert rig.wrong()[parts[0].lower()] == ["cordon", "xid"]
+    assert rig.wrong()[device(0)] == ["cordon"]
+
+
+def test_a_new_layout_has_the_inventory_read_at_once() -> None:
+    """The look at the GPUs sees it within seconds; the inventory alone would take a minute."""
+    rig = Rig()
+    rig.watch.step(-10)
+    rig.gpus.found = dataclasses.replace(inventory(1), gpus=(*inventory(1).gpus, instance(1)))
+    rig.health.states = {uuid(0): GpuState(0, 0), uuid(1): GpuState(0, 0, instances=(instance(1).uuid,))}
+    rig.watch.step(0)
+    assert present(rig) == sorted((device(0), instance(1).uuid.lower()))
 
 
 def test_gpus_that_come_are_found_without_a_restart() -> None:

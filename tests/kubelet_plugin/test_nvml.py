@@ -13,6 +13,7 @@ import pytest
 from hami_dra.kubelet_plugin.errors import DriverUnavailable
 from hami_dra.kubelet_plugin.gpu_filter import GpuFilter
 from hami_dra.kubelet_plugin.nvml import NvmlSource
+from hami_dra.kubelet_plugin.nvml_mig import profile_name
 from hami_dra.kubelet_plugin.pci import PciTree, normalise_bus_id
 
 CHECKOUT = Path(__file__).parents[2]
@@ -208,3 +209,94 @@ def test_faults_are_read_from_the_running_driver(tmp_path: Path) -> None:
     assert told["inventory"] == [[0, 1, 3], 1]
     assert told["healed"] == [False] * 4
     assert told["silence"] is None
+
+
+SMALL = "MIG-4c8e3a06-1d5f-5b29-9c3e-8f6a4b2d1e57"
+
+
+def test_instances_are_read_in_place_of_the_gpu_that_is_split(tmp_path: Path) -> None:
+    """Their own memory and multiprocessors, the parent's place; the parent itself is no device."""
+    found = {gpu["uuid"]: gpu for gpu in read(install("h100-mig", tmp_path / "root"))["gpus"]}
+    assert len(found) == 5
+    small = found[SMALL]
+    assert small["model"] == "NVIDIA H100 80GB HBM3 MIG 1g.10gb"
+    assert small["memory_bytes"] == 9984 << 20
+    assert small["mig"] == {
+        "parent_uuid": "GPU-7f3e9b15-4a6c-4d82-9e8f-2b0c4d6e8f13",
+        "profile": "1g.10gb",
+        "multiprocessors": 16,
+    }
+    assert (small["pci_bus_id"], small["numa_node"]) == ("0000:43:00.0", 1)
+    assert [uuid for uuid, gpu in found.items() if gpu["mig"] is None] == ["GPU-5d1c7e93-2f4a-4b60-8c7d-1e9f3a5b7c02"]
+
+
+@pytest.mark.parametrize(
+    ("slices", "memory_mib", "parent_mib", "name"),
+    [
+        ((1, 1), 9984, 81559, "1g.10gb"),
+        ((3, 3), 40192, 81559, "3g.40gb"),
+        ((7, 7), 81000, 81559, "7g.80gb"),
+        ((1, 1), 4864, 40960, "1g.5gb"),
+        ((1, 3), 20096, 40960, "1c.3g.20gb"),
+    ],
+)
+def test_a_profile_is_named_as_nvidia_does(
+    slices: tuple[int, int], memory_mib: int, parent_mib: int, name: str
+) -> None:
+    """Where the driver names the instance without it."""
+    assert profile_name(*slices, memory_mib, parent_mib << 20) == name
+
+
+LAYOUT = """
+import json, sys
+from pathlib import Path
+from hami_dra.kubelet_plugin.nvml import NvmlSource
+from hami_dra.kubelet_plugin.nvml_health import NvmlHealth
+from hami_dra.kubelet_plugin.nvml_samples import NvmlSampler
+from hami_dra.kubelet_plugin.pci import PciTree
+root = Path(sys.argv[1])
+source, sampler, health = NvmlSource(root, PciTree(())), NvmlSampler(root), NvmlHealth(root)
+def look():
+    instances = [state.instances for state in health.read().values()]
+    return [[gpu.uuid for gpu in source.read().gpus], list(sampler.sample()), instances]
+found = [look()]
+(root / "dev/nvidia-caps/nvidia-cap220").unlink()
+found.append(look())
+(root / "etc/fake-gpu/faults").write_text("lost 1\\n")
+states = health.read()
+found.append([[uuid for uuid, state in states.items() if state.lost], [state.instances for state in states.values()]])
+print(json.dumps(found))
+"""
+
+
+def test_a_change_of_the_layout_is_seen_by_all_who_look(tmp_path: Path) -> None:
+    """Over sessions that stay open; and a GPU that is lost is lost with the instances it had."""
+    root = install("h100-mig", tmp_path / "root")
+    command = [sys.executable, "-c", LAYOUT, str(root)]
+    before, after, lost = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert SMALL in before[0]
+    assert set(before[0]) == set(before[1])
+    assert before[2] == [[], [uuid for uuid in before[0] if uuid.startswith("MIG-")]]
+    assert SMALL not in after[0]
+    assert set(after[0]) == set(after[1])
+    assert (len(after[0]), after[2][1]) == (4, [uuid for uuid in after[0] if uuid.startswith("MIG-")])
+    assert lost == [["GPU-7f3e9b15-4a6c-4d82-9e8f-2b0c4d6e8f13"], after[2]]
+
+
+def test_processes_of_an_instance_are_not_its_neighbours(tmp_path: Path) -> None:
+    """Memory and pids by instance; NVML gives no utilization of one."""
+    root = install("h100-mig", tmp_path / "root")
+    environment = {"LD_LIBRARY_PATH": str(root / "usr/lib/x86_64-linux-gnu"), "CUDA_VISIBLE_DEVICES": SMALL}
+    holding = subprocess.Popen(
+        [str(BUILD / "gpu-sample"), "hold", "300"], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holding.stdout is not None
+        holding.stdout.readline()
+        command = [sys.executable, "-c", SAMPLE, str(root)]
+        told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    finally:
+        holding.kill()
+        holding.communicate()
+    assert told[SMALL] == [9984 << 20, 300 << 20, None, {str(holding.pid): 300 << 20}, None]
+    assert {uuid: found[3] for uuid, found in told.items() if found[3]} == {SMALL: {str(holding.pid): 300 << 20}}

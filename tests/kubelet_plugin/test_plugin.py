@@ -11,10 +11,11 @@ import grpc
 import pytest
 from fake_api_server import FakeApiServer
 from fake_kubelet import CLAIMS, SLICE, SLICES, Kubelet, running
-from plugin_objects import BOOT, NODE, FakeGpus, Node, claim_json, device, result, share_id, uuid
+from plugin_objects import BOOT, NODE, FakeGpus, Node, claim_json, device, gpu, instance, result, share_id, uuid
 
 from hami_dra.api import names
 from hami_dra.kube.transport import Client
+from hami_dra.kubelet_plugin.mig_plan import MigStrategy
 from hami_dra.kubelet_plugin.settings import Allocator, Settings
 from hami_dra.kubelet_plugin.toolkit import Program
 
@@ -270,3 +271,44 @@ def test_the_nodes_toolkit_and_other_drivers_are_heeded(
     with running(dataclasses.replace(settings, leave_owned=False), server, client, gpus, node) as kubelet:
         kubelet.register()
         server.wait_for(lambda: len(kubelet.devices()) == 2)
+
+
+def with_mig(settings: Settings, gpus: FakeGpus, strategy: MigStrategy) -> Settings:
+    """A node with a whole GPU and an instance of another one."""
+    assert gpus.found
+    gpus.found = dataclasses.replace(gpus.found, gpus=(gpu(0), instance(1)))
+    return dataclasses.replace(settings, mig_strategy=strategy)
+
+
+def test_an_instance_is_published_and_prepared_like_a_gpu(
+    settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node
+) -> None:
+    """By its own UUID, in the slice, in the CDI device and in the share."""
+    server.add("/api/v1/nodes", {"metadata": {"name": NODE, "uid": "node-uid"}})
+    spec = {"cdiVersion": "0.5.0", "kind": names.CDI_KIND_BASE, "devices": [{"name": instance(1).uuid}]}
+    (node.paths.static_cdi_dir / "mig.json").write_text(json.dumps(spec))
+    name = instance(1).uuid.lower()
+    server.add(CLAIMS, claim_json("part", [{**result(), "device": name}]))
+    with running(with_mig(settings, gpus, MigStrategy.MIXED), server, client, gpus, node) as kubelet:
+        kubelet.register()
+        server.wait_for(lambda: bool(server.objects(SLICES)))
+        assert [d["name"] for d in kubelet.devices()] == [device(0), name]
+        reply = kubelet.prepare("part").claims["part"]
+        assert reply.error == ""
+        assert reply.devices[0].cdi_device_ids[1] == f"k8s.gpu.hami.io/base={instance(1).uuid}"
+        assert f"uuid {instance(1).uuid}\n" in (node.paths.share(share_id(1)) / "limits").read_text()
+
+
+def test_instances_that_the_strategy_does_not_take_are_told_of(
+    settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node
+) -> None:
+    """An Event on the Node; what is whole is there."""
+    server.add("/api/v1/nodes", {"metadata": {"name": NODE, "uid": "node-uid"}})
+    with running(with_mig(settings, gpus, MigStrategy.SINGLE), server, client, gpus, node) as kubelet:
+        kubelet.register()
+        server.wait_for(lambda: bool(server.objects(SLICES)))
+        assert [d["name"] for d in kubelet.devices()] == [device(0)]
+        server.wait_for(lambda: bool(server.objects("/api/v1/namespaces/default/events")))
+        (event,) = server.objects("/api/v1/namespaces/default/events")
+        assert (event["reason"], event["involvedObject"]["kind"]) == ("MigInstancesLeftOut", "Node")
+        assert f"MIG is off on {uuid(0)}" in event["message"]

@@ -45,6 +45,14 @@ def test_other_drivers_results_are_not_acted_upon() -> None:
     assert [found.device for found in plan(foreign, result()).results] == [device(0)]
 
 
+def test_a_device_that_the_driver_lists_no_more_is_refused() -> None:
+    """It is in the inventory only for the shares that are on it; its CDI device may lead nowhere."""
+    facts = NodeFacts(NODE, BOOT, inventory().uuids, missing=(uuid(1),))
+    with pytest.raises(ClaimRefused, match="the driver does not list it now"):
+        plan_entry(claim(results=[result(number=1)]), facts, "0.1.0-abcdef01")
+    assert plan_entry(claim(results=[result(number=0)]), facts, "0.1.0-abcdef01").shares
+
+
 def test_admin_access_gets_the_gpu_without_limits() -> None:
     """Monitoring sees the whole GPU and is not counted."""
     entry = plan(result(adminAccess=True, shareID=None, consumedCapacity=None))

@@ -13,6 +13,7 @@ from hami_dra.kubelet_plugin.settings import Allocator, Settings, camel_case, lo
 
 SAMPLES = {
     "allocator": "scheduler",
+    "mig_strategy": "mixed",
     "shares_per_gpu": "7",
     "log_level": "DEBUG",
     "include_uuids": "GPU-1f2e6a40-5c0d-4b7e-9a31-0d6c1b8e7f01",

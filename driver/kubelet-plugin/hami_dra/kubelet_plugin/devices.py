@@ -18,7 +18,7 @@ from hami_dra.api.resources import (
     Taint,
     ValidRange,
 )
-from hami_dra.kubelet_plugin.inventory import Gpu, Inventory
+from hami_dra.kubelet_plugin.inventory import Gpu, Inventory, MigInstance
 from hami_dra.kubelet_plugin.sums import Capacity
 
 _MAX_STRING = 64
@@ -60,14 +60,30 @@ def _attributes(gpu: Gpu, inventory: Inventory) -> dict[str, DeviceAttribute]:
         names.ATTRIBUTE_COMPUTE_CAPABILITY: _compute_capability(gpu),
         names.ATTRIBUTE_DRIVER_VERSION: _version(inventory.driver_version),
         names.ATTRIBUTE_CUDA_DRIVER_VERSION: _version(cuda_version(inventory.cuda_driver_version)),
-        names.ATTRIBUTE_MINOR: DeviceAttribute(AttributeType.INT, gpu.minor),
-        names.ATTRIBUTE_TYPE: _string(names.TYPE_GPU),
-        names.ATTRIBUTE_NVLINKS: _nvlinks(gpu),
         names.ATTRIBUTE_PCIE_ROOT: _string(gpu.pcie_root),
-        names.ATTRIBUTE_PCI_BUS_ID: _string(gpu.pci_bus_id),
-        names.ATTRIBUTE_NUMA_NODE: None if gpu.numa_node is None else DeviceAttribute(AttributeType.INT, gpu.numa_node),
+        names.ATTRIBUTE_NUMA_NODE: _int(gpu.numa_node),
+        **(_instance_attributes(gpu.mig) if gpu.mig else _whole_attributes(gpu)),
     }
     return {name: value for name, value in known.items() if value is not None}
+
+
+def _whole_attributes(gpu: Gpu) -> dict[str, DeviceAttribute | None]:
+    return {
+        names.ATTRIBUTE_TYPE: _string(names.TYPE_GPU),
+        names.ATTRIBUTE_MINOR: _int(gpu.minor),
+        names.ATTRIBUTE_NVLINKS: _nvlinks(gpu),
+        names.ATTRIBUTE_PCI_BUS_ID: _string(gpu.pci_bus_id),
+    }
+
+
+def _instance_attributes(mig: MigInstance) -> dict[str, DeviceAttribute | None]:
+    # Minor number and bus are the parent's, and several instances have them: no names of a device.
+    return {
+        names.ATTRIBUTE_TYPE: _string(names.TYPE_MIG),
+        names.ATTRIBUTE_PROFILE: _string(mig.profile),
+        names.ATTRIBUTE_PARENT_UUID: _string(mig.parent_uuid),
+        names.ATTRIBUTE_MULTIPROCESSORS: _int(mig.multiprocessors),
+    }
 
 
 def _capacity(gpu: Gpu, shares_per_gpu: int) -> dict[str, DeviceCapacity]:
@@ -116,6 +132,10 @@ def _nvlinks(gpu: Gpu) -> DeviceAttribute | None:
     text = format_nvlinks(gpu.nvlinks)
     # Cut short it would say something else.
     return _string(text) if len(text) <= _MAX_STRING else None
+
+
+def _int(number: int | None) -> DeviceAttribute | None:
+    return None if number is None else DeviceAttribute(AttributeType.INT, number)
 
 
 def _string(text: str | None) -> DeviceAttribute | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -33,10 +33,11 @@ class GpuFilter:
     indices: Choice[int] = Choice()
     models: Choice[str] = Choice()
 
-    def admits(self, index: int, uuid: str, model: str) -> bool:
-        """Whether this GPU is published."""
+    def admits(self, index: int, uuids: Collection[str], model: str) -> bool:
+        """Whether this GPU is published, or this instance of it, which has two UUIDs: the GPU's and its own."""
+        own = {uuid.lower() for uuid in uuids}
         return (
-            self.uuids.admits(lambda wanted: wanted == uuid.lower())
+            self.uuids.admits(lambda wanted: wanted in own)
             and self.indices.admits(lambda wanted: wanted == index)
             and self.models.admits(lambda wanted: wanted in model.lower())
         )

@@ -2,7 +2,7 @@
 
 A GPU that stops answering stays in the inventory, so that its taint and its
 running shares are seen; it goes once the driver does not count it any more and
-no share is left on it.
+no share is left on it. So does a MIG instance that a change of the layout took.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from hami_dra.kubelet_plugin.log import Log
 
 _RETRY_SECONDS = 10.0
 _PERIOD_SECONDS = 60.0
-# Whatever the setting: a driver that is updated is away for seconds, and would take every pod of the node with it.
+# Whatever the setting. Who changes the layout of a GPU leaves alone what runs on it.
+_GONE = Trouble("gone", "the driver does not list it any more: taken out, or the MIG layout was changed", "NoSchedule")
+# A driver that is updated is away for seconds, and would take every pod of the node with it.
 _NO_DRIVER = Trouble("driver", "the NVIDIA driver does not answer", "NoSchedule")
 
 
@@ -89,14 +91,14 @@ class InventoryKeeper:
             return False
         self._reason = ""
         merged = merge(self._inventory, found, self._in_use())
-        lost = merged.uuids.keys() - found.uuids.keys()
+        lost = {device_name(uuid) for uuid in merged.missing}
         changed = merged != self._inventory
         self._inventory = merged
         if changed:
             self._log.info("GPUs found", count=len(found.gpus), lost=sorted(lost), driver_version=found.driver_version)
             self._on_change()
         self._board.replace("driver", {})
-        self._board.replace("lost", dict.fromkeys(lost, self._lost))
+        self._board.replace("lost", dict.fromkeys(lost, self._lost if found.unanswering else _GONE))
         return True
 
     def _without_driver(self, reason: str) -> None:
@@ -122,4 +124,4 @@ def merge(known: Inventory | None, found: Inventory, in_use: Collection[str]) ->
     missing = [gpu for gpu in known.gpus if gpu.uuid not in here] if known else []
     kept = [gpu for gpu in missing if found.unanswering or gpu.uuid in in_use]
     gpus = sorted((*found.gpus, *kept), key=lambda gpu: (gpu.minor, gpu.uuid))
-    return replace(found, gpus=tuple(gpus), unanswering=0)
+    return replace(found, gpus=tuple(gpus), unanswering=0, missing=tuple(gpu.uuid for gpu in kept))

@@ -35,11 +35,12 @@ class XidEvent:
 
 @dataclass(frozen=True)
 class GpuState:
-    """How a GPU stands; None where this driver or GPU does not say."""
+    """How a GPU stands; None where this driver or GPU does not say. `instances` are those that MIG splits it into."""
 
     uncorrected_errors: int | None = None
     recovery_action: int | None = None
     lost: bool = False
+    instances: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

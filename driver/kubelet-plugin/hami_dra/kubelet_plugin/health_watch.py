@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from hami_dra.api.names import DeviceName
+from hami_dra.api.names import DeviceName, device_name
 from hami_dra.kubelet_plugin.errors import DriverUnavailable
 from hami_dra.kubelet_plugin.health import HealthBoard, Trouble
 from hami_dra.kubelet_plugin.health_plan import GpuState, HealthJudge, XidEvent, parse_cordon
@@ -58,6 +58,7 @@ class HealthWatch:
         # A driver that never was is the inventory's matter.
         self._driver_gone = True
         self._lost: frozenset[str] = frozenset()
+        self._instances: Mapping[DeviceName, tuple[DeviceName, ...]] = {}
         self._looked = -_LOOK_SECONDS
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="health", daemon=True)
@@ -110,12 +111,13 @@ class HealthWatch:
             self._log.info("watches over the GPUs' health", gpus=len(states))
             self._judge.driver_restarted()
             self._hooks.rescan()
-        for name, troubles in self._judge.judge(states, now).items():
-            self._board.replace(name, troubles)
         lost = frozenset(uuid for uuid, state in states.items() if state.lost)
-        if lost != self._lost:
-            self._lost = lost
+        instances = {device_name(uuid): tuple(map(device_name, state.instances)) for uuid, state in states.items()}
+        if lost != self._lost or instances != self._instances:
+            self._lost, self._instances = lost, instances
             self._hooks.rescan()
+        for name, troubles in self._judge.judge(states, now).items():
+            self._board.replace(name, self._with_instances(troubles))
         self._read_cordon()
 
     def _on_gone(self, reason: str) -> None:
@@ -123,6 +125,11 @@ class HealthWatch:
             self._driver_gone = True
             self._log.warning("the driver does not answer", error=reason)
             self._hooks.rescan()
+
+    def _with_instances(self, troubles: Mapping[DeviceName, Trouble]) -> Mapping[DeviceName, Trouble]:
+        """What is wrong with a GPU is wrong with the instances that MIG splits it into."""
+        spread = {part: trouble for device, trouble in troubles.items() for part in self._instances.get(device, ())}
+        return {**spread, **troubles}
 
     def _read_cordon(self) -> None:
         try:
@@ -133,6 +140,6 @@ class HealthWatch:
             # What was cordoned stays so.
             self._log.warning("operator's list not read", file=str(self._cordon_file), error=str(error))
             return
-        cordoned: Mapping[DeviceName, Trouble] = parse_cordon(text)
+        cordoned = self._with_instances(parse_cordon(text))
         if self._board.replace("cordon", cordoned):
             self._log.info("operator's list changed", cordoned=sorted(cordoned))

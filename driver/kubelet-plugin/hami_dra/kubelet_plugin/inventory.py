@@ -10,8 +10,20 @@ from hami_dra.api.names import DeviceName, device_name
 
 
 @dataclass(frozen=True)
+class MigInstance:
+    """What only a MIG instance has. `profile` is NVIDIA's (`1g.10gb`), empty where unknown."""
+
+    parent_uuid: str
+    profile: str
+    multiprocessors: int | None
+
+
+@dataclass(frozen=True)
 class Gpu:
-    """One GPU. `uuid` as NVML spells it, `memory_bytes` the unrounded total, None where unknown."""
+    """One GPU, or one MIG instance, which has the place of its parent.
+
+    `uuid` as NVML spells it, `memory_bytes` the unrounded total, None where unknown.
+    """
 
     uuid: str
     model: str
@@ -24,19 +36,22 @@ class Gpu:
     numa_node: int | None
     nvlinks: Mapping[int, int] = field(default_factory=dict)
     """NVLinks to other GPUs of the node, by their minor number."""
+    mig: MigInstance | None = None
 
 
 @dataclass(frozen=True)
 class Inventory:
     """All GPUs of the node, with the driver's version (`580.82.07`) and its CUDA version (12090 is 12.9).
 
-    `unanswering` is how many more the driver counts that do not answer.
+    GPUs that MIG splits are not among them, their instances are. `unanswering` is how many more the driver
+    counts that do not answer; `missing` are those of `gpus` that the driver does not list just now.
     """
 
     driver_version: str
     cuda_driver_version: int
     gpus: tuple[Gpu, ...]
     unanswering: int = 0
+    missing: tuple[str, ...] = ()
 
     @property
     def uuids(self) -> dict[DeviceName, str]:

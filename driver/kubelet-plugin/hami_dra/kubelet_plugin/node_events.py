@@ -51,6 +51,10 @@ class NodeReporter:
                 self._emit(self._node_name, "GpuHealthy", f"GPU {device} is healthy again", EventType.NORMAL)
             self._told[device] = message
 
+    def instances_left_out(self, reason: str) -> None:
+        """There are MIG instances, and the strategy takes none of them."""
+        self._emit(self._node_name, "MigInstancesLeftOut", f"no MIG instance of this node is published: {reason}")
+
     def checkpoint_lost(self, reason: str) -> None:
         """What was prepared had to be pieced together from the shares' files."""
         # The Node may not be readable now; kubelet too names it by its name in place of the uid, so `kubectl describe`

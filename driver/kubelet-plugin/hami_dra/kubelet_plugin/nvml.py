@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +14,7 @@ from hami_dra.kubelet_plugin.errors import DriverUnavailable
 from hami_dra.kubelet_plugin.inventory import Gpu, Inventory
 from hami_dra.kubelet_plugin.links import FarEnds, links_between
 from hami_dra.kubelet_plugin.nvml_library import ask, session
+from hami_dra.kubelet_plugin.nvml_mig import describe_instances, is_split
 from hami_dra.kubelet_plugin.pci import PciTree, normalise_bus_id
 
 _ARCHITECTURES = {
@@ -24,25 +24,30 @@ _ARCHITECTURES = {
 }
 _T = TypeVar("_T")
 _NUMA_WORDS = 1
-_MIG_ENABLED = 1
 
 
-class _Unpublished(enum.Enum):
-    UNWANTED = "left out by the settings"
-    MIG = "split by MIG"
-    LOST = "does not answer"
+@dataclass(frozen=True)
+class _Found:
+    """What one GPU is to us: a device, several where MIG splits it, nothing that the settings want, or lost."""
+
+    gpu: Gpu | None = None
+    instances: tuple[Gpu, ...] = ()
+    is_lost: bool = False
 
 
 class NvmlSource:
     """Reads the GPUs of the driver under `driver_root`, each time from a fresh nvmlInit."""
 
-    def __init__(self, driver_root: Path, pci: PciTree, admits: Callable[[int, str, str], bool]) -> None:
+    def __init__(self, driver_root: Path, pci: PciTree, admits: Callable[[int, Collection[str], str], bool]) -> None:
         self._driver_root = driver_root
         self._pci = pci
         self._admits = admits
 
     def read(self) -> Inventory:
-        """The node's GPUs that `admits` wants by index, UUID and model, without those split by MIG or off the bus."""
+        """The node's GPUs that `admits` wants by index, UUIDs and model, or the instances of those split by MIG.
+
+        Without those that fell off the bus.
+        """
         with session(self._driver_root):
             try:
                 return self._read_all()
@@ -52,24 +57,28 @@ class NvmlSource:
     def _read_all(self) -> Inventory:
         count = pynvml.nvmlDeviceGetCount()
         found = [self._read_gpu(index) for index in range(count)]
-        gpus = tuple(gpu for gpu in found if isinstance(gpu, Gpu))
+        gpus = _with_links(tuple(one.gpu for one in found if one.gpu), count)
+        instances = tuple(instance for one in found for instance in one.instances)
         return Inventory(
             driver_version=pynvml.nvmlSystemGetDriverVersion(),
             cuda_driver_version=pynvml.nvmlSystemGetCudaDriverVersion(),
-            gpus=_with_links(gpus, count),
-            unanswering=found.count(_Unpublished.LOST),
+            gpus=gpus + instances,
+            unanswering=sum(one.is_lost for one in found),
         )
 
-    def _read_gpu(self, index: int) -> Gpu | _Unpublished:
+    def _read_gpu(self, index: int) -> _Found:
         try:
             handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-            if not self._admits(index, pynvml.nvmlDeviceGetUUID(handle), pynvml.nvmlDeviceGetName(handle)):
-                return _Unpublished.UNWANTED
-            mig = ask(lambda: pynvml.nvmlDeviceGetMigMode(handle)[0])
-            return _Unpublished.MIG if mig == _MIG_ENABLED else self._describe(handle)
+            uuid = pynvml.nvmlDeviceGetUUID(handle)
+            name = pynvml.nvmlDeviceGetName(handle)
+            if is_split(handle):
+                instances = describe_instances(handle, self._describe(handle))
+                wanted = [one for one in instances if self._admits(index, (uuid, one.uuid), name)]
+                return _Found(instances=tuple(wanted))
+            return _Found(self._describe(handle)) if self._admits(index, (uuid,), name) else _Found()
         except (pynvml.NVMLError_GpuIsLost, pynvml.NVMLError_NoPermission):
             # One GPU that fell off the bus must not take the others with it.
-            return _Unpublished.LOST
+            return _Found(is_lost=True)
 
     def _describe(self, handle: Any) -> Gpu:
         bus_id = ask(lambda: normalise_bus_id(str(pynvml.nvmlDeviceGetPciInfo(handle).busId)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pynvml  # type: ignore[import-untyped]
 from hami_dra.kubelet_plugin.errors import DriverUnavailable
 from hami_dra.kubelet_plugin.health_plan import GpuState, XidEvent
 from hami_dra.kubelet_plugin.nvml_library import ask, close_session, open_session
+from hami_dra.kubelet_plugin.nvml_mig import instances_of, is_split
 
 _EVENTS = pynvml.nvmlEventTypeXidCriticalError | pynvml.nvmlEventTypeDoubleBitEccError
 # An ECC error that could not be corrected has this XID too; GPUs that send only the event are told apart by nobody.
@@ -25,6 +26,7 @@ class _Session:
     token: object
     events: Any
     handles: dict[str, Any]
+    instances: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class NvmlHealth:
@@ -50,9 +52,16 @@ class NvmlHealth:
         """How every GPU stands that was there when the session began. Raises DriverUnavailable."""
         session = self._open()
         try:
-            return {uuid: _state(handle) for uuid, handle in session.handles.items()}
+            return {uuid: self._state(session, uuid) for uuid in session.handles}
         except pynvml.NVMLError as error:
             raise self._ended(error) from error
+
+    def _state(self, session: _Session, uuid: str) -> GpuState:
+        state = _state(session.handles[uuid])
+        if not state.lost:
+            session.instances[uuid] = state.instances
+        # A GPU that is lost cannot say any more which instances are lost with it.
+        return replace(state, instances=session.instances.get(uuid, ()))
 
     def close(self) -> None:
         """End the session: the driver can then be unloaded."""
@@ -111,6 +120,7 @@ def _state(handle: Any) -> GpuState:
                 )
             ),
             recovery_action=ask(lambda: _recovery_action(handle)),
+            instances=tuple(uuid for uuid, _ in instances_of(handle)) if is_split(handle) else (),
         )
     except _LOST:
         return GpuState(lost=True)

@@ -7,6 +7,7 @@ again at every look, which takes seconds.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pynvml  # type: ignore[import-untyped]
 
 from hami_dra.kubelet_plugin.errors import DriverUnavailable
 from hami_dra.kubelet_plugin.nvml_library import ask, close_session, open_session
+from hami_dra.kubelet_plugin.nvml_mig import instances_of, is_split
 from hami_dra.kubelet_plugin.samples import GpuSample, Sample
 
 _GONE = (
@@ -33,11 +35,11 @@ class NvmlSampler:
         self._last_seen: dict[str, int] = {}
 
     def sample(self) -> Sample:
-        """All GPUs now. Raises DriverUnavailable; the next call starts afresh."""
+        """All GPUs and MIG instances now. Raises DriverUnavailable; the next call starts afresh."""
         try:
             if self._session is None:
                 self._open()
-            found = (self._try_gpu(uuid, handle) for uuid, handle in self._handles.items())
+            found = [self._try_gpu(uuid, handle) for uuid, handle in self._devices()]
             return {gpu.uuid: gpu for gpu in found if gpu}
         except pynvml.NVMLError as error:
             self.close()
@@ -58,6 +60,17 @@ class NvmlSampler:
                 self._handles[pynvml.nvmlDeviceGetUUID(handle)] = handle
             except (pynvml.NVMLError_GpuIsLost, pynvml.NVMLError_NoPermission):
                 continue
+
+    def _devices(self) -> Iterator[tuple[str, Any]]:
+        """A GPU, or in its place the instances that it is split into just now."""
+        for uuid, handle in self._handles.items():
+            try:
+                found = list(instances_of(handle)) if is_split(handle) else [(uuid, handle)]
+            except _GONE:
+                raise
+            except pynvml.NVMLError:
+                continue
+            yield from found
 
     def _try_gpu(self, uuid: str, handle: Any) -> GpuSample | None:
         try:

@@ -42,6 +42,7 @@ from hami_dra.kubelet_plugin.library import LibraryFiles
 from hami_dra.kubelet_plugin.locks import FileCallLock, LeadLock, ProcessLock
 from hami_dra.kubelet_plugin.log import Log
 from hami_dra.kubelet_plugin.metrics import METRICS_CONTENT_TYPE, PluginMetrics
+from hami_dra.kubelet_plugin.mig_source import MigSource
 from hami_dra.kubelet_plugin.node_events import NodeReporter
 from hami_dra.kubelet_plugin.observation import Observation, ObservationOptions, Surroundings
 from hami_dra.kubelet_plugin.paths import NodePaths
@@ -125,10 +126,13 @@ class Plugin:
         self._status = StatusWriter(claims)
         self._node_reporter = NodeReporter(self._events, self._metrics, settings.node_name)
         self._base_spec = BaseSpec(outside.toolkit, paths.base_spec, self._node_reporter)
-        self._base_spec = BaseSpec(outside.toolkit, paths.base_spec, self._node_reporter)
-        described = DescribedGpus(self._unowned(outside), self._base_spec)
+        split = MigSource(outside.gpus, settings.mig_strategy, self._on_mig_problem)
         self._gpus = InventoryKeeper(
-            described, self._health, self._inventory_changed, self._find_used, settings.on_unhealthy.value
+            DescribedGpus(self._unowned(split), self._base_spec),
+            self._health,
+            self._inventory_changed,
+            self._find_used,
+            settings.on_unhealthy.value,
         )
         self._health_watch = self._make_health_watch()
         slices = Slices(outside.client, node_name=settings.node_name, driver=names.DRIVER)
@@ -197,14 +201,14 @@ class Plugin:
         """Stop hard: what kubelet asked and got no answer to, it asks again."""
         self._running.close()
 
-    def _unowned(self, outside: Outside) -> GpuSource:
+    def _unowned(self, gpus: GpuSource) -> GpuSource:
         if not self._settings.leave_owned:
-            return outside.gpus
+            return gpus
         all_of_node = {"fieldSelector": f"spec.nodeName={self._settings.node_name}"}
         return UnownedGpus(
-            outside.gpus,
-            lambda: outside.client.list(SLICES, all_of_node).items,
-            outside.device_ids,
+            gpus,
+            lambda: self._outside.client.list(SLICES, all_of_node).items,
+            self._outside.device_ids,
             self._health,
             self._find_used,
         )
@@ -348,6 +352,10 @@ class Plugin:
 
     def _on_xid(self, event: XidEvent, counts: bool) -> None:  # noqa: ARG002
         self._metrics.observe_xid(device_name(event.uuid or "unknown"), event.xid)
+
+    def _on_mig_problem(self, problem: str) -> None:
+        self._log.warning("no MIG instance is published", reason=problem)
+        self._node_reporter.instances_left_out(problem)
 
     def _find_used(self) -> set[str]:
         return {share.uuid for entry in self._ledger.snapshot() for share in entry.shares}

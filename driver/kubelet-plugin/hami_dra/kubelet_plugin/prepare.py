@@ -182,6 +182,7 @@ class Preparer:
         return NodeFacts(
             node_name=self._options.node_name,
             uuids=inventory.uuids,
+            missing=inventory.missing,
             boot_id=self._options.boot_id,
         )
 

@@ -33,11 +33,15 @@ _SHARE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """What a plan needs to know of the node; `uuids` are NVML's spelling of each device's name."""
+    """What a plan needs to know of the node.
+
+    `uuids` are NVML's spelling of each device's name; `missing` are those of them that cannot be used now.
+    """
 
     node_name: str
     boot_id: str
     uuids: Mapping[DeviceName, str]
+    missing: tuple[str, ...] = ()
 
 
 def reference_of(claim: Claim) -> ClaimRef:
@@ -93,6 +97,11 @@ def _plan_result(result: DeviceResult, allocation: AllocationResult, node: NodeF
     if uuid is None:
         present = ", ".join(sorted(node.uuids)) or "no GPU at all"
         raise ClaimRefused(f"device {result.device} is not on node {node.node_name}, which has {present}")
+    if uuid in node.missing:
+        raise ClaimRefused(
+            f"device {result.device} was on node {node.node_name}, but the driver does not list it now: "
+            "it does not answer, was taken out, or the MIG layout was changed"
+        )
     if result.admin_access:
         return _admin_result(result, uuid)
     return _share_result(result, uuid, _merged_config(result, allocation))

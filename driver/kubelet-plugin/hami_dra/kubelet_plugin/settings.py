@@ -15,6 +15,7 @@ import yaml
 from hami_dra.api import names
 from hami_dra.kubelet_plugin.errors import SettingsError
 from hami_dra.kubelet_plugin.gpu_filter import Choice, GpuFilter, parse_indices, parse_models, parse_uuids
+from hami_dra.kubelet_plugin.mig_plan import MigStrategy
 from hami_dra.kubelet_plugin.node_settings import settings_of
 from hami_dra.kubelet_plugin.toolkit import NodeRoots
 
@@ -25,6 +26,7 @@ _MAX_COUNT = 1_000_000
 PER_NODE = frozenset(
     {
         "shares_per_gpu",
+        "mig_strategy",
         "driver_root",
         "dev_root",
         "nvidia_ctk",
@@ -80,6 +82,8 @@ class Settings:
     """`controller` publishes the taint that reserves our devices for our controller."""
     shares_per_gpu: int = 10
     """How many claims may share one GPU."""
+    mig_strategy: MigStrategy = MigStrategy.NONE
+    """`none` leaves GPUs that MIG splits out; else their instances are devices."""
     host_root: Path = Path("/")
     """Where the node's root is seen from here."""
     driver_root: Path = Path("/")
