@@ -26,6 +26,7 @@ from hami_dra.kubelet_plugin.inventory import Gpu, Inventory, MigInstance
 from hami_dra.kubelet_plugin.ledger import Ledger
 from hami_dra.kubelet_plugin.library import LibraryFiles
 from hami_dra.kubelet_plugin.locks import FileCallLock
+from hami_dra.kubelet_plugin.metadata_files import MetadataFiles
 from hami_dra.kubelet_plugin.paths import NodePaths
 from hami_dra.kubelet_plugin.prepare import PrepareOptions, Preparer
 from hami_dra.kubelet_plugin.processes import Alive
@@ -315,6 +316,7 @@ class Node:
             checkpoint=self.checkpoint(),
             shares=ShareFiles(self.paths, time.monotonic_ns),
             specs=CdiFiles(self.paths),
+            metadata=MetadataFiles(self.paths, NODE),
             library=LibraryFiles(self.paths, self.library, "0.1.0"),
             processes=self.processes,
         )
@@ -332,7 +334,7 @@ class Node:
     def files(self) -> set[str]:
         """Everything that a share left on the node, relative to the root."""
         root = self.paths.run_dir.parent
-        kept = (self.paths.shares_dir, self.paths.cdi_dir)
+        kept = (self.paths.shares_dir, self.paths.cdi_dir, self.paths.metadata_dir)
         return {str(path.relative_to(root)) for folder in kept for path in folder.rglob("*")}
 
 

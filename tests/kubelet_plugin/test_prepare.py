@@ -94,6 +94,10 @@ def test_the_spec_mounts_single_files_and_names_the_limits(node: Node) -> None:
         f"{inside}/limits": (f"{outside}/limits", "ro"),
         f"{inside}/node": (f"{outside}/node", "ro"),
         f"{inside}/usage": (f"{outside}/usage", "rw"),
+        "/var/run/kubernetes.io/dra-device-attributes/resourceclaims/claim-1/gpu/gpu.hami.io-metadata.json": (
+            str(node.paths.metadata(ClaimUid("claim-1"), "gpu")),
+            "ro",
+        ),
     }
     library = f"/etc/libhami_share-{entry.library}.so"
     common = {m["containerPath"]: m["hostPath"] for m in spec["containerEdits"]["mounts"]}
@@ -262,8 +266,8 @@ def two_shares() -> Any:
     return claim(results=[result(share=1), result(number=1, share=2)])
 
 
-PREPARE_EFFECTS = range(1, 12)
-UNPREPARE_EFFECTS = range(1, 8)
+PREPARE_EFFECTS = range(1, 14)
+UNPREPARE_EFFECTS = range(1, 9)
 
 
 @pytest.mark.parametrize("at", PREPARE_EFFECTS)

@@ -74,6 +74,12 @@ CDI_KIND_BASE: Final = f"{CDI_VENDOR}/base"
 NVIDIA_VISIBLE_DEVICES: Final = "NVIDIA_VISIBLE_DEVICES"
 NVIDIA_VISIBLE_DEVICES_VOID: Final = "void"
 
+# Kubernetes' own: what containers are told of their devices (KEP-5304).
+POD_CLAIM_ANNOTATION: Final = "resource.kubernetes.io/pod-claim-name"
+DEVICE_METADATA_DIR: Final = "/var/run/kubernetes.io/dra-device-attributes"
+DEVICE_METADATA_KIND: Final = "DeviceMetadata"
+DEVICE_METADATA_VERSIONS: Final = ("metadata.resource.k8s.io/v1beta1", "metadata.resource.k8s.io/v1alpha1")
+
 # In the container: the counterpart of share_env.h.
 LIBRARY_NAME: Final = "libhami_share.so"
 CONTAINER_LIBRARY_STEM: Final = "/etc/libhami_share-"

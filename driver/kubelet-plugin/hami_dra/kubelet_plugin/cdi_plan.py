@@ -8,6 +8,7 @@ from typing import Any
 from hami_dra.api import names
 from hami_dra.api.names import ShareId
 from hami_dra.kubelet_plugin.entries import Entry, ShareResult
+from hami_dra.kubelet_plugin.metadata_plan import container_path, first_of_requests
 from hami_dra.kubelet_plugin.paths import NodePaths
 from hami_dra.kubelet_plugin.share_text import container_library, environment_of
 
@@ -28,7 +29,7 @@ def plan_spec(entry: Entry, paths: NodePaths) -> dict[str, Any] | None:
     return {
         "cdiVersion": _minimal_version(entry),
         "kind": names.CDI_KIND_SHARE,
-        "devices": [_device(share, paths) for share in entry.shares],
+        "devices": [_device(share, paths, _metadata_mounts(entry, share, paths)) for share in entry.shares],
         "containerEdits": {
             # Images that say NVIDIA_VISIBLE_DEVICES=all would get every GPU from NVIDIA's runtime hook.
             "env": [f"{names.NVIDIA_VISIBLE_DEVICES}={names.NVIDIA_VISIBLE_DEVICES_VOID}"],
@@ -81,7 +82,15 @@ def _device_names(spec: dict[str, Any]) -> list[str]:
     return [d["name"] for d in devices if isinstance(d, dict) and isinstance(d.get("name"), str)]
 
 
-def _device(share: ShareResult, paths: NodePaths) -> dict[str, Any]:
+def _metadata_mounts(entry: Entry, share: ShareResult, paths: NodePaths) -> list[dict[str, Any]]:
+    return [
+        _mount(str(paths.metadata(entry.claim.uid, request)), container_path(entry, request), _READ_ONLY)
+        for request, first in first_of_requests(entry).items()
+        if first is share
+    ]
+
+
+def _device(share: ShareResult, paths: NodePaths, more_mounts: list[dict[str, Any]]) -> dict[str, Any]:
     host = paths.share(share.share_id)
     container = f"{names.SHARES_DIR}/{share.share_id}"
     modes = (
@@ -93,7 +102,10 @@ def _device(share: ShareResult, paths: NodePaths) -> dict[str, Any]:
         "name": share.share_id,
         "containerEdits": {
             "env": [environment_of(share)],
-            "mounts": [_mount(str(host / name), f"{container}/{name}", options) for name, options in modes],
+            "mounts": [
+                *(_mount(str(host / name), f"{container}/{name}", options) for name, options in modes),
+                *more_mounts,
+            ],
         },
     }
 

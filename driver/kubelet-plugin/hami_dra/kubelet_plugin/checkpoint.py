@@ -93,6 +93,7 @@ def _entry_to_json(entry: Entry) -> dict[str, Any]:
         "claim": {"namespace": entry.claim.namespace, "name": entry.claim.name, "uid": entry.claim.uid},
         "results": [_result_to_json(result) for result in entry.results],
         "library": entry.library,
+        "podClaim": entry.pod_claim,
     }
 
 
@@ -104,6 +105,7 @@ def _entry_from_json(item: dict[str, Any]) -> Entry:
         claim=ClaimRef(_text(claim["namespace"]), _text(claim["name"]), ClaimUid(_text(claim["uid"]))),
         results=tuple(_result_from_json(result) for result in item["results"]),
         library=_text(item["library"]),
+        pod_claim=None if item.get("podClaim") is None else _text(item["podClaim"]),
     )
 
 

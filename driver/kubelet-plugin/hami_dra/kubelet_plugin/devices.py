@@ -42,6 +42,11 @@ def compute_capacities(inventory: Inventory, *, shares_per_gpu: int) -> dict[Dev
     }
 
 
+def compute_attributes(inventory: Inventory) -> dict[DeviceName, Mapping[str, DeviceAttribute]]:
+    """What is known of each GPU: the same attributes that are published."""
+    return {names.device_name(gpu.uuid): _attributes(gpu, inventory) for gpu in inventory.gpus}
+
+
 def _device(gpu: Gpu, inventory: Inventory, shares_per_gpu: int, taints: tuple[Taint, ...]) -> Device:
     return Device(
         name=names.device_name(gpu.uuid),

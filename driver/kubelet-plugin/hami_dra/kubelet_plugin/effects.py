@@ -11,6 +11,7 @@ from hami_dra.api.names import ClaimUid, ShareId
 from hami_dra.api.resources import Claim
 from hami_dra.kubelet_plugin.checkpoint_files import Loaded
 from hami_dra.kubelet_plugin.entries import ClaimRef, Entries, Entry, ShareResult
+from hami_dra.kubelet_plugin.metadata_plan import Attributes
 from hami_dra.kubelet_plugin.processes import Alive
 from hami_dra.kubelet_plugin.share_text import Limits
 
@@ -95,6 +96,26 @@ class SpecStore(Protocol):
         ...
 
 
+class MetadataStore(Protocol):
+    """What containers are told of their devices; all but `has` raise NodeStateError."""
+
+    def has(self, entry: Entry) -> bool:
+        """Whether everything that the entry has to tell is there."""
+        ...
+
+    def write(self, entry: Entry, attributes: Attributes) -> None:
+        """Write it."""
+        ...
+
+    def remove(self, uid: ClaimUid) -> None:
+        """Remove it, if it is there."""
+        ...
+
+    def list(self) -> tuple[ClaimUid, ...]:
+        """The claims that have any."""
+        ...
+
+
 class LibraryStore(Protocol):
     """The interceptor's copies on the node; all raise NodeStateError."""
 
@@ -136,5 +157,6 @@ class Effects:
     checkpoint: EntryStore
     shares: ShareStore
     specs: SpecStore
+    metadata: MetadataStore
     library: LibraryStore
     processes: ProcessFinder

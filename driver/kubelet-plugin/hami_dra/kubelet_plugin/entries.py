@@ -50,13 +50,18 @@ class ShareResult:
 
 @dataclass(frozen=True)
 class Entry:
-    """One claim in the checkpoint; `library` is the interceptor version that it keeps until unprepared."""
+    """One claim in the checkpoint; `library` is the interceptor version that it keeps until unprepared.
+
+    `pod_claim` is what its pod calls a claim from a template, empty for others; None where an older version
+    prepared it, which told containers nothing of their devices.
+    """
 
     state: State
     boot_id: str
     claim: ClaimRef
     results: tuple[ShareResult, ...]
     library: str
+    pod_claim: str | None = None
 
     @property
     def shares(self) -> tuple[ShareResult, ...]:

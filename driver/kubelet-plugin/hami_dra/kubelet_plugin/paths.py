@@ -77,6 +77,19 @@ class NodePaths:
         """The interceptor of this version."""
         return self.library_dir / version / names.LIBRARY_NAME
 
+    @property
+    def metadata_dir(self) -> Path:
+        """What containers are told of their devices: one folder per claim."""
+        return self.plugin_dir / "dra-device-metadata"
+
+    def claim_metadata(self, uid: ClaimUid) -> Path:
+        """The folder of one claim."""
+        return self.metadata_dir / uid
+
+    def metadata(self, uid: ClaimUid, request: str) -> Path:
+        """The file of one request."""
+        return self.claim_metadata(uid) / f"{request}.json"
+
     def claim_spec(self, uid: ClaimUid) -> Path:
         """The CDI spec of one claim."""
         return self.cdi_dir / f"{_SHARE_SPEC_PREFIX}{uid}.json"

@@ -41,6 +41,7 @@ from hami_dra.kubelet_plugin.ledger import Ledger
 from hami_dra.kubelet_plugin.library import LibraryFiles
 from hami_dra.kubelet_plugin.locks import FileCallLock, LeadLock, ProcessLock
 from hami_dra.kubelet_plugin.log import Log
+from hami_dra.kubelet_plugin.metadata_files import MetadataFiles
 from hami_dra.kubelet_plugin.metrics import METRICS_CONTENT_TYPE, PluginMetrics
 from hami_dra.kubelet_plugin.mig_source import MigSource
 from hami_dra.kubelet_plugin.node_events import NodeReporter
@@ -114,6 +115,7 @@ class Plugin:
             checkpoint=self._checkpoint,
             shares=shares,
             specs=CdiFiles(paths),
+            metadata=MetadataFiles(paths, settings.node_name),
             library=LibraryFiles(paths, settings.library, metadata.version(names.DISTRIBUTION)),
             processes=outside.processes,
         )
@@ -279,8 +281,9 @@ class Plugin:
 
     def _make_upkeep(self, shares: ShareFiles) -> Upkeep:
         def is_whole(entry: Entry) -> bool:
-            has_spec = not entry.shares or self._effects.specs.has(entry.claim.uid)
-            return has_spec and all(shares.has(share.share_id) for share in entry.shares)
+            effects = self._effects
+            has_spec = not entry.shares or effects.specs.has(entry.claim.uid)
+            return has_spec and effects.metadata.has(entry) and all(shares.has(s.share_id) for s in entry.shares)
 
         sources = UpkeepSources(
             ledger=self._ledger,

@@ -15,10 +15,10 @@ from hami_dra.api.errors import ApiError
 from hami_dra.api.names import ClaimUid
 from hami_dra.api.resources import Claim
 from hami_dra.kube.errors import KubeError
-from hami_dra.kubelet_plugin.devices import compute_capacities
+from hami_dra.kubelet_plugin.devices import compute_attributes, compute_capacities
 from hami_dra.kubelet_plugin.effects import Effects
 from hami_dra.kubelet_plugin.entries import Entry, State
-from hami_dra.kubelet_plugin.errors import ClaimRefused, NodeStateError, OverCapacity
+from hami_dra.kubelet_plugin.errors import ClaimRefused, DriverUnavailable, NodeStateError, OverCapacity
 from hami_dra.kubelet_plugin.inventory import Inventory
 from hami_dra.kubelet_plugin.ledger import Ledger
 from hami_dra.kubelet_plugin.prepare_plan import NodeFacts, is_allocation_of, plan_entry
@@ -113,10 +113,22 @@ class Preparer:
         effects.library.ensure(entry.library)
         for share in entry.shares:
             effects.shares.ensure(share, fresh=fresh)
+        self._tell(entry)
         effects.specs.write(entry)
         completed = dataclasses.replace(entry, state=State.COMPLETED, boot_id=self._options.boot_id)
         self._ledger.put(completed)
         return completed
+
+    def _tell(self, entry: Entry) -> None:
+        """Have what the claim's containers are told of their devices; it never changes while they run."""
+        if self._effects.metadata.has(entry):
+            return
+        try:
+            attributes = compute_attributes(self._inventory())
+        except DriverUnavailable:
+            # Only where it vanished: nothing new is prepared without a driver.
+            attributes = {}
+        self._effects.metadata.write(entry, attributes)
 
     def _undo(self, uid: ClaimUid) -> None:
         effects = self._effects
@@ -126,12 +138,14 @@ class Preparer:
             for share_id in effects.specs.find_shares(uid):
                 effects.shares.remove(share_id)
                 self._ledger.drop_stray(share_id)
+            effects.metadata.remove(uid)
             effects.specs.remove(uid)
             return
         # The spec first: no container may start with mounts whose files are going.
         effects.specs.remove(uid)
         for share in entry.shares:
             effects.shares.remove(share.share_id)
+        effects.metadata.remove(uid)
         self._ledger.drop(uid)
         if entry.library not in self._ledger.libraries() and not self._ledger.has_strays:
             effects.library.remove_unused(self._ledger.libraries())

@@ -26,6 +26,7 @@ from hami_dra.api.share_ids import is_from_controller
 from hami_dra.kubelet_plugin.cdi_plan import cdi_ids
 from hami_dra.kubelet_plugin.entries import ClaimRef, Entry, ShareResult, State
 from hami_dra.kubelet_plugin.errors import ClaimRefused
+from hami_dra.kubelet_plugin.metadata_plan import pod_claim_of
 
 # It becomes a folder's name, so nothing else may pass.
 _SHARE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -85,6 +86,7 @@ def plan_entry(claim: Claim, node: NodeFacts, library: str) -> Entry:
         claim=reference_of(claim),
         results=tuple(_plan_result(result, allocation, node) for result in results),
         library=library,
+        pod_claim=pod_claim_of(claim),
     )
 
 

@@ -78,6 +78,9 @@ def _remove_orphans(
     for uid in effects.specs.list():
         if uid not in claims:
             effects.specs.remove(uid)
+    for uid in effects.metadata.list():
+        if uid not in claims:
+            effects.metadata.remove(uid)
     known = {share.share_id for entry in entries for share in entry.shares}
     for share_id in sorted(folders.keys() - known):
         try:
