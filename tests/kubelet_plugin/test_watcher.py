@@ -7,7 +7,7 @@ import struct
 import time
 
 import pytest
-from plugin_objects import MIB, Node, claim, result, share_id, start, uuid
+from plugin_objects import MIB, Node, claim, device, gpu, instance, result, share_id, start, uuid
 
 from hami_dra.kubelet_plugin import share_layout as layout
 from hami_dra.kubelet_plugin.consumers import Consumer, Consumers
@@ -176,7 +176,7 @@ def test_metrics_name_pod_and_container(rig: Rig) -> None:
         entries=rig.process.entries(),
         usage=lambda share: look.usages[share.share_id],
         look=look,
-        devices=[],
+        gpus=[gpu(0), instance(1)],
         troubles={},
         to_unix=lambda at_ns: at_ns / 1e9,
     )
@@ -196,4 +196,9 @@ def test_metrics_name_pod_and_container(rig: Rig) -> None:
     assert {name: values[f"hami_dra_share_{name}"] for name in wanted} == wanted
     assert values["hami_dra_container_memory_used_bytes"] == "1048576000"
     assert 'pod="pod-1"' in text
+    of_instance = f'device="{instance(1).uuid.lower()}",model="NVIDIA H100 80GB HBM3 MIG 1g.10gb"'
+    assert (
+        f'_info{{{of_instance},parent="{device(1)}",profile="1g.10gb",type="mig",uuid="{instance(1).uuid}"}} 1' in text
+    )
+    assert f'hami_dra_node_gpu_healthy{{device="{device(0)}"}} 1' in text
     assert f'hami_dra_node_gpu_memory_beyond_bytes{{device="{uuid(0).lower()}"}} {500 * MIB}' in text

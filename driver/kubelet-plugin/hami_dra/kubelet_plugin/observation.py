@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from hami_dra.api.names import DeviceName
 from hami_dra.kubelet_plugin import hami_metrics, usage_metrics
 from hami_dra.kubelet_plugin.bypass import BypassJudge
 from hami_dra.kubelet_plugin.bypass_reports import BypassReporter
@@ -99,7 +98,7 @@ class Observation:
             entries=around.ledger.snapshot(),
             usage=lambda share: self._usage(share, totals.get(share.uuid, share.memory_bytes)),
             look=self._watcher.latest,
-            devices=_sorted(inventory.uuids if inventory else ()),
+            gpus=inventory.gpus if inventory else (),
             troubles=around.board.snapshot(),
             to_unix=lambda at_ns: time.time() - (time.monotonic_ns() - at_ns) / usage_metrics.NS_PER_SECOND,
         )
@@ -112,7 +111,3 @@ class Observation:
     def _on_look(self, look: Look) -> None:
         if self._leading:
             self._reporter.report(self._judge.judge(look, self._around.ledger.snapshot()))
-
-
-def _sorted(devices: Iterable[DeviceName]) -> tuple[DeviceName, ...]:
-    return tuple(sorted(devices))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from hami_dra.api.names import METRICS_PREFIX, DeviceName, device_name
+from hami_dra.api.names import METRICS_PREFIX, TYPE_GPU, TYPE_MIG, device_name
 from hami_dra.kubelet_plugin.accounting import ShareAccount
 from hami_dra.kubelet_plugin.bypass import beyond_by_device
 from hami_dra.kubelet_plugin.consumers import Consumer
 from hami_dra.kubelet_plugin.entries import Entry, ShareResult
 from hami_dra.kubelet_plugin.exposition import Exposition, label_text
 from hami_dra.kubelet_plugin.health import Troubles
+from hami_dra.kubelet_plugin.inventory import Gpu
 from hami_dra.kubelet_plugin.look import Look
 from hami_dra.kubelet_plugin.usage import KINDS, Health, Usage
 
@@ -37,6 +38,7 @@ FAMILIES = (
     (f"{_SHARE}usage_damaged", "gauge", "Whether the share's usage region cannot be believed."),
     (f"{_CONTAINER}memory_used_bytes", "gauge", "Memory charged to the container's processes on one share."),
     (f"{_CONTAINER}processes", "gauge", "Processes of the container that use the share."),
+    (f"{_GPU}info", "gauge", "1; the labels say which GPU or MIG instance the device is."),
     (f"{_GPU}memory_total_bytes", "gauge", "Memory of the GPU."),
     (f"{_GPU}memory_used_bytes", "gauge", "Memory of the GPU in use, by whomever."),
     (f"{_GPU}memory_beyond_bytes", "gauge", "Memory in use beyond what shares account for."),
@@ -54,7 +56,7 @@ class Scene:
     entries: tuple[Entry, ...]
     usage: Callable[[ShareResult], Usage]
     look: Look
-    devices: Iterable[DeviceName]
+    gpus: Iterable[Gpu]
     troubles: Troubles
     to_unix: Callable[[int], float]
 
@@ -131,11 +133,13 @@ def _add_containers(
 
 
 def _add_gpus(text: Exposition, scene: Scene) -> None:
-    for device in scene.devices:
+    for gpu in scene.gpus:
+        device = device_name(gpu.uuid)
+        text.add(f"{_GPU}info", _identity(gpu), 1)
         text.add(f"{_GPU}healthy", label_text({"device": device}), int(device not in scene.troubles))
     beyond = beyond_by_device(scene.look, scene.entries)
-    for uuid, gpu in scene.look.accounts.gpus.items():
-        own, sample = label_text({"device": device_name(uuid)}), gpu.sample
+    for uuid, account in scene.look.accounts.gpus.items():
+        own, sample = label_text({"device": device_name(uuid)}), account.sample
         values = {
             "memory_total_bytes": sample.memory_total_bytes,
             "memory_used_bytes": sample.memory_used_bytes,
@@ -147,3 +151,17 @@ def _add_gpus(text: Exposition, scene: Scene) -> None:
         for name, value in values.items():
             if value is not None:
                 text.add(f"{_GPU}{name}", own, value)
+
+
+def _identity(gpu: Gpu) -> str:
+    mig = gpu.mig
+    return label_text(
+        {
+            "device": device_name(gpu.uuid),
+            "uuid": gpu.uuid,
+            "model": gpu.model,
+            "type": TYPE_MIG if mig else TYPE_GPU,
+            "profile": mig.profile if mig else "",
+            "parent": device_name(mig.parent_uuid) if mig else "",
+        }
+    )
