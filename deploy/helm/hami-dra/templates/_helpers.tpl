@@ -28,7 +28,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- /* The kubelet plugin's settings of all nodes, or of an entry of kubeletPlugin.nodes, as its file has them. */ -}}
 {{- define "hami-dra.pluginSettings" -}}
 {{- $names := dict "sharesPerGPU" "sharesPerGpu" "bypassMiB" "bypassMib" }}
-{{- range $key := list "sharesPerGPU" "driverRoot" "devRoot" "nvidiaCtk" "leaveOwned" "onBypass" "bypassMiB" "onUnhealthy" "applicationXids" "xidHoldSeconds" }}
+{{- range $key := list "sharesPerGPU" "migStrategy" "driverRoot" "devRoot" "nvidiaCtk" "leaveOwned" "onBypass" "bypassMiB" "onUnhealthy" "applicationXids" "xidHoldSeconds" }}
 {{- if hasKey $ $key }}
 {{ get $names $key | default $key }}: {{ get $ $key | toJson }}
 {{- end }}
@@ -56,7 +56,8 @@ then is not stranded; the upgrade after that takes the permission away.
 {{- if or .Values.controller.gateAndPin (contains "gateAndPin: true" (dig "data" "config.yaml" "" $before)) }}true{{ end }}
 {{- end }}
 
-{{- /* True where a request (variable r of a CEL expression) names our class. */ -}}
+{{- /* True where a request (variable r of a CEL expression) names a class of ours. */ -}}
 {{- define "hami-dra.celNamesOurClass" -}}
-(has(r.exactly) && r.exactly.deviceClassName == "gpu.hami.io") || (has(r.firstAvailable) && r.firstAvailable.exists(s, s.deviceClassName == "gpu.hami.io"))
+{{- $ours := "[\"gpu.hami.io\", \"mig.gpu.hami.io\"]" -}}
+(has(r.exactly) && r.exactly.deviceClassName in {{ $ours }}) || (has(r.firstAvailable) && r.firstAvailable.exists(s, s.deviceClassName in {{ $ours }}))
 {{- end }}
