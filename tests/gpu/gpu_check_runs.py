@@ -44,9 +44,17 @@ def install_driver(root: Path) -> Path:
     return root / "usr/lib/x86_64-linux-gnu"
 
 
-def run_quick(driver: Path, folder: Path, *arguments: object, program: Path = RUN) -> Run:
-    """The quick mode, with reports in that folder."""
-    command = [sys.executable, program, "--quick", "--driver", driver, "--output", folder]
+def run_quick(driver: Path, folder: Path, *arguments: object, program: Path = RUN, plain: bool = False) -> Run:
+    """The quick mode, with reports in that folder; plain: by a Python that has none of our packages."""
+    command = [
+        f"{sys.base_prefix}/bin/python3" if plain else sys.executable,
+        program,
+        "--quick",
+        "--driver",
+        driver,
+        "--output",
+        folder,
+    ]
     command += ["--seconds", SECONDS, "--python", sys.executable, *arguments]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert (folder / "gpu-check.json").exists(), done.stderr

@@ -57,7 +57,8 @@ def test_bundle_needs_nothing_of_the_checkout(gpu_check: GpuCheck, tmp_path: Pat
     subprocess.run(list(map(str, packed)), check=True, capture_output=True)
     with tarfile.open(bundle) as archive:
         archive.extractall(tmp_path / "elsewhere", filter="data")
-    run = gpu_check("--only", "total and free|libcudart", program=tmp_path / "elsewhere/hami-gpu-check/tests/gpu/run")
+    program = tmp_path / "elsewhere/hami-gpu-check/tests/gpu/run"
+    run = gpu_check("--only", "total and free|libcudart|alone|30 % of 1000000 ns$", program=program, plain=True)
     assert run.status == 0, run.output
     assert "as it was brought along" in run.report["facts"]["interceptor"]
     reasons = {step["detail"] for step in run.report["steps"] if step["outcome"] == "left out"}

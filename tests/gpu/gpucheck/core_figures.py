@@ -14,11 +14,13 @@ from functools import partial
 from gpucheck.call_costs import fields_of
 from gpucheck.core_series import Errors, Series, common, errors_of, parse_series
 from gpucheck.errors import CheckFailed
+from gpucheck.plugin_pages import Tenant as PageTenant
+from gpucheck.plugin_pages import pages
 from gpucheck.rig import Rig
 from gpucheck.steps import Step
 
 PART = "figures: cores"
-TABLE = "shares of the GPU's time (errors: median / worst, in pp; without the kubelet plugin's correction)"
+TABLE = "shares of the GPU's time (errors: median / worst, in pp)"
 _MS = "1000000"
 _SKIP_S = 0.5
 
@@ -69,7 +71,11 @@ def _run(rig: Rig, case: tuple[Tenant, ...]) -> list[Series]:
             rig.start(place, "gpu-bench", "busy", tenant.lengths, milliseconds, rig.alone.rounds_per_ms)
             for place, tenant in zip(places, case, strict=True)
         ]
-        texts = [process.communicate()[0] for process in started]
+        told = [
+            PageTenant(process.pid, place.usage) for process, place in zip(started, places, strict=True) if place.usage
+        ]
+        with pages(rig.nvml, told):
+            texts = [process.communicate()[0] for process in started]
     statuses = [process.returncode for process in started]
     if any(statuses):
         raise CheckFailed(f"gpu-bench ends with {statuses}")

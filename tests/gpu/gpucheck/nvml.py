@@ -26,6 +26,17 @@ class _Process(ctypes.Structure):
     )
 
 
+class _Utilization(ctypes.Structure):
+    _fields_ = (
+        ("pid", ctypes.c_uint),
+        ("at_us", ctypes.c_ulonglong),
+        ("sm", ctypes.c_uint),
+        ("memory", ctypes.c_uint),
+        ("encoder", ctypes.c_uint),
+        ("decoder", ctypes.c_uint),
+    )
+
+
 class Nvml:
     """One GPU."""
 
@@ -70,6 +81,17 @@ class Nvml:
         memory = _Memory()
         self._must("nvmlDeviceGetMemoryInfo", self._device, ctypes.byref(memory))
         return memory.total, memory.used
+
+    def utilization_since(self, seen_us: int) -> tuple[Mapping[int, float] | None, int]:
+        """The percent of the GPU's time of each process, and the newest sample; None: nothing new, or not known."""
+        count = ctypes.c_uint(_MAX_PROCESSES)
+        found = (_Utilization * _MAX_PROCESSES)()
+        since = ctypes.c_ulonglong(seen_us)
+        if self._library.nvmlDeviceGetProcessUtilization(self._device, found, ctypes.byref(count), since):
+            return None, seen_us
+        samples = [found[i] for i in range(count.value)]
+        newest = max((sample.at_us for sample in samples), default=seen_us)
+        return {sample.pid: float(sample.sm) for sample in samples}, newest
 
     def processes(self) -> Mapping[int, int]:
         """The bytes of each process that NVML lists; those that it has no figure for are left out."""

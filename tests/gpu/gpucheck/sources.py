@@ -13,6 +13,10 @@ WORKLOADS = ROOT / "tests/gpu/workloads"
 PREBUILT = ROOT / "prebuilt"
 """In a bundle: the released library and CUDA's own runtime libraries."""
 
+PLUGIN = "driver/kubelet-plugin"
+_PLUGIN_MODULES = ("__init__", "correction", "node_page", "share_layout")
+"""Those that need nothing else."""
+
 LIBRARY = "libhami_share.so"
 PROGRAMS = {
     "gpu-sample": ("cuda-intercept/fake/programs/sample.c", "cuda-intercept/fake/programs/sample_paths.c"),
@@ -35,6 +39,7 @@ def interceptor_sources() -> list[Path]:
 def _files() -> Iterator[Path]:
     yield ROOT / "tests/gpu/run"
     yield from (ROOT / name for names in (*PROGRAMS.values(), _OTHERS) for name in names)
+    yield from (ROOT / PLUGIN / f"hami_dra/kubelet_plugin/{name}.py" for name in _PLUGIN_MODULES)
     for tree in _TREES:
         yield from sorted(path for path in (ROOT / tree).rglob("*") if path.suffix in _KINDS)
 
