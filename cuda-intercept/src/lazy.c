@@ -127,8 +127,26 @@ static bool read_beyond(const struct ci_config *config, const struct account *ac
     return gauge.has_own;
 }
 
+/* Small allocations of the program take whole pages, which is seen too: an estimate
+ * gives way only to at least half of it, and to no more than its double. */
+static void settle_account(struct ci_config *config, struct account *account)
+{
+    int64_t beyond;
+    if (account->estimate == 0 || !account->has_base || !read_beyond(config, account, &beyond))
+        return;
+    int64_t estimate = (int64_t)account->estimate;
+    int64_t taken = beyond - account->base + estimate;
+    if (taken < estimate / 2 || taken <= 0)
+        return;
+    taken = taken > 2 * estimate ? 2 * estimate : taken;
+    uint64_t held = ci_charge_bytes(&account->charge);
+    ci_charge_force(config, &account->device, &account->charge, held - account->estimate + (uint64_t)taken);
+    account->estimate = 0;
+}
+
 static bool charge_more(struct ci_config *config, struct account *account, uint64_t more, bool may_refuse)
 {
+    settle_account(config, account); /* or what an earlier estimate took would be taken for this one */
     uint64_t bytes = ci_charge_bytes(&account->charge) + more;
     if (account->estimate == 0)
         account->has_base = read_beyond(config, account, &account->base);
@@ -148,23 +166,6 @@ static void charge_less(struct ci_config *config, struct account *account, uint6
     uint64_t held = ci_charge_bytes(&account->charge);
     ci_charge_force(config, &account->device, &account->charge, held > less ? held - less : 0);
     account->estimate -= less < account->estimate ? less : account->estimate;
-}
-
-/* Small allocations of the program take whole pages, which is seen too: an estimate
- * gives way only to at least half of it, and to no more than its double. */
-static void settle_account(struct ci_config *config, struct account *account)
-{
-    int64_t beyond;
-    if (account->estimate == 0 || !account->has_base || !read_beyond(config, account, &beyond))
-        return;
-    int64_t estimate = (int64_t)account->estimate;
-    int64_t taken = beyond - account->base + estimate;
-    if (taken < estimate / 2 || taken <= 0)
-        return;
-    taken = taken > 2 * estimate ? 2 * estimate : taken;
-    uint64_t held = ci_charge_bytes(&account->charge);
-    ci_charge_force(config, &account->device, &account->charge, held - account->estimate + (uint64_t)taken);
-    account->estimate = 0;
 }
 
 CUresult ci_lazy_begin_limit(enum ci_lazy kind, size_t value)

@@ -84,6 +84,18 @@ class GrowthTest(LedgerCase):
         self.call("y")
         self.expect(held + 110 * MIB)
 
+    def test_limits_raised_one_right_after_the_other_are_all_charged(self) -> None:
+        """What an earlier one took, and nobody has looked at since, is not taken for what the later one will."""
+        self.call("l 1")
+        self.call("q 1 1 0")
+        held = CONTEXT + MODULE + FUNCTION
+        for line in (f"S 0 {FIFO} {11 * MIB}", "x 1", "y", f"S 0 {HEAP} {108 * MIB}", "x 1"):
+            self.call(line)
+        self.call(f"S 0 {FIFO} {61 * MIB}")
+        self.expect(held + 160 * MIB, taken=held + 110 * MIB)
+        self.call("x 1")
+        self.expect(held + 160 * MIB)
+
     def test_local_memory_is_charged_before_the_launch(self) -> None:
         """By what the function says that each of its threads has."""
         self.call("l 1")
