@@ -144,6 +144,7 @@ def _set_up(options: argparse.Namespace, scratch: Path, processes: Processes) ->
     found = re.search(r"device 0: .* uuid=(\S+) total=(\d+) free=(\d+)", done.output)
     if not found:
         raise CannotRun(f"no GPU: {done.last_line}")
+    environment["CUDA_CACHE_PATH"] = str(scratch / "cache")  # compiled kernels leave nothing behind
     environment["CUDA_VISIBLE_DEVICES"] = found[1]  # another GPU of the machine would be one without a share
     nvml = Nvml(folder / driver.NVML, found[1])
     if not nvml.shares_with_others():

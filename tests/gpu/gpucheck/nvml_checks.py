@@ -20,7 +20,7 @@ def steps() -> Iterator[Step]:
     """Each of these checks."""
     yield Step(PART, "NVML's memory calls show the share", check_nvml, 30)
     yield Step(PART, "nvidia-smi shows the share", check_smi, 40)
-    yield Step(PART, "nvidia-smi's table is as without a share", check_smi_table, 40)
+    yield Step(PART, "nvidia-smi's table shows the share, and nothing goes to standard error", check_smi_table, 40)
 
 
 def check_nvml(rig: Rig) -> str:
@@ -62,7 +62,7 @@ def check_smi(rig: Rig) -> str:
 
 
 def check_smi_table(rig: Rig) -> str:
-    """The same lines, but for the figures; nothing is written to standard error."""
+    """As people look at it; what reads its output would stumble over lines of ours."""
     bare = rig.run(rig.places.bare, _smi(rig))
     if bare.status:
         raise LeftOut(f"it fails without a share too: {bare.last_line}")
