@@ -250,12 +250,13 @@ def test_a_profile_is_named_as_nvidia_does(
 LAYOUT = """
 import json, sys
 from pathlib import Path
+from hami_dra.kubelet_plugin.gpu_filter import GpuFilter
 from hami_dra.kubelet_plugin.nvml import NvmlSource
 from hami_dra.kubelet_plugin.nvml_health import NvmlHealth
 from hami_dra.kubelet_plugin.nvml_samples import NvmlSampler
 from hami_dra.kubelet_plugin.pci import PciTree
 root = Path(sys.argv[1])
-source, sampler, health = NvmlSource(root, PciTree(())), NvmlSampler(root), NvmlHealth(root)
+source, sampler, health = NvmlSource(root, PciTree(()), GpuFilter().admits), NvmlSampler(root), NvmlHealth(root)
 def look():
     instances = [state.instances for state in health.read().values()]
     return [[gpu.uuid for gpu in source.read().gpus], list(sampler.sample()), instances]

@@ -29,7 +29,7 @@ nvmlReturn_t nvmlDeviceIsMigDeviceHandle(nvmlDevice_t device, unsigned int *is_m
 nvmlReturn_t nvmlDeviceGetMaxMigDeviceCount(nvmlDevice_t device, unsigned int *count)
 {
     FG_WHOLE_GPU(gpu, device, count);
-    *count = can_be_split(gpu) ? MAX_INSTANCES : 0;
+    *count = can_be_split(gpu) && gpu->mig_mode ? MAX_INSTANCES : 0;
     return NVML_SUCCESS;
 }
 

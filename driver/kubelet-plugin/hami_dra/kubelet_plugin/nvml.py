@@ -70,12 +70,12 @@ class NvmlSource:
         try:
             handle = pynvml.nvmlDeviceGetHandleByIndex(index)
             uuid = pynvml.nvmlDeviceGetUUID(handle)
-            name = pynvml.nvmlDeviceGetName(handle)
             if is_split(handle):
                 instances = describe_instances(handle, self._describe(handle))
-                wanted = [one for one in instances if self._admits(index, (uuid, one.uuid), name)]
+                wanted = [one for one in instances if self._admits(index, (uuid, one.uuid), one.model)]
                 return _Found(instances=tuple(wanted))
-            return _Found(self._describe(handle)) if self._admits(index, (uuid,), name) else _Found()
+            is_wanted = self._admits(index, (uuid,), pynvml.nvmlDeviceGetName(handle))
+            return _Found(self._describe(handle)) if is_wanted else _Found()
         except (pynvml.NVMLError_GpuIsLost, pynvml.NVMLError_NoPermission):
             # One GPU that fell off the bus must not take the others with it.
             return _Found(is_lost=True)
