@@ -9,14 +9,16 @@ from pathlib import Path
 from hami_dra.kubelet_plugin import files
 from hami_dra.kubelet_plugin.errors import NodeStateError
 from hami_dra.kubelet_plugin.paths import NodePaths
+from hami_dra.kubelet_plugin.selinux import Label, unlabelled
 from hami_dra.kubelet_plugin.share_text import render_preload
 
 
 class LibraryFiles:
     """Copies of the image's library on the node, by version."""
 
-    def __init__(self, paths: NodePaths, source: Path, project_version: str) -> None:
+    def __init__(self, paths: NodePaths, source: Path, project_version: str, label: Label = unlabelled) -> None:
         self._paths = paths
+        self._label = label
         self._source = source
         self._project_version = project_version
         self._known_version: str | None = None
@@ -42,6 +44,8 @@ class LibraryFiles:
             files.make_folder(self._paths.run_dir, 0o711)
             files.make_folder(self._paths.preload_dir, 0o711)
             files.write_atomic(preload, render_preload(version), mode=0o444, durable=False)
+        for file in (library, preload):
+            self._label(file)
 
     def remove_unused(self, used: Iterable[str]) -> None:
         """Remove every version but `used` and the image's own; nothing where that one is unknown."""

@@ -7,14 +7,16 @@ from hami_dra.kubelet_plugin import files
 from hami_dra.kubelet_plugin.entries import Entry
 from hami_dra.kubelet_plugin.metadata_plan import Attributes, first_of_requests, render_metadata
 from hami_dra.kubelet_plugin.paths import NodePaths
+from hami_dra.kubelet_plugin.selinux import Label, unlabelled
 
 
 class MetadataFiles:
     """On disk, not under /run: a container that is started again after a reboot finds them there."""
 
-    def __init__(self, paths: NodePaths, pool: str) -> None:
+    def __init__(self, paths: NodePaths, pool: str, label: Label = unlabelled) -> None:
         self._paths = paths
         self._pool = pool
+        self._label = label
 
     def has(self, entry: Entry) -> bool:
         """Whether every file of the entry is there."""
@@ -27,6 +29,7 @@ class MetadataFiles:
             files.make_folder(path.parent)
             data = render_metadata(entry, request, self._pool, attributes)
             files.write_atomic(path, data, mode=0o644, durable=False)
+            self._label(path)
 
     def remove(self, uid: ClaimUid) -> None:
         """Remove what the claim has; it may be gone already. Raises NodeStateError."""

@@ -19,7 +19,7 @@ from hami_dra.kube.paths import NODES, SLICES, named
 from hami_dra.kube.reflector import Reflector, ReflectorOptions
 from hami_dra.kube.slices import Slices
 from hami_dra.kube.transport import Client
-from hami_dra.kubelet_plugin import sockets
+from hami_dra.kubelet_plugin import selinux, sockets
 from hami_dra.kubelet_plugin.base_spec import BaseSpec, DescribedGpus, Describer
 from hami_dra.kubelet_plugin.bypass_reports import BypassReporter
 from hami_dra.kubelet_plugin.cdi_files import CdiFiles
@@ -53,6 +53,7 @@ from hami_dra.kubelet_plugin.recovery import recover
 from hami_dra.kubelet_plugin.registration import RegistrationServer
 from hami_dra.kubelet_plugin.report import CallReporter, ReportTargets
 from hami_dra.kubelet_plugin.samples import Container
+from hami_dra.kubelet_plugin.selinux import FileLabels
 from hami_dra.kubelet_plugin.servicer import ClaimCalls, ClaimServer
 from hami_dra.kubelet_plugin.settings import Allocator, Settings
 from hami_dra.kubelet_plugin.share_files import ShareFiles
@@ -106,7 +107,8 @@ class Plugin:
         self._registered = False
         self._refusal = ""
         paths = self._paths = node_paths(settings)
-        shares = ShareFiles(paths, time.monotonic_ns)
+        label = FileLabels(enabled=selinux.is_enabled()).open_to_containers
+        shares = ShareFiles(paths, time.monotonic_ns, label)
         claims = Claims(outside.client)
         self._checkpoint = CheckpointFiles(paths.claims_dir, paths.checkpoint, paths.calls_lock)
         self._effects = Effects(
@@ -115,8 +117,8 @@ class Plugin:
             checkpoint=self._checkpoint,
             shares=shares,
             specs=CdiFiles(paths),
-            metadata=MetadataFiles(paths, settings.node_name),
-            library=LibraryFiles(paths, settings.library, metadata.version(names.DISTRIBUTION)),
+            metadata=MetadataFiles(paths, settings.node_name, label),
+            library=LibraryFiles(paths, settings.library, metadata.version(names.DISTRIBUTION), label),
             processes=outside.processes,
         )
         self._lock = ProcessLock(paths.lock, outside.stopping)

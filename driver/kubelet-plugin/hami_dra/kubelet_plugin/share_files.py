@@ -20,9 +20,11 @@ from hami_dra.kubelet_plugin.entries import ShareResult
 from hami_dra.kubelet_plugin.errors import NodeStateError
 from hami_dra.kubelet_plugin.node_page import NodeFields
 from hami_dra.kubelet_plugin.paths import NodePaths
+from hami_dra.kubelet_plugin.selinux import Label, unlabelled
 from hami_dra.kubelet_plugin.share_text import Limits, parse_limits, render_limits
 from hami_dra.kubelet_plugin.usage import slots_bytes
 
+_FILES = (names.LIMITS_FILE, names.NODE_FILE, names.USAGE_FILE)
 _FOLDER_MODE = 0o711
 _READ_ONLY_MODE = 0o444
 # Non-root users and user namespaces reach the region only as "other".
@@ -30,11 +32,12 @@ _USAGE_MODE = 0o666
 
 
 class ShareFiles:
-    """The folders under `<run_dir>/shares`; `clock_ns` is CLOCK_MONOTONIC."""
+    """The folders under `<run_dir>/shares`; `clock_ns` is CLOCK_MONOTONIC, `label` is for each file."""
 
-    def __init__(self, paths: NodePaths, clock_ns: Callable[[], int]) -> None:
+    def __init__(self, paths: NodePaths, clock_ns: Callable[[], int], label: Label = unlabelled) -> None:
         self._paths = paths
         self._clock_ns = clock_ns
+        self._label = label
 
     def ensure(self, share: ShareResult, *, fresh: bool) -> None:
         """Make or mend the share's files; `fresh` empties a usage region left from before.
@@ -49,11 +52,13 @@ class ShareFiles:
         self._ensure_limits(folder / names.LIMITS_FILE, render_limits(share))
         self._ensure_node(folder / names.NODE_FILE)
         self._ensure_usage(folder / names.USAGE_FILE, fresh=fresh)
+        for name in _FILES:
+            self._label(folder / name)
 
     def has(self, share_id: ShareId) -> bool:
         """Whether all files of the share are there."""
         folder = self._paths.share(share_id)
-        return all((folder / name).exists() for name in (names.LIMITS_FILE, names.NODE_FILE, names.USAGE_FILE))
+        return all((folder / name).exists() for name in _FILES)
 
     def remove(self, share_id: ShareId) -> None:
         """Remove the share's folder; it may be gone already."""
