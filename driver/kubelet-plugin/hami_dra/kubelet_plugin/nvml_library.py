@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import pynvml  # type: ignore[import-untyped]
 
+from hami_dra.kubelet_plugin.device_access import refusal
 from hami_dra.kubelet_plugin.errors import DriverUnavailable
 
 # The folders of Debian, of Red Hat, and of a driver container's root.
@@ -47,7 +48,8 @@ def open_session(driver_root: Path) -> object:
         try:
             pynvml.nvmlInit()
         except pynvml.NVMLError as error:
-            raise DriverUnavailable(f"NVML under {driver_root} does not start: {error}") from error
+            reasons = filter(None, (f"NVML under {driver_root} does not start: {error}", refusal(driver_root)))
+            raise DriverUnavailable("; ".join(reasons)) from error
         token = object()
         _open_sessions.append(token)
         return token
