@@ -24,6 +24,13 @@ def install(kubectl: Kubectl, allocator: str, tag: str, more: Mapping[str, str])
     wait_ready(kubectl)
 
 
+def render_template(kubectl: Kubectl, template: str, values: Mapping[str, str]) -> str:
+    """What one template of the chart says with these values; nothing is asked of the cluster."""
+    helm: list[str | Path] = [kubectl.programs / "helm", "template", RELEASE, CHART, "--namespace", NAMESPACE]
+    options = [f"--set={key}={value}" for key, value in {"image.repository": "none", **values}.items()]
+    return run([*helm, f"--show-only=templates/{template}", *options], env=kubectl.environment)
+
+
 def wait_ready(kubectl: Kubectl, timeout: int = 120) -> None:
     """Until every pod of both daemons is of the newest revision and ready."""
     for workload in (f"daemonset/{RELEASE}-kubelet-plugin", f"deployment/{RELEASE}-controller"):
