@@ -61,3 +61,13 @@ then is not stranded; the upgrade after that takes the permission away.
 {{- $ours := "[\"gpu.hami.io\", \"mig.gpu.hami.io\"]" -}}
 (has(r.exactly) && r.exactly.deviceClassName in {{ $ours }}) || (has(r.firstAvailable) && r.firstAvailable.exists(s, s.deviceClassName in {{ $ours }}))
 {{- end }}
+
+{{- /* True where a request is the kubelet plugin's (CEL). */ -}}
+{{- define "hami-dra.celIsKubeletPlugin" -}}
+request.userInfo.username == "system:serviceaccount:{{ .Release.Namespace }}:{{ include "hami-dra.name" . }}-kubelet-plugin"
+{{- end }}
+
+{{- /* The node that the caller's token is bound to, by way of its pod; empty where it is bound to none (CEL). */ -}}
+{{- define "hami-dra.celCallerNode" -}}
+request.userInfo.extra[?"authentication.kubernetes.io/node-name"].optMap(names, names[0]).orValue("")
+{{- end }}
