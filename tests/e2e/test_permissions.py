@@ -7,7 +7,7 @@ from testbed.names import NAMESPACE, RELEASE
 
 pytestmark = pytest.mark.parametrize("allocator", ["controller"], indirect=True)
 
-CAPABILITIES = {"DAC_OVERRIDE": 1, "FOWNER": 3, "SYS_PTRACE": 19}
+CAPABILITIES = {"DAC_OVERRIDE": 1, "FOWNER": 3, "SYS_CHROOT": 18, "SYS_PTRACE": 19}
 
 
 def status(bed: Testbed, pod: str) -> dict[str, str]:

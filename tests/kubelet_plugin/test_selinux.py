@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 from pathlib import Path
 
 import pytest
-from plugin_objects import Node, share, share_id
+from plugin_objects import NODE, Node, entry, share, share_id
 
 from hami_dra.kubelet_plugin.errors import NodeStateError
 from hami_dra.kubelet_plugin.library import LibraryFiles
+from hami_dra.kubelet_plugin.metadata_files import MetadataFiles
+from hami_dra.kubelet_plugin.metadata_plan import first_of_requests
 from hami_dra.kubelet_plugin.selinux import FileLabels, is_enabled
 from hami_dra.kubelet_plugin.share_files import ShareFiles
 
@@ -45,16 +48,18 @@ class Labelled:
 
 
 def test_every_file_that_containers_mount_is_labelled_once(node: Node) -> None:
-    """The share's three, the library, and the file that names it to the loader."""
-    table = Labelled()
+    """The share's three, the library, the file that names it to the loader, and what tells of the device."""
+    table, told = Labelled(), dataclasses.replace(entry(), pod_claim="gpu")
     label = table.file_labels().open_to_containers
     library = LibraryFiles(node.paths, node.library, "0.1.0", label)
     for _ in range(2):
         ShareFiles(node.paths, lambda: 1, label).ensure(share(), fresh=False)
         library.ensure(library.version())
+        MetadataFiles(node.paths, NODE, label).write(told, {})
     folder = node.paths.share(share_id(1))
     mounted = {folder / "limits", folder / "node", folder / "usage"}
     mounted |= {node.paths.library(library.version()), node.paths.preload(library.version())}
+    mounted |= {node.paths.metadata(told.claim.uid, request) for request in first_of_requests(told)}
     assert table.labels == dict.fromkeys(mounted, WANTED)
     assert table.writes == len(mounted)
 

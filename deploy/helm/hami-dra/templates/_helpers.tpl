@@ -40,6 +40,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 {{- end }}
 
+{{- /* True where any node's nvidia-ctk is run, which happens in the node's root. */ -}}
+{{- define "hami-dra.runsNvidiaCtk" -}}
+{{- if .Values.kubeletPlugin.nvidiaCtk }}true{{ else }}{{ range .Values.kubeletPlugin.nodes }}{{ if .nvidiaCtk }}true{{ end }}{{ end }}{{ end }}
+{{- end }}
+
 {{- /* The folder of the node that the kubelet plugin sees: all of it where nvidia-ctk runs, or where nodes differ. */ -}}
 {{- define "hami-dra.mountedRoot" -}}
 {{- $root := .Values.kubeletPlugin.nvidiaCtk | empty | ternary .Values.kubeletPlugin.driverRoot "/" }}
