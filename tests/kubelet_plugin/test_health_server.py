@@ -88,6 +88,17 @@ def test_a_stream_that_its_client_left_takes_no_room(rig: Rig) -> None:
         assert len(told(next(stream))) == 2
 
 
+def test_more_streams_than_kubelet_opens_are_refused(rig: Rig) -> None:
+    """Each holds a thread that claims are served by."""
+    kind = dra_health_v1_pb2, dra_health_v1_pb2_grpc
+    with watching(rig, *kind) as first, watching(rig, *kind) as second:
+        next(first)
+        next(second)
+        with watching(rig, *kind) as third, pytest.raises(grpc.RpcError) as refused:
+            next(third)
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
 def test_streams_end_with_the_server(rig: Rig) -> None:
     """Stopping does not wait for the next report."""
     with watching(rig, dra_health_v1_pb2, dra_health_v1_pb2_grpc) as stream:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ class HealthServer:
 
     def __init__(self, source: ReportSource) -> None:
         self._source = source
-        self._streams = 0
+        self._room = threading.BoundedSemaphore(_MAX_STREAMS)
         self._closed = False
 
     def add_to(self, server: grpc.Server) -> None:
@@ -55,9 +56,8 @@ class HealthServer:
         self._source.board.wake()
 
     def _watch(self, messages: ModuleType, context: grpc.ServicerContext) -> Iterator[Any]:
-        if self._streams >= _MAX_STREAMS:
+        if not self._room.acquire(blocking=False):
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{_MAX_STREAMS} streams are open already")
-        self._streams += 1
         # Else a client that is gone would hold its thread until the next report.
         context.add_callback(self._source.board.wake)
         try:
@@ -67,7 +67,7 @@ class HealthServer:
                 yield self._report(messages)
                 version = board.wait(version, _REPORT_SECONDS)
         finally:
-            self._streams -= 1
+            self._room.release()
 
     def _report(self, messages: ModuleType) -> Any:
         now, troubles = int(time.time()), self._source.board.snapshot()
