@@ -190,6 +190,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return copy.deepcopy(self.cluster.find(address))
             if request.verb == "list":
                 return self.cluster.page(address, request.query)
+            if request.query.get("dryRun") == "All":
+                return copy.deepcopy(self.cluster.create(address, request.body, dry_run=True))
             return copy.deepcopy(getattr(self.cluster, request.verb)(address, request.body))
 
     def _reply(self, code: int, body: JsonObject, retry_after: str = "") -> None:

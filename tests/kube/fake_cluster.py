@@ -135,8 +135,8 @@ class Cluster:
             metadata["continue"] = str(end)
         return {"kind": "List", "metadata": metadata, "items": copy.deepcopy(items[start:end])}
 
-    def create(self, address: Address, body: JsonObject) -> JsonObject:
-        """Store a new object."""
+    def create(self, address: Address, body: JsonObject, *, dry_run: bool = False) -> JsonObject:
+        """Store a new object, or only say what would be stored."""
         metadata = body["metadata"]
         if not metadata.get("name"):
             metadata["name"] = metadata["generateName"] + uuid.uuid4().hex[:5]
@@ -147,7 +147,8 @@ class Cluster:
             metadata["namespace"] = namespace
         metadata.update(uid=metadata.get("uid") or str(uuid.uuid4()), creationTimestamp="2026-01-01T00:00:00Z")
         metadata["managedFields"] = [{"manager": "fake"}]
-        return self.put(address.collection, self.on_write(body), "ADDED")
+        wanted = self.on_write(body)
+        return wanted if dry_run else self.put(address.collection, wanted, "ADDED")
 
     def update(self, address: Address, body: JsonObject) -> JsonObject:
         """Replace an object, or only its status."""

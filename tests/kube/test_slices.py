@@ -56,6 +56,15 @@ def test_dropped_taint_is_noticed(server: FakeApiServer, slices: Slices) -> None
     assert len(slices.list()) == 1
 
 
+def test_what_would_be_dropped_is_told_and_nothing_stored(server: FakeApiServer, slices: Slices) -> None:
+    """To ask costs no slice, whatever the answer."""
+    slices.probe(WANTED)
+    server.cluster.on_write = lambda item: {**item, "spec": {**item["spec"], "devices": []}}
+    with pytest.raises(DroppedFields):
+        slices.probe(WANTED)
+    assert slices.list() == ()
+
+
 def test_delete_is_done_when_the_slice_is_gone(server: FakeApiServer, slices: Slices) -> None:
     """Kubelet wipes slices too; both may come first."""
     name = slices.create(WANTED)["metadata"]["name"]

@@ -27,6 +27,7 @@ class FakeSlices:
         self.answer: Callable[[JsonObject], JsonObject] = lambda item: item
         self.refusals = 0
         self.probes = 0
+        self.shown: list[JsonObject] = []
 
     def list(self) -> tuple[JsonObject, ...]:
         """All of them."""
@@ -39,6 +40,7 @@ class FakeSlices:
             raise Unavailable("try later")
         sent = wanted.to_json()
         self.stored[wanted.metadata.name] = stored = self.answer(wanted.to_json())
+        self.shown += stored["spec"].get("devices", [])
         if stored != sent:
             raise DroppedFields("ResourceSlice", ("spec.devices[0].taints",), stored)
         return stored
@@ -122,6 +124,30 @@ def test_a_dropped_taint_withdraws_the_devices(rig: Rig) -> None:
     assert rig.slices.devices() == []
     assert len(rig.slices.stored) == 1
     assert len(rig.reporter.withdrawals) == 1
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["first start", "after a restart"])
+def test_no_device_is_ever_shown_without_its_lock(rig: Rig, restarted: bool) -> None:
+    """Not for the moment between a write and its withdrawal either: kube-scheduler is quick."""
+    rig.slices.answer = drop
+    rig.publisher.sync()
+    if restarted:
+        again = Rig()
+        again.slices.stored, again.slices.answer = rig.slices.stored, drop
+        again.publisher.sync()
+        assert again.slices.shown == []
+        assert len(again.reporter.withdrawals) == 1
+    assert rig.slices.shown == []
+    assert len(rig.slices.stored) == 1
+
+
+def test_what_was_kept_once_is_not_asked_for_before_each_write(rig: Rig) -> None:
+    """Once a process, and then every minute."""
+    rig.publisher.sync()
+    rig.slices.stored.clear()
+    rig.publisher.sync()
+    assert len(rig.slices.devices()) == 2
+    assert rig.slices.probes == 1
 
 
 def test_a_lost_driver_takes_the_devices_back(rig: Rig) -> None:

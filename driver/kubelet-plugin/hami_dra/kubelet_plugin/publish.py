@@ -4,7 +4,8 @@ kubelet deletes all slices of the node when it starts, and ours when it loses
 us, so a slice that vanishes while we are registered is written again at once.
 Feature gates of the API server change without a word to us. What it drops of a
 stored slice cannot be seen, for it keeps what is there already; so it is asked
-now and then what it would store of a new one.
+now and then what it would store of a new one, and before the first write: no
+device is ever shown without what keeps others off it.
 """
 
 from __future__ import annotations
@@ -104,6 +105,7 @@ class Publisher:
         self._withdrawn = ""
         self._hides_unhealthy = False
         self._probe_due = 0.0
+        self._kept = False
         self._node: NodeIdentity | None = None
         self._in_step = False
         # Half of each pause is random: after an outage of the API server all nodes write.
@@ -155,7 +157,10 @@ class Publisher:
             return
         node = self._node = self._sources.find_node()
         try:
-            self._apply(plan_slices(node, self._devices(inventory, existing), existing))
+            plan = plan_slices(node, self._devices(inventory, existing), existing)
+            if inventory and not self._kept and any(slice_.devices for slice_ in (*plan.update, *plan.create)):
+                self._ask(node, inventory)
+            self._apply(plan)
         except DroppedFields as error:
             self._on_dropped(node, error)
 
@@ -165,11 +170,8 @@ class Publisher:
         if inventory is None or not inventory.gpus:
             return
         node = self._node or self._sources.find_node()
-        first = replace(inventory, gpus=inventory.gpus[:1])
-        (wanted,) = plan_slices(node, self._plan(first, ()), ()).create
-        name = f"{wanted.metadata.name}-probe"
         try:
-            self._api.probe(replace(wanted, metadata=replace(wanted.metadata, name=name)))
+            self._ask(node, inventory)
         except DroppedFields as error:
             if not self._withdrawn:
                 self._on_dropped(node, error)
@@ -179,6 +181,13 @@ class Publisher:
             self._log.info("slices are stored whole again")
             self.sync()
             self._reporter.restored(node)
+
+    def _ask(self, node: NodeIdentity, inventory: Inventory) -> None:
+        first = replace(inventory, gpus=inventory.gpus[:1])
+        (wanted,) = plan_slices(node, self._plan(first, ()), ()).create
+        name = f"{wanted.metadata.name}-probe"
+        self._api.probe(replace(wanted, metadata=replace(wanted.metadata, name=name)))
+        self._kept = True
 
     def _devices(self, inventory: Inventory | None, existing: Sequence[Slice]) -> tuple[Device, ...]:
         return () if inventory is None or self._withdrawn else self._plan(inventory, existing)
