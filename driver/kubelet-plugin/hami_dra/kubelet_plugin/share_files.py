@@ -38,6 +38,8 @@ class ShareFiles:
         self._paths = paths
         self._clock_ns = clock_ns
         self._label = label
+        # As text, for what is opened each second: to put a Path together takes longer than to open it.
+        self._shares = str(paths.shares_dir)
 
     def ensure(self, share: ShareResult, *, fresh: bool) -> None:
         """Make or mend the share's files; `fresh` empties a usage region left from before.
@@ -74,8 +76,7 @@ class ShareFiles:
 
     def beat(self, share_id: ShareId, fields: NodeFields) -> None:
         """Write the share's node page, its heartbeat now, and truncate a usage region that its tenant made grow."""
-        folder = self._paths.share(share_id)
-        with _opened(folder / names.NODE_FILE, os.O_RDWR) as descriptor:
+        with _opened(self._file(share_id, names.NODE_FILE), os.O_RDWR) as descriptor:
             page = os.pread(descriptor, layout.NODE_BYTES, 0)
             fields = replace(fields, heartbeat_ns=self._clock_ns())
             if not node_page.is_page(page):
@@ -83,14 +84,14 @@ class ShareFiles:
                 return
             for write in node_page.plan_update(page, fields):
                 os.pwrite(descriptor, write.data, write.offset)
-        with _opened(folder / names.USAGE_FILE, os.O_RDWR) as descriptor:
+        with _opened(self._file(share_id, names.USAGE_FILE), os.O_RDWR) as descriptor:
             if os.fstat(descriptor).st_size > layout.USAGE_FILE_BYTES:
                 os.ftruncate(descriptor, layout.USAGE_FILE_BYTES)
 
     def read_totals(self, share_id: ShareId) -> bytes:
         """The first page of the usage region alone; empty where it cannot be read."""
         try:
-            with _opened(self._paths.share(share_id) / names.USAGE_FILE, os.O_RDONLY) as descriptor:
+            with _opened(self._file(share_id, names.USAGE_FILE), os.O_RDONLY) as descriptor:
                 return os.pread(descriptor, layout.USAGE_PAGE_BYTES, 0)
         except NodeStateError:
             return b""
@@ -101,13 +102,16 @@ class ShareFiles:
         Empty where it cannot be read or is too short for its layout, so that no process can use it.
         """
         try:
-            with _opened(self._paths.share(share_id) / names.USAGE_FILE, os.O_RDONLY) as descriptor:
+            with _opened(self._file(share_id, names.USAGE_FILE), os.O_RDONLY) as descriptor:
                 if os.fstat(descriptor).st_size < layout.USAGE_FILE_BYTES:
                     return b""
                 page = os.pread(descriptor, layout.USAGE_PAGE_BYTES, 0)
                 return page + os.pread(descriptor, slots_bytes(page), layout.USAGE_SLOTS_OFFSET)
         except NodeStateError:
             return b""
+
+    def _file(self, share_id: ShareId, name: str) -> str:
+        return f"{self._shares}/{share_id}/{name}"
 
     def _ensure_limits(self, path: Path, content: bytes) -> None:
         with _opened(path, os.O_RDWR | os.O_CREAT) as descriptor:
@@ -138,7 +142,7 @@ class ShareFiles:
 
 
 @contextmanager
-def _opened(path: Path, flags: int) -> Iterator[int]:
+def _opened(path: Path | str, flags: int) -> Iterator[int]:
     """A descriptor of `path` that follows no link; OSErrors leave as NodeStateError."""
     # A tenant's root may take a lease on its usage file: without O_NONBLOCK we would wait 45 s for it.
     flags |= os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
