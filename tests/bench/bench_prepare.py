@@ -11,14 +11,13 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import borrowed  # noqa: F401
-from busy_node import MOST_CLAIMS, BusyNode
+from busy_node import MOST_CLAIMS, BusyNode, ground, place
 from figures import machine, measure, percentile, print_table, spread
 from plugin_daemon import GPUS as DAEMON_GPUS
 from plugin_daemon import Api, Daemon
@@ -38,19 +37,21 @@ SECONDS = 10.0
 
 def _floor(node: BusyNode) -> Callable[[], None]:
     """What a prepare writes, written plainly."""
-    folder = node.node.paths.run_dir / "floor"
+    folder, disk = node.node.paths.run_dir / "floor", node.node.paths.plugin_dir / "floor"
     folder.mkdir()
+    disk.mkdir()
     checkpoint = next(node.node.paths.claims_dir.iterdir()).read_bytes()
     spec = next(node.node.paths.cdi_dir.iterdir()).read_bytes()
 
     def write() -> None:
-        for name, data in (("first", checkpoint), ("limits", b"x" * 200), ("node", bytes(NODE_BYTES))):
-            (folder / name).write_bytes(data)
+        (disk / "first").write_bytes(checkpoint)
+        (folder / "limits").write_bytes(b"x" * 200)
+        (folder / "node").write_bytes(bytes(NODE_BYTES))
         with (folder / "usage").open("wb") as usage:
             os.posix_fallocate(usage.fileno(), 0, USAGE_FILE_BYTES)
         (folder / "spec").write_bytes(spec)
-        (folder / "second").write_bytes(checkpoint)
-        for path in folder.iterdir():
+        (disk / "second").write_bytes(checkpoint)
+        for path in (*folder.iterdir(), *disk.iterdir()):
             path.unlink()
 
     return write
@@ -63,8 +64,8 @@ def _synced_write(path: Path, data: bytes) -> None:
 def _alone(root: Path) -> None:
     rows = []
     for others in OTHERS:
-        unsynced = BusyNode(root / f"unsynced-{others}", others, durable=False)
-        durable = BusyNode(root / f"durable-{others}", others, durable=True)
+        unsynced = BusyNode(place(root, f"unsynced-{others}"), others, durable=False)
+        durable = BusyNode(place(root, f"durable-{others}"), others, durable=True)
         floor = measure(_floor(unsynced), at_most=PREPARES, seconds=SECONDS)
         checkpoint = next(durable.node.paths.claims_dir.iterdir()).read_bytes()
         sync = measure(functools.partial(_synced_write, root / "probe", checkpoint), at_most=200, seconds=SECONDS)
@@ -80,7 +81,7 @@ def _alone(root: Path) -> None:
 
 
 def _scrape(root: Path) -> None:
-    busy = BusyNode(root / "scraped", max(OTHERS), durable=False)
+    busy = BusyNode(place(root, "scraped"), max(OTHERS), durable=False)
     observation = busy.observation()
     observation.look()
     shares = max(OTHERS)
@@ -158,25 +159,31 @@ def _growth(found: Sequence[Grown]) -> None:
     rows = [
         [
             str(grown.claims),
-            *(f"{percentile(taken, percent):.1f}" for taken in (grown.alone, grown.calls) for percent in (50, 99)),
+            *(f"{percentile(taken, percent):.1f}" for taken in _prepares(grown) for percent in (50, 99)),
             spread(grown.starts).text(0),
+            spread(grown.starts_cpu).text(0),
             f"{grown.rss_mib:.1f}",
         ]
         for grown in found
     ]
-    head = ["claims held", "prepare p50 ms", "p99", "as kubelet sees it p50", "p99", "start ms", "RSS MiB"]
+    head = ["claims held", "prepare p50 ms", "p99", "CPU p50", "p99", "as kubelet sees it p50", "p99"]
+    head += ["start ms", "start CPU ms", "RSS MiB"]
     print_table("The daemon that holds claims: prepare of one more, start to slices, memory", head, rows)
+
+
+def _prepares(grown: Grown) -> tuple[list[float], ...]:
+    return grown.alone, grown.alone_cpu, grown.calls
 
 
 def main() -> None:
     """Print every table."""
     print(f"prepare: {machine()}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="bench-prepare-") as folder, driver_root() as driver:
-        _alone(Path(folder))
-        _scrape(Path(folder))
+    with ground("bench-prepare-") as root, driver_root() as driver:
+        _alone(root)
+        _scrape(root)
         if os.geteuid() == 0:
-            _daemon(Path(folder), driver)
-            _growth([grow(Path(folder), driver, claims) for claims in OTHERS])
+            _daemon(place(root, "daemon"), driver)
+            _growth([grow(root, driver, claims) for claims in OTHERS])
         else:
             print(json.dumps({"skipped": "the daemon needs root for the fake driver's device nodes"}))
 

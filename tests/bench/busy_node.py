@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import borrowed  # noqa: F401
-from figures import measure
 from plugin_objects import NODE, Node, claim_json, inventory, result, start
 
 from hami_dra.api.resources import Claim
@@ -20,6 +22,25 @@ from hami_dra.kubelet_plugin.share_files import ShareFiles
 
 GPUS = 4
 MOST_CLAIMS = 100
+
+
+@contextmanager
+def ground(prefix: str) -> Iterator[Path]:
+    """A temporary folder on the disk whose `volatile` lies in memory."""
+    with TemporaryDirectory(prefix=prefix) as disk, TemporaryDirectory(prefix=prefix, dir="/dev/shm") as memory:
+        (Path(disk) / "volatile").symlink_to(memory)
+        yield Path(disk)
+
+
+def place(root: Path, name: str) -> Path:
+    """A folder for a node on that ground: what a real one has under /run is in memory."""
+    made = root / name
+    made.mkdir()
+    for part in ("run", "cdi"):
+        target = (root / "volatile").resolve() / name / part
+        target.mkdir(parents=True)
+        (made / part).symlink_to(target)
+    return made
 
 
 class _Silent:
@@ -36,7 +57,6 @@ class BusyNode:
     """A node with that many prepared claims; each prepare adds one and unprepare, untimed, takes it away."""
 
     def __init__(self, root: Path, others: int, *, durable: bool) -> None:
-        root.mkdir()
         self.node = Node(root, GPUS)
         effects = dataclasses.replace(self.node.effects(), checkpoint=self.node.checkpoint(durable=durable))
         self._plugin = start(self.node, effects, shares_per_gpu=2 * MOST_CLAIMS, gpus=GPUS)
@@ -65,11 +85,20 @@ class BusyNode:
         return Observation(around, reporter, ObservationOptions(NODE, 1 << 28, hami_metrics=False))
 
     def prepare(self, count: int) -> list[float]:
-        """Milliseconds of that many prepares."""
+        """Milliseconds of that many prepares, by the clock."""
+        return self._prepare(count, time.perf_counter)
+
+    def prepare_cpu(self, count: int) -> list[float]:
+        """The same of the CPU, which other work on the machine disturbs less."""
+        return self._prepare(count, time.thread_time)
+
+    def _prepare(self, count: int, clock: Callable[[], float]) -> list[float]:
         taken = []
         for _ in range(count):
             claim = self.claim()
-            taken += measure(lambda: self._plugin.prepare(claim), at_most=1, seconds=0)  # noqa: B023
+            begun = clock()
+            self._plugin.prepare(claim)
+            taken.append((clock() - begun) * 1e3)
             self._plugin.unprepare(claim.uid)
         return taken
 

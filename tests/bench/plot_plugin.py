@@ -5,10 +5,10 @@ Needs matplotlib and, for the fake driver's device nodes, root: ``make plots``.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from busy_node import ground
 from figures import machine, percentile, print_table
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,27 +16,38 @@ from plugin_growth import Grown, grow
 from share_container import driver_root
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-CLAIMS = (1, 3, 10, 30, 100)
+CLAIMS = (1, 10, 100)
 
 
 def main() -> None:
     """Measure, print and draw."""
     print(f"plugin: {machine()}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="plot-plugin-") as folder, driver_root() as driver:
-        found = [grow(Path(folder), driver, claims) for claims in CLAIMS]
+    with ground("plot-plugin-") as root, driver_root() as driver:
+        found = [grow(root, driver, claims) for claims in CLAIMS]
     figure = Figure(figsize=(13, 4), layout="constrained")
     prepare, start, memory = figure.subplots(1, 3)
     _draw_prepare(prepare, found)
-    starts = [(f"p{percent}", [percentile(grown.starts, percent) for grown in found]) for percent in (0, 50, 100)]
+    starts = [
+        (name, [percentile(taken(grown), 50) for grown in found])
+        for name, taken in (
+            ("by the clock, median", lambda grown: grown.starts),
+            ("CPU", lambda grown: grown.starts_cpu),
+        )
+    ]
     _draw(start, "start to published slices, ms", starts, bar=2_000)
-    _draw(memory, "RSS after the start and 20 scrapes, MiB", [("RSS", [grown.rss_mib for grown in found])], bar=80)
+    _draw(
+        memory,
+        "RSS ten seconds and ten scrapes after the start, MiB",
+        [("RSS", [grown.rss_mib for grown in found])],
+        bar=80,
+    )
     figure.savefig(DOCS / "growth-plugin.png", dpi=100)
 
 
 def _draw_prepare(axes: Axes, found: Sequence[Grown]) -> None:
     lines = [
         (f"{name}, p{percent}", [percentile(taken(grown), percent) for grown in found])
-        for name, taken in (("alone", lambda grown: grown.alone), ("as kubelet sees it", lambda grown: grown.calls))
+        for name, taken in (("alone", lambda grown: grown.alone), ("alone, CPU", lambda grown: grown.alone_cpu))
         for percent in (50, 99)
     ]
     _draw(axes, "prepare of one more claim, ms", lines, bar=10)
@@ -53,6 +64,7 @@ def _draw(axes: Axes, title: str, lines: Sequence[tuple[str, Sequence[float]]], 
         axes.plot(CLAIMS, values, marker="o", label=name)
     axes.axhline(bar, linestyle=":", color="grey", label="bar")
     axes.set(title=title, xlabel="claims prepared on the node", xscale="log", ylim=(0, None))
+    axes.set_xticks(CLAIMS, [str(claims) for claims in CLAIMS])
     axes.legend()
 
 

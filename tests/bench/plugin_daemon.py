@@ -145,7 +145,7 @@ class Daemon:
             process = subprocess.Popen(command, stderr=log, text=True, env=environment)
         registered_at = registry / f"{names.DRIVER}-reg.sock"
         try:
-            _until(lambda: registered_at.exists() or process.poll() is not None)
+            _until(lambda: _listens(registered_at) or process.poll() is not None)
             with grpc.insecure_channel(f"unix:{root}/plugins/{names.DRIVER}/dra.sock") as channel:
                 yield cls(process, registry, port, v1_grpc.DRAPluginStub(channel))
         finally:
@@ -175,10 +175,21 @@ class Daemon:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=_PATIENCE_SECONDS) as reply:
             reply.read()
 
+    def cpu_ms(self) -> float:
+        """The CPU time that it took since its start."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:13])) * 1e3 / os.sysconf("SC_CLK_TCK")
+
     def memory_mib(self, field: str = "VmRSS") -> float:
         """Its resident memory; ``VmHWM`` for the most there was."""
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) / 1024
+
+
+def _listens(path: Path) -> bool:
+    # A socket is there a moment before it can be connected to.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 def _free_port() -> int:

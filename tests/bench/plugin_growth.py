@@ -7,49 +7,58 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import borrowed  # noqa: F401
-from busy_node import BusyNode
+from busy_node import BusyNode, place
 from figures import measure
 from plugin_daemon import GPUS, Api, Daemon
 from plugin_objects import claim_json, result
 
-PREPARES, STARTS, SCRAPES = 300, 5, 20
+PREPARES, STARTS, SCRAPES = 200, 3, 10
+SCRAPE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Grown:
-    """Milliseconds of prepares in this process without fsync, of kubelet's calls of the daemon, and of its starts."""
+    """Milliseconds of prepares in this process without fsync, of kubelet's calls of the daemon, and of its starts.
+
+    With `cpu`: of the CPU; else by the clock.
+    """
 
     claims: int
     alone: list[float]
+    alone_cpu: list[float]
     calls: list[float]
     starts: list[float]
+    starts_cpu: list[float]
     rss_mib: float
 
 
 def grow(root: Path, driver: Path, claims: int) -> Grown:
     """Measure at that many claims."""
-    place = root / f"grown-{claims}"
-    place.mkdir()
-    alone = BusyNode(place / "node", claims, durable=False).prepare(PREPARES)
-    with Api.serve(place) as api:
-        with Daemon.start(place, api, driver, shares_per_gpu=2 * claims) as daemon:
+    node = BusyNode(place(root, f"node-{claims}"), claims, durable=False)
+    alone, alone_cpu = node.prepare(PREPARES), node.prepare_cpu(PREPARES)
+    home = place(root, f"daemon-{claims}")
+    with Api.serve(home) as api:
+        with Daemon.start(home, api, driver, shares_per_gpu=2 * claims) as daemon:
             daemon.register()
             api.wait_for_slices()
             for number in range(claims):
                 daemon.prepare(_add(api, number))
             calls = [_call(api, daemon, number) for number in range(claims, claims + PREPARES)]
-        starts = []
+        starts, starts_cpu = [], []
         for _ in range(STARTS):
             api.drop_slices()
             begun = time.perf_counter()
-            with Daemon.start(place, api, driver, shares_per_gpu=2 * claims) as daemon:
+            with Daemon.start(home, api, driver, shares_per_gpu=2 * claims) as daemon:
                 daemon.register()
                 api.wait_for_slices()
                 starts.append((time.perf_counter() - begun) * 1e3)
+                starts_cpu.append(daemon.cpu_ms())
+                # It grows by a step a few seconds after the start.
                 for _ in range(SCRAPES):
                     daemon.scrape()
+                    time.sleep(SCRAPE_SECONDS)
                 rss_mib = daemon.memory_mib()
-    return Grown(claims, alone, calls, starts, rss_mib)
+    return Grown(claims, alone, alone_cpu, calls, starts, starts_cpu, rss_mib)
 
 
 def _add(api: Api, number: int) -> str:
