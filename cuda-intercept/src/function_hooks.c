@@ -149,6 +149,30 @@ CUresult cuKernelGetFunction(CUfunction *pFunc, CUkernel kernel)
     return result;
 }
 
+/* There may be thousands of functions, few of which are ever launched: none is loaded
+ * here, and what launches are then seen to take is charged. */
+CUresult cuModuleEnumerateFunctions(CUfunction *functions, unsigned int numFunctions, CUmodule mod)
+{
+    ci_pfn_cuModuleEnumerateFunctions real = CI_CALL(cuModuleEnumerateFunctions);
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    CUresult result = real(functions, numFunctions, mod);
+    if (result == CUDA_SUCCESS)
+        ci_lazy_expect_code();
+    return result;
+}
+
+CUresult cuLibraryEnumerateKernels(CUkernel *kernels, unsigned int numKernels, CUlibrary lib)
+{
+    ci_pfn_cuLibraryEnumerateKernels real = CI_CALL(cuLibraryEnumerateKernels);
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    CUresult result = real(kernels, numKernels, lib);
+    if (result == CUDA_SUCCESS)
+        ci_lazy_expect_code();
+    return result;
+}
+
 /* For functions that were got without their names. */
 CUresult cuFuncLoad(CUfunction function)
 {

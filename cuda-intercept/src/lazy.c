@@ -35,13 +35,16 @@ struct account {
     uint64_t estimate;               /* of what has not been seen yet; it is in the charge */
     bool has_base;
     int64_t base; /* what NVML showed of this process beyond its charges, before the estimate */
+    bool expects_code;
+    int64_t code_base; /* as base, before any such code */
+    struct ci_charge code;
 };
 
 /* All below is guarded by the mutex, but for the flag, which spares programs that
  * raise nothing the rest. */
 static struct account accounts[ACCOUNTS_MAX];
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static _Atomic bool any_estimate;
+static _Atomic bool any_open;
 static uint64_t last_look;
 
 /* Of ci_lazy_begin_limit, for ci_lazy_end_limit. */
@@ -57,7 +60,7 @@ void ci_lazy_reset(void)
 {
     pthread_mutex_init(&mutex, NULL); /* it may be held by a thread that the child does not have */
     memset(accounts, 0, sizeof(accounts));
-    atomic_store(&any_estimate, false);
+    atomic_store(&any_open, false);
 }
 
 static struct account *find_account(const void *context)
@@ -77,7 +80,8 @@ static struct account *open_account(const void *context, const struct ci_device 
     account = find_account(NULL);
     if (account == NULL || limit_of == NULL)
         return NULL;
-    *account = (struct account){.device = *device, .charge = {.kind = HAMI_TOTAL_CONTEXT}};
+    *account = (struct account){.device = *device, .charge = {.kind = HAMI_TOTAL_CONTEXT},
+                                .code = {.kind = HAMI_TOTAL_MODULE}};
     for (int kind = 0; kind < CI_LAZY_COUNT; kind++)
         if (limit_of(&account->first[kind], limits[kind]) != CUDA_SUCCESS)
             return NULL;
@@ -157,7 +161,7 @@ static bool charge_more(struct ci_config *config, struct account *account, uint6
               !ci_charge_set(config, &account->device, &account->charge, bytes)))
         return false;
     account->estimate += more;
-    atomic_store(&any_estimate, true);
+    atomic_store(&any_open, true);
     return true;
 }
 
@@ -166,6 +170,17 @@ static void charge_less(struct ci_config *config, struct account *account, uint6
     uint64_t held = ci_charge_bytes(&account->charge);
     ci_charge_force(config, &account->device, &account->charge, held > less ? held - less : 0);
     account->estimate -= less < account->estimate ? less : account->estimate;
+}
+
+/* Both ways, since modules take their code along, and so that a look between a free
+ * and its credit is made up for by the next one. What an estimate may stand for waits. */
+static void settle_code(struct ci_config *config, struct account *account)
+{
+    int64_t beyond;
+    if (!account->expects_code || account->estimate > 0 || !read_beyond(config, account, &beyond))
+        return;
+    int64_t bytes = (int64_t)ci_charge_bytes(&account->code) + beyond - account->code_base;
+    ci_charge_force(config, &account->device, &account->code, bytes > 0 ? (uint64_t)bytes : 0);
 }
 
 CUresult ci_lazy_begin_limit(enum ci_lazy kind, size_t value)
@@ -220,6 +235,20 @@ void ci_lazy_expect_local(size_t bytes)
     pthread_mutex_unlock(&mutex);
 }
 
+void ci_lazy_expect_code(void)
+{
+    struct ci_config *config = ci_process_join();
+    int64_t beyond;
+    pthread_mutex_lock(&mutex);
+    struct account *account = current_account(config);
+    if (account != NULL && !account->expects_code && read_beyond(config, account, &beyond)) {
+        account->expects_code = true;
+        account->code_base = beyond + (int64_t)account->estimate;
+        atomic_store(&any_open, true);
+    }
+    pthread_mutex_unlock(&mutex);
+}
+
 static bool is_time_to_look(void)
 {
     struct timespec now;
@@ -233,17 +262,19 @@ static bool is_time_to_look(void)
 
 void ci_lazy_settle(void)
 {
-    if (!atomic_load_explicit(&any_estimate, memory_order_relaxed))
+    if (!atomic_load_explicit(&any_open, memory_order_relaxed))
         return;
     pthread_mutex_lock(&mutex);
     bool is_left = false;
     bool looks = is_time_to_look();
     for (int i = 0; i < ACCOUNTS_MAX; i++) {
-        if (looks && accounts[i].context != NULL)
+        if (looks && accounts[i].context != NULL) {
             settle_account(ci_config_get(), &accounts[i]);
-        is_left = is_left || accounts[i].estimate > 0;
+            settle_code(ci_config_get(), &accounts[i]);
+        }
+        is_left = is_left || accounts[i].estimate > 0 || accounts[i].expects_code;
     }
-    atomic_store(&any_estimate, is_left);
+    atomic_store(&any_open, is_left);
     pthread_mutex_unlock(&mutex);
 }
 
@@ -253,6 +284,7 @@ void ci_lazy_forget(const void *context)
     struct account *account = context == NULL ? NULL : find_account(context);
     if (account != NULL) {
         ci_ledger_credit(ci_config_get(), &account->charge);
+        ci_ledger_credit(ci_config_get(), &account->code);
         *account = (struct account){0};
     }
     pthread_mutex_unlock(&mutex);

@@ -1,7 +1,8 @@
 /*
  * What a context comes to take later, at a launch: local memory of its threads,
  * the fifo of printf, the heap of malloc. An estimate is charged before, and
- * stands until the memory was seen to be taken.
+ * stands until the memory was seen to be taken. Code that is loaded without a
+ * look-up of its name has no estimate, and is charged when it is seen.
  */
 #ifndef CI_LAZY_H
 #define CI_LAZY_H
@@ -18,6 +19,9 @@ void ci_lazy_end_limit(CUresult result);
 /* The current context may launch a function with so much local memory per thread:
  * charged whether it fits or not, since the launch itself is not asked about. */
 void ci_lazy_expect_local(size_t bytes);
+
+/* The current context may launch functions that were not looked up one by one. */
+void ci_lazy_expect_code(void);
 
 /* After a synchronization: what was taken meanwhile replaces its estimate. */
 void ci_lazy_settle(void);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import unittest
 
 import container
@@ -12,6 +13,7 @@ from model_world import Driver, Worker
 LIMIT = 1024 * MIB
 FUNCTION = 6 * MIB
 TOTAL_CHARGED = 0
+PATIENCE_SECONDS = 10
 
 
 class LedgerCase(unittest.TestCase):
@@ -39,6 +41,13 @@ class LedgerCase(unittest.TestCase):
     def refusal(self, line: str) -> int:
         what, *arguments = line.split()
         return self.worker.call(what, *map(int, arguments))
+
+    def expect_in_time(self, charged: int) -> None:
+        """After one of the next synchronizations, as not each of them is followed by a look."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self.share.total(TOTAL_CHARGED) != charged and time.monotonic() < deadline:
+            self.call("y")
+        self.expect(charged)
 
     def expect(self, charged: int, *, taken: int | None = None) -> None:
         """What is charged to the share, and what the GPU has given out: the same, unless it is said."""

@@ -215,6 +215,11 @@ static CUresult get_kernel(number slot, CUlibrary library, number local)
     return result == CUDA_SUCCESS ? cuKernelGetFunction(&functions[slot], kernel) : result;
 }
 
+static CUresult get_unnamed_kernel(CUfunction *function, CUlibrary library)
+{
+    return cuLibraryEnumerateKernels((CUkernel *)function, 1, library); /* launched as it is */
+}
+
 static CUresult launch(CUfunction function)
 {
     return cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL);
@@ -262,6 +267,8 @@ static CUresult do_code(char what, number slot, number a, number b)
     case 'q': return get_function(slot, modules[a], b);
     case 'Q': return get_kernel(slot, libraries[a], b);
     case 'x': return launch(functions[slot]);
+    case 'e': return cuModuleEnumerateFunctions(&functions[slot], 1, modules[a]);
+    case 'K': return get_unnamed_kernel(&functions[slot], libraries[a]);
     case '1': return make_sparse(&arrays[slot]);
     case '2': return map_tile(slot, arrays[a], handles[b]);
     case '3': return unmap_tile(slot);

@@ -37,6 +37,18 @@ class CodeTest(LedgerCase):
         self.call("V 1")
         self.expect(CONTEXT)
 
+    def test_functions_without_names_are_charged_when_they_are_seen(self) -> None:
+        """Not for being listed, but at the synchronization after their launch; they go with what they are part of."""
+        for load, listing, unload in (("l 1", "e 1 1", "u 1"), ("L 1", "K 1 1", "V 1")):
+            with self.subTest(listing=listing):
+                self.call(load)
+                self.call(listing)
+                self.expect(CONTEXT + MODULE)
+                self.call("x 1")
+                self.expect_in_time(CONTEXT + MODULE + FUNCTION)
+                self.call(unload)
+                self.expect_in_time(CONTEXT)
+
     def test_code_beyond_the_limit_keeps_others_out(self) -> None:
         """It is charged, shown and reported in the ledger, and nothing else is given until it fits."""
         self.call("l 1")

@@ -156,6 +156,23 @@ static CUresult find(struct fg_image *image, const char *name, struct CUfunc_st 
     return function ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
+/* An image that nobody has asked for a function yet has one. */
+static CUresult enumerate(struct fg_image *image, struct CUfunc_st **out, unsigned int *count)
+{
+    unsigned int found = 0;
+    if (!image || (!out && *count))
+        return CUDA_ERROR_INVALID_VALUE;
+    pthread_mutex_lock(&naming);
+    if (!image->functions)
+        add_function(image, "fake_unnamed");
+    for (struct CUfunc_st *function = image->functions; function; function = function->next, found++)
+        if (found < *count)
+            out[found] = function;
+    pthread_mutex_unlock(&naming);
+    *count = found;
+    return CUDA_SUCCESS;
+}
+
 CUresult cuModuleLoadData(CUmodule *out, const void *image)
 {
     CUresult result;
@@ -199,6 +216,19 @@ CUresult cuModuleGetFunction(CUfunction *out, CUmodule module, const char *name)
     return find((struct fg_image *)module, name, out);
 }
 
+CUresult cuModuleEnumerateFunctions(CUfunction *out, unsigned int count, CUmodule module)
+{
+    return enumerate((struct fg_image *)module, out, &count);
+}
+
+CUresult cuModuleGetFunctionCount(unsigned int *count, CUmodule module)
+{
+    if (!count)
+        return CUDA_ERROR_INVALID_VALUE;
+    *count = 0;
+    return enumerate((struct fg_image *)module, NULL, count);
+}
+
 CUresult cuModuleGetLoadingMode(CUmoduleLoadingMode *mode)
 {
     if (!mode)
@@ -233,6 +263,16 @@ CUresult cuLibraryUnload(CUlibrary library)
 CUresult cuLibraryGetKernel(CUkernel *out, CUlibrary library, const char *name)
 {
     return find((struct fg_image *)library, name, (struct CUfunc_st **)out);
+}
+
+CUresult cuLibraryEnumerateKernels(CUkernel *out, unsigned int count, CUlibrary library)
+{
+    return enumerate((struct fg_image *)library, (struct CUfunc_st **)out, &count);
+}
+
+CUresult cuLibraryGetKernelCount(unsigned int *count, CUlibrary library)
+{
+    return cuModuleGetFunctionCount(count, (CUmodule)library);
 }
 
 CUresult cuLibraryGetModule(CUmodule *out, CUlibrary library)

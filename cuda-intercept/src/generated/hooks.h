@@ -87,6 +87,7 @@ enum ci_symbol {
     CI_cuLaunchKernelEx,
     CI_cuLaunchKernelEx_ptsz,
     CI_cuLaunchKernel_ptsz,
+    CI_cuLibraryEnumerateKernels,
     CI_cuLibraryGetKernel,
     CI_cuLibraryLoadData,
     CI_cuLibraryLoadFromFile,
@@ -120,6 +121,7 @@ enum ci_symbol {
     CI_cuMemUnmap,
     CI_cuMipmappedArrayCreate,
     CI_cuMipmappedArrayDestroy,
+    CI_cuModuleEnumerateFunctions,
     CI_cuModuleGetFunction,
     CI_cuModuleLoad,
     CI_cuModuleLoadData,
@@ -248,6 +250,7 @@ typedef CUresult (*ci_pfn_cuLaunchKernel)(CUfunction, unsigned int, unsigned int
 typedef CUresult (*ci_pfn_cuLaunchKernelEx)(const CUlaunchConfig *, CUfunction, void **, void **);
 typedef CUresult (*ci_pfn_cuLaunchKernelEx_ptsz)(const CUlaunchConfig *, CUfunction, void **, void **);
 typedef CUresult (*ci_pfn_cuLaunchKernel_ptsz)(CUfunction, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, CUstream, void **, void **);
+typedef CUresult (*ci_pfn_cuLibraryEnumerateKernels)(CUkernel *, unsigned int, CUlibrary);
 typedef CUresult (*ci_pfn_cuLibraryGetKernel)(CUkernel *, CUlibrary, const char *);
 typedef CUresult (*ci_pfn_cuLibraryLoadData)(CUlibrary *, const void *, CUjit_option *, void **, unsigned int, CUlibraryOption *, void **, unsigned int);
 typedef CUresult (*ci_pfn_cuLibraryLoadFromFile)(CUlibrary *, const char *, CUjit_option *, void **, unsigned int, CUlibraryOption *, void **, unsigned int);
@@ -281,6 +284,7 @@ typedef CUresult (*ci_pfn_cuMemRetainAllocationHandle)(CUmemGenericAllocationHan
 typedef CUresult (*ci_pfn_cuMemUnmap)(CUdeviceptr, size_t);
 typedef CUresult (*ci_pfn_cuMipmappedArrayCreate)(CUmipmappedArray *, const CUDA_ARRAY3D_DESCRIPTOR *, unsigned int);
 typedef CUresult (*ci_pfn_cuMipmappedArrayDestroy)(CUmipmappedArray);
+typedef CUresult (*ci_pfn_cuModuleEnumerateFunctions)(CUfunction *, unsigned int, CUmodule);
 typedef CUresult (*ci_pfn_cuModuleGetFunction)(CUfunction *, CUmodule, const char *);
 typedef CUresult (*ci_pfn_cuModuleLoad)(CUmodule *, const char *);
 typedef CUresult (*ci_pfn_cuModuleLoadData)(CUmodule *, const void *);
@@ -382,6 +386,7 @@ CI_EXPORT CUresult cuLaunchKernel(CUfunction f, unsigned int gridDimX, unsigned 
 CI_EXPORT CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction f, void **kernelParams, void **extra);
 CI_EXPORT CUresult cuLaunchKernelEx_ptsz(const CUlaunchConfig *config, CUfunction f, void **kernelParams, void **extra);
 CI_EXPORT CUresult cuLaunchKernel_ptsz(CUfunction f, unsigned int gridDimX, unsigned int gridDimY, unsigned int gridDimZ, unsigned int blockDimX, unsigned int blockDimY, unsigned int blockDimZ, unsigned int sharedMemBytes, CUstream hStream, void **kernelParams, void **extra);
+CI_EXPORT CUresult cuLibraryEnumerateKernels(CUkernel *kernels, unsigned int numKernels, CUlibrary lib);
 CI_EXPORT CUresult cuLibraryGetKernel(CUkernel *pKernel, CUlibrary library, const char *name);
 CI_EXPORT CUresult cuLibraryLoadData(CUlibrary *library, const void *code, CUjit_option *jitOptions, void **jitOptionsValues, unsigned int numJitOptions, CUlibraryOption *libraryOptions, void **libraryOptionValues, unsigned int numLibraryOptions);
 CI_EXPORT CUresult cuLibraryLoadFromFile(CUlibrary *library, const char *fileName, CUjit_option *jitOptions, void **jitOptionsValues, unsigned int numJitOptions, CUlibraryOption *libraryOptions, void **libraryOptionValues, unsigned int numLibraryOptions);
@@ -414,6 +419,7 @@ CI_EXPORT CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *han
 CI_EXPORT CUresult cuMemUnmap(CUdeviceptr ptr, size_t size);
 CI_EXPORT CUresult cuMipmappedArrayCreate(CUmipmappedArray *pHandle, const CUDA_ARRAY3D_DESCRIPTOR *pMipmappedArrayDesc, unsigned int numMipmapLevels);
 CI_EXPORT CUresult cuMipmappedArrayDestroy(CUmipmappedArray hMipmappedArray);
+CI_EXPORT CUresult cuModuleEnumerateFunctions(CUfunction *functions, unsigned int numFunctions, CUmodule mod);
 CI_EXPORT CUresult cuModuleGetFunction(CUfunction *hfunc, CUmodule hmod, const char *name);
 CI_EXPORT CUresult cuModuleLoad(CUmodule *module, const char *fname);
 CI_EXPORT CUresult cuModuleLoadData(CUmodule *module, const void *image);
