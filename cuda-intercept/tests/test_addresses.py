@@ -1,0 +1,92 @@
+"""Which functions programs are handed: the hooks and nothing else, for every name, version and kind of stream."""
+
+from __future__ import annotations
+
+import csv
+import re
+import sys
+import unittest
+from pathlib import Path
+
+import container
+from container import BUILD, HERE, TEST_LIBRARY, Share
+from program_case import ProgramCase
+
+TABLE = HERE.parent / "generate/tables/cuda.tsv"
+EXPORTS = HERE.parent / "src/generated/exports.map"
+SUFFIXES = re.compile(r"(_v\d+)?(_ptsz|_ptds)?$")
+DRIVER, OURS = "libcuda.so", "libhami_share"
+
+# Asks both look-ups for each line "name version" with each flag; the fifth word is what was found.
+QUESTIONS = """
+import ctypes, sys
+class Info(ctypes.Structure):
+    _fields_ = [("file", ctypes.c_char_p), ("base", ctypes.c_void_p), ("name", ctypes.c_char_p), ("at", ctypes.c_void_p)]
+cuda, libc = ctypes.CDLL("libcuda.so.1"), ctypes.CDLL(None)
+def found(address):
+    info = Info()
+    if not address or not libc.dladdr(ctypes.c_void_p(address), ctypes.byref(info)):
+        return "- -"
+    return info.name.decode() + " " + info.file.decode().rsplit("/", 1)[-1]
+for line in open(sys.argv[1]):
+    name, version = line.split()
+    for flags in (0, 1, 2):
+        for call in (cuda.cuGetProcAddress, cuda.cuGetProcAddress_v2):
+            out, status = ctypes.c_void_p(), ctypes.c_int(-1)
+            code = call(name.encode(), ctypes.byref(out), int(version), ctypes.c_uint64(flags), ctypes.byref(status))
+            print(name, version, flags, code, status.value, found(out.value))
+"""
+
+
+def hooked() -> set[str]:
+    return set(re.findall(r"^    (cu\w+);$", EXPORTS.read_text(), re.MULTILINE))
+
+
+def questions() -> list[str]:
+    """Each name in each version that it has, shortly before and after that, and long after."""
+    with TABLE.open(newline="") as lines:
+        rows = [(SUFFIXES.sub("", row["symbol"]), row["version"]) for row in csv.DictReader(lines, delimiter="\t")]
+    wanted = {
+        (name, near)
+        for name, version in rows
+        if version.isdecimal()
+        for near in (int(version) - 10, int(version), int(version) + 10, 12090, 13000)
+    }
+    return [f"{name} {version}\n" for name, version in sorted(wanted)]
+
+
+class AddressesTest(ProgramCase):
+    """A share with a core limit, where every hook is at work."""
+
+    def setUp(self) -> None:
+        container.lay_out(Share(cores=30))
+
+    def ask(self, asked: Path, *preload: Path) -> list[list[str]]:
+        self.preload = preload
+        return [line.split() for line in self.run_program(sys.executable, "-c", QUESTIONS, asked).stdout.splitlines()]
+
+    def test_every_version_and_stream_is_what_the_driver_answers(self) -> None:
+        """Code, status and version are the driver's own; the function is ours where there is a hook."""
+        asked = container.TEST_ROOT / "questions"
+        asked.write_text("".join(questions()))
+        bare, held = self.ask(asked), self.ask(asked, TEST_LIBRARY)
+        self.assertEqual([line[:6] for line in held], [line[:6] for line in bare])
+        hooks = hooked()
+        wrong = [line for line in held if (line[5] in hooks) != line[6].startswith(OURS)]
+        self.assertEqual(wrong, [])
+        self.assertGreater(len({line[5] for line in held} & hooks), 100)
+
+    def test_runtimes_keep_hooks_only(self) -> None:
+        """NVIDIA's runtimes, shared and static, of both generations: no hooked function of the driver is in them."""
+        self.preload = (TEST_LIBRARY,)
+        static = [(path,) for path in sorted((BUILD / "tests").glob("probe_runtime_static*"))]
+        for program in (*static, *((BUILD / "tests/probe_runtime", path) for path in container.runtimes())):
+            with self.subTest(program=program):
+                lines = [line.split() for line in self.run_program(*program).stdout.splitlines()]
+                kept = {owner: {name for kind, name in lines if kind == owner} for owner in (DRIVER, OURS)}
+                self.assertEqual(kept[DRIVER] & hooked(), set())
+                self.assertGreaterEqual(kept[OURS], {"cuMemAlloc_v2", "cuMemAllocAsync_ptsz", "cuLaunchKernelEx"})
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
