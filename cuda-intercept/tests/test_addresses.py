@@ -21,7 +21,8 @@ DRIVER, OURS = "libcuda.so", "libhami_share"
 QUESTIONS = """
 import ctypes, sys
 class Info(ctypes.Structure):
-    _fields_ = [("file", ctypes.c_char_p), ("base", ctypes.c_void_p), ("name", ctypes.c_char_p), ("at", ctypes.c_void_p)]
+    text, place = ctypes.c_char_p, ctypes.c_void_p
+    _fields_ = [("file", text), ("base", place), ("name", text), ("at", place)]
 cuda, libc = ctypes.CDLL("libcuda.so.1"), ctypes.CDLL(None)
 def found(address):
     info = Info()

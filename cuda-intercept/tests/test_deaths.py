@@ -71,6 +71,15 @@ class DeathTest(ProgramCase):
         self.assertIn(f"nvmlDeviceGetComputeRunningProcesses_v3 0 {stays}:1000\n", lists)
         self.assertIn("1000MiB /   3000MiB", self.run_program(SMI).stdout)
 
+    def test_reports_after_the_only_process_was_killed(self) -> None:
+        """A process outside the share that asks is told that all of it is free, and the ledger is right again."""
+        share = Share(memory_mib=3000)
+        container.lay_out(share)
+        end(self.hold(1000))
+        self.assertIn("   0MiB /   3000MiB", self.run_program(SMI).stdout)
+        self.assertEqual(share.total(TOTAL_CHARGED), 0)
+        self.assertEqual(self.run_program(LISTS).stdout.splitlines()[0], "nvmlDeviceGetComputeRunningProcesses 0")
+
     def test_share_without_any_living_process(self) -> None:
         """Nobody is left to put the totals right: whoever reads the file can tell by the slots' locks."""
         share = Share(memory_mib=3000)

@@ -148,6 +148,21 @@ class ThreadsTest(ProgramCase):
         self.assertEqual((done.returncode, done.stdout), (0, ""))
 
 
+@unittest.skipIf(os.environ.get("HAMI_SANITIZER_RUNTIME"), "one sanitizer at a time")
+class SanitizedProgramTest(ProgramCase):
+    """Programs that were built with a sanitizer, under a library that was not."""
+
+    def test_they_are_held_and_nothing_is_reported(self) -> None:
+        """Neither the limit is lost nor does the sanitizer find anything of ours, at the end neither."""
+        container.lay_out(Share(memory_mib=3000))
+        for sanitizer in ("address", "thread", "undefined"):
+            for mebibytes, code in ((3001, 2), (3000, 0)):
+                with self.subTest(sanitizer=sanitizer, mebibytes=mebibytes):
+                    probe = container.BUILD / "tests" / f"probe_with_{sanitizer}"
+                    done = self.run_program(probe, "alloc", str(mebibytes), ASAN_OPTIONS="detect_leaks=1")
+                    self.assertEqual((done.returncode, done.stdout), (0, f"{code}\n"))
+
+
 class BareProgramTest(ProgramCase):
     """Programs that never use a GPU."""
 

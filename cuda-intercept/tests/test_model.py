@@ -7,11 +7,13 @@ and none that fits is refused.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
 
 import container
@@ -24,6 +26,8 @@ from model_world import ACTIONS, LIMIT, NEEDS, OUT_OF_MEMORY, WORKER, Driver, Wo
 # Shrinking takes minutes; the message says after which call the figures part.
 PHASES = (Phase.explicit, Phase.generate)
 EXAMPLES = int(os.environ.get("HAMI_MODEL_EXAMPLES", "60"))
+KILLS = int(os.environ.get("HAMI_MODEL_KILLS", "20"))
+PATIENCE_SECONDS = 10
 # The same sequences each time, so that a run says the same twice; others on request.
 EXPLORES = os.environ.get("HYPOTHESIS_PROFILE") == "explore"
 
@@ -86,6 +90,27 @@ class ModelTest(unittest.TestCase):
         self.addCleanup(last.end)
         self.assertEqual((share.total(0), self.driver.used()), (CONTEXT, CONTEXT))
         self.assertEqual(last.call("a", 1, LIMIT - CONTEXT), 0)
+
+    def test_processes_killed_at_random_points_leave_nothing(self) -> None:
+        """Whatever a process was at when it was killed, what it held is taken back without any call."""
+        container.lay_out(share := Share(memory_mib=LIMIT // MIB))
+        stays = Worker(self.driver)
+        self.addCleanup(stays.end)
+        chance = random.Random(815)
+        for _ in range(KILLS):
+            racers = [self.start_racer(chance) for _ in range(2)]
+            self.assertLessEqual(share.total(0), LIMIT)
+            for racer in racers:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    racer.wait(timeout=chance.uniform(0.01, 0.15))
+                racer.kill()
+        for racer in racers:
+            racer.wait()
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while share.total(0) != CONTEXT and time.monotonic() < deadline:
+            pass
+        self.assertEqual((share.total(0), self.driver.used()), (CONTEXT, CONTEXT))
+        self.assertEqual(stays.call("a", 1, LIMIT - CONTEXT), 0)
 
     def start_racer(self, chance: random.Random) -> subprocess.Popen[bytes]:
         """One call after the other, whatever the answer: what is not there cannot be freed."""
