@@ -2,6 +2,8 @@
  * cuGetProcAddress: the driver decides on version, stream semantics and status;
  * only the pointer that it returned is replaced by the hook of the same symbol.
  */
+#define _GNU_SOURCE
+#include <dlfcn.h>
 #include <string.h>
 
 #include "resolve.h"
@@ -25,6 +27,15 @@ static enum ci_symbol find_by_version(const char *name, int version, cuuint64_t 
     return best;
 }
 
+/* What the driver exports by a name that we do not stand for, as a version newer than
+ * our tables, may have other parameters: a hook would break the program. */
+static bool is_other_export(const void *pointer, enum ci_symbol symbol)
+{
+    Dl_info info;
+    return dladdr(pointer, &info) != 0 && info.dli_saddr == pointer && info.dli_sname != NULL &&
+           strcmp(info.dli_sname, ci_hooks[symbol].name) != 0;
+}
+
 static void replace(const char *name, void **pfn, int version, cuuint64_t flags)
 {
     if (name == NULL || pfn == NULL || *pfn == NULL)
@@ -32,7 +43,7 @@ static void replace(const char *name, void **pfn, int version, cuuint64_t flags)
     enum ci_symbol symbol = ci_symbol_of(*pfn);
     if (symbol == CI_SYMBOL_COUNT) {
         symbol = find_by_version(name, version, flags);
-        if (symbol == CI_SYMBOL_COUNT)
+        if (symbol == CI_SYMBOL_COUNT || is_other_export(*pfn, symbol))
             return;
         ci_adopt(symbol, *pfn);
     }

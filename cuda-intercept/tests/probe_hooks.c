@@ -134,6 +134,41 @@ static void failed_calls_change_nothing(void)
     CHECK(used() == 50 * MIB);
 }
 
+static void *look_up(const char *name, int version)
+{
+    CUdriverProcAddressQueryResult status = -1;
+    void *found = NULL;
+    CHECK(CALL(cuGetProcAddress_v2)(name, &found, version, 0, &status) == CUDA_SUCCESS && status == 0);
+    return found;
+}
+
+/* Functions that only the look-up hands out are held by the limit. */
+static void unexported_functions_are_hooked(void)
+{
+    CUdeviceptr address;
+    CUdeviceptr other;
+    size_t before = used();
+    ci_pfn_cuMemAlloc_v2 alloc = look_up("cuMemAlloc", 12000);
+    ci_pfn_cuMemAllocManaged alloc_managed = look_up("cuMemAllocManaged", 12000);
+    CHECK(alloc(&address, 600 * MIB) == CUDA_SUCCESS);
+    CHECK(alloc_managed(&other, 400 * MIB, 1) == CUDA_ERROR_OUT_OF_MEMORY);
+    CHECK(alloc_managed(&other, 300 * MIB, 1) == CUDA_SUCCESS);
+    CHECK(used() == before + 900 * MIB);
+    CHECK(CALL(cuMemFree_v2)(address) == CUDA_SUCCESS && CALL(cuMemFree_v2)(other) == CUDA_SUCCESS);
+    CHECK(used() == before);
+}
+
+/* A newer driver's version of a function has other parameters: no hook stands for it. */
+static void unknown_versions_stay_the_drivers(void)
+{
+    CUdeviceptr address = 0;
+    size_t before = used();
+    CUresult (*newer)(CUdeviceptr *, size_t, unsigned int) = look_up("cuMemAlloc", 14000);
+    CHECK((void *)newer == dlsym(driver, "cuMemAlloc_v9"));
+    CHECK(newer(&address, 2 * LIMIT, 77) == CUDA_SUCCESS && address == 77);
+    CHECK(used() == before);
+}
+
 int main(void)
 {
     driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
@@ -147,5 +182,7 @@ int main(void)
     arrays_are_charged();
     context_takes_its_memory_along();
     failed_calls_change_nothing();
+    unexported_functions_are_hooked();
+    unknown_versions_stay_the_drivers();
     return failures != 0;
 }

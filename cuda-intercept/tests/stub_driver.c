@@ -234,3 +234,33 @@ API CUresult cuCtxSetCurrent(CUcontext current)
 {
     return current == &context ? CUDA_SUCCESS : 201;
 }
+
+/* A version that nothing knows of yet, with a parameter more. */
+API CUresult cuMemAlloc_v9(CUdeviceptr *address, size_t size, unsigned int flags)
+{
+    *address = flags;
+    return size > 0 ? CUDA_SUCCESS : 1;
+}
+
+static CUresult alloc_managed(CUdeviceptr *address, size_t size, unsigned int flags)
+{
+    return flags == 1 ? cuMemAlloc_v2(address, size) : 1;
+}
+
+static CUresult alloc(CUdeviceptr *address, size_t size)
+{
+    return cuMemAlloc_v2(address, size);
+}
+
+/* What it hands out for versions that are known is not what it exports. */
+API CUresult cuGetProcAddress_v2(const char *symbol, void **pfn, int cudaVersion, cuuint64_t flags,
+                                 CUdriverProcAddressQueryResult *symbolStatus)
+{
+    *pfn = NULL;
+    if (strcmp(symbol, "cuMemAlloc") == 0)
+        *pfn = cudaVersion < 14000 ? (void *)alloc : (void *)cuMemAlloc_v9;
+    else if (strcmp(symbol, "cuMemAllocManaged") == 0)
+        *pfn = (void *)alloc_managed;
+    *symbolStatus = *pfn == NULL ? 1 : 0;
+    return flags == 0 ? CUDA_SUCCESS : 1;
+}
