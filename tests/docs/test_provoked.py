@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import tomllib
-from functools import cache
 from pathlib import Path
 
 import pytest
+from named_tests import ROOT, defined_in
 
-ROOT = Path(__file__).resolve().parents[2]
 PROVOKED: dict[str, dict[str, list[str] | str]] = tomllib.loads((Path(__file__).parent / "provoked.toml").read_text())
 ROW = re.compile(r"\| (.+?) \|")
 
@@ -21,13 +19,6 @@ def symptoms(section: str) -> list[str]:
     assert found, f"docs/operations.md has no section {section}"
     rows = [match[1] for line in rest.partition("\n## ")[0].splitlines() if (match := ROW.match(line))]
     return [row for row, after in zip(rows, [*rows[1:], ""], strict=True) if row != "---" and after != "---"]
-
-
-@cache
-def defined_in(path: str) -> frozenset[str]:
-    """The names of the tests that a file defines, at its top or in classes."""
-    tree = ast.parse((ROOT / path).read_text())
-    return frozenset(node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
 
 
 @pytest.mark.parametrize("section", PROVOKED)

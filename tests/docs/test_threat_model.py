@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from functools import cache
-from pathlib import Path
 
 import pytest
+from named_tests import ROOT, defined_in
 
-ROOT = Path(__file__).resolve().parents[2]
 TEXT = re.sub(r"`[^`]*`", "…", (ROOT / "docs/threat-model.md").read_text())
 CLAIMS = [re.sub(r"\s+", " ", item) for item in re.findall(r"^- ((?:.+\n)(?:  .+\n)*)", TEXT, re.MULTILINE)]
 EVIDENCE = re.compile(r"(?<!\*)\*([^*]+)\*(?!\*)")
-
-
-@cache
-def defined_in(path: str) -> frozenset[str]:
-    """The names of the tests that a file defines, at its top or in classes; none where it is not there."""
-    if not (ROOT / path).is_file():
-        return frozenset()
-    tree = ast.parse((ROOT / path).read_text())
-    return frozenset(node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim[:50])
