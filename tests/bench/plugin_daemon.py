@@ -118,6 +118,7 @@ class Daemon:
     registry: Path
     port: int
     claims: v1_grpc.DRAPluginStub
+    driver: Path
 
     @classmethod
     @contextmanager
@@ -147,7 +148,7 @@ class Daemon:
         try:
             _until(lambda: _listens(registered_at) or process.poll() is not None)
             with grpc.insecure_channel(f"unix:{root}/plugins/{names.DRIVER}/dra.sock") as channel:
-                yield cls(process, registry, port, v1_grpc.DRAPluginStub(channel))
+                yield cls(process, registry, port, v1_grpc.DRAPluginStub(channel), driver)
         finally:
             process.terminate()
             process.wait()
@@ -181,9 +182,22 @@ class Daemon:
         return sum(map(int, fields[11:13])) * 1e3 / os.sysconf("SC_CLK_TCK")
 
     def memory_mib(self, field: str = "VmRSS") -> float:
-        """Its resident memory; ``VmHWM`` for the most there was."""
+        """Its resident memory without the simulated GPUs that the fake driver maps; ``VmHWM`` for the peak."""
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) / 1024
+        of_all = next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
+        return (of_all - _resident_kib(self.process.pid, self.driver)) / 1024
+
+
+def _resident_kib(pid: int, driver: Path) -> int:
+    """Of the files under the driver's folder for what changes."""
+    resident, counts = 0, False
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        first, *rest = line.split()
+        if "-" in first:
+            counts = rest[-1].startswith(f"{driver}/") and "/var/" in rest[-1]
+        elif counts and first == "Rss:":
+            resident += int(rest[0])
+    return resident
 
 
 def _listens(path: Path) -> bool:
