@@ -54,14 +54,17 @@ uint64_t fg_local_bytes(CUfunction function)
     return strncmp(function->name, LOCAL_KERNEL, length) ? 0 : strtoull(function->name + length, NULL, 10);
 }
 
+/* The first function of an image brings its global data along. */
 static CUresult load(CUfunction function, CUcontext context)
 {
     CUresult result = CUDA_SUCCESS;
-    uint64_t bytes = fg_machine()->profile.function_bytes;
     pthread_mutex_lock(&growing);
+    uint64_t bytes = fg_machine()->profile.function_bytes + function->image->data_bytes;
     if (!function->loaded && bytes)
         result = fg_image_grow(function->image, context, bytes);
     function->loaded = result == CUDA_SUCCESS;
+    if (function->loaded)
+        function->image->data_bytes = 0;
     pthread_mutex_unlock(&growing);
     return result;
 }

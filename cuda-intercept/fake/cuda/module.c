@@ -37,12 +37,37 @@ static bool is_complete(const char *text)
     return !strncmp(skip_comments(text), ".version", 8) && strstr(text, ".target");
 }
 
-/* Code lies in the memory of the context that was current when it was loaded. */
-static CUresult create(CUcontext context, const void *image, struct fg_image **out)
+static bool loads_eagerly(void)
+{
+    const char *mode = getenv("CUDA_MODULE_LOADING");
+    return mode && !strcmp(mode, "EAGER");
+}
+
+/* What the global arrays of bytes ask for: ".global .align 16 .b8 data[1024];" */
+static uint64_t data_bytes(const char *text)
+{
+    uint64_t bytes = 0;
+    for (const char *at = text; (at = strstr(at, ".global")); at++) {
+        const char *end = at + strcspn(at, ";");
+        const char *bracket = at + strcspn(at, "[;");
+        const char *type = strstr(at, ".b8");
+        if (*bracket == '[' && type && type < end)
+            bytes += strtoull(bracket + 1, NULL, 10);
+    }
+    return fg_round_up(bytes, FG_GRANULARITY);
+}
+
+/* Code lies in the memory of the context that was current when it was loaded. A module's data is never lazy. */
+static CUresult create(CUcontext context, const void *image, bool eagerly, struct fg_image **out)
 {
     if (is_text(image) && !is_complete(image))
         return CUDA_ERROR_INVALID_PTX;
+    uint64_t data = is_text(image) ? data_bytes(image) : 0;
     uint64_t cost = context ? fg_machine()->profile.module_bytes : 0;
+    if (context && eagerly) {
+        cost += data;
+        data = 0;
+    }
     struct fg_image *created = calloc(1, sizeof *created);
     if (!created || (cost && !fg_occupy(context->gpu, cost))) {
         free(created);
@@ -50,6 +75,7 @@ static CUresult create(CUcontext context, const void *image, struct fg_image **o
     }
     created->context = context;
     created->charged_bytes = cost;
+    created->data_bytes = data;
     created->text = is_text(image) ? strdup(image) : NULL;
     pthread_mutex_lock(&naming);
     created->next = images;
@@ -181,7 +207,7 @@ CUresult cuModuleLoadData(CUmodule *out, const void *image)
         return result;
     if (!out || !image)
         return CUDA_ERROR_INVALID_VALUE;
-    return FG_FAULTY("cuModuleLoad", create(context, image, (struct fg_image **)out));
+    return FG_FAULTY("cuModuleLoad", create(context, image, true, (struct fg_image **)out));
 }
 
 CUresult cuModuleLoadDataEx(CUmodule *out, const void *image, unsigned int count,
@@ -233,7 +259,7 @@ CUresult cuModuleGetLoadingMode(CUmoduleLoadingMode *mode)
 {
     if (!mode)
         return CUDA_ERROR_INVALID_VALUE;
-    *mode = CU_MODULE_LAZY_LOADING;
+    *mode = loads_eagerly() ? CU_MODULE_EAGER_LOADING : CU_MODULE_LAZY_LOADING;
     return fg_ready();
 }
 
@@ -249,7 +275,7 @@ CUresult cuLibraryLoadData(CUlibrary *out, const void *code, CUjit_option *jit, 
     if (!out || !code)
         return CUDA_ERROR_INVALID_VALUE;
     CUcontext context = fg_current(&result);
-    return FG_FAULTY("cuLibraryLoad", create(context, code, (struct fg_image **)out));
+    return FG_FAULTY("cuLibraryLoad", create(context, code, loads_eagerly(), (struct fg_image **)out));
 }
 
 CUresult cuLibraryUnload(CUlibrary library)

@@ -8,6 +8,7 @@
 struct fg_image {
     CUcontext context; /* may be NULL for a library */
     uint64_t charged_bytes;
+    uint64_t data_bytes; /* global data that is not loaded yet */
     struct fg_image *next; /* in the list of all */
     char *text;        /* a copy of the image where it is PTX, else NULL */
     struct CUfunc_st *functions;

@@ -170,6 +170,38 @@ static void code_and_green_contexts_cost_memory(void)
     CHECK_EQUAL(free_mebibytes(), 1024);
 }
 
+#define DATA_OF_24_MIB                                                                             \
+    ".version 6.3\n.target sm_50\n.address_size 64\n.visible .global .align 16 .b8 one[16777216];\n" \
+    ".visible .global .align 16 .b8 two[8388608];\n.visible .entry first()\n{\n    ret;\n}\n"
+
+static void global_data_of_libraries_may_be_lazy(void)
+{
+    CUmodule module;
+    CUlibrary library;
+    CUkernel kernel;
+    CUfunction function;
+    CHECK_EQUAL(use_gpu(0), CUDA_SUCCESS);
+    CHECK_EQUAL(cuLibraryLoadData(&library, DATA_OF_24_MIB, NULL, NULL, 0, NULL, NULL, 0), CUDA_SUCCESS);
+    CHECK_EQUAL(free_mebibytes(), 1024);
+    CHECK_EQUAL(cuLibraryGetKernel(&kernel, library, "first"), CUDA_SUCCESS);
+    CHECK_EQUAL(cuKernelGetFunction(&function, kernel), CUDA_SUCCESS);
+    CHECK_EQUAL(cuFuncLoad(function), CUDA_SUCCESS);
+    CHECK_EQUAL(cuFuncLoad(function), CUDA_SUCCESS);
+    CHECK_EQUAL(free_mebibytes(), 1000);
+    CHECK_EQUAL(cuLibraryUnload(library), CUDA_SUCCESS);
+    CHECK_EQUAL(cuModuleLoadData(&module, DATA_OF_24_MIB), CUDA_SUCCESS);
+    CHECK_EQUAL(free_mebibytes(), 1000);
+    setenv("CUDA_MODULE_LOADING", "EAGER", 1);
+    CHECK_EQUAL(cuLibraryLoadData(&library, DATA_OF_24_MIB, NULL, NULL, 0, NULL, NULL, 0), CUDA_SUCCESS);
+    CHECK_EQUAL(free_mebibytes(), 976);
+    CHECK_EQUAL(allocate(970), CUDA_SUCCESS);
+    CUmodule second = NULL;
+    CHECK_EQUAL(cuModuleLoadData(&second, DATA_OF_24_MIB), CUDA_ERROR_OUT_OF_MEMORY);
+    CHECK_EQUAL(cuModuleUnload(module), CUDA_SUCCESS);
+    CHECK_EQUAL(cuLibraryUnload(library), CUDA_SUCCESS);
+    CHECK_EQUAL(free_mebibytes(), 54);
+}
+
 static CUresult launch_once(CUmodule module, const char *name)
 {
     CUfunction function;
@@ -265,6 +297,8 @@ static const struct test tests[] = {
     {"arrays", "arrays take what their descriptor says", arrays_take_computed_memory, NULL},
     {"code", "modules, libraries and green contexts cost what the profile says", code_and_green_contexts_cost_memory,
      PROFILE("module_bytes 8388608\ngreen_context_bytes 16777216\n")},
+    {"data", "global data comes with a module, and with a library or its first function", global_data_of_libraries_may_be_lazy,
+     PROFILE("")},
     {"growth", "launches and limits take what they need of the context's GPU", launches_take_what_they_need,
      PROFILE("function_bytes 4194304\ngrowth_percent 100\n")},
     {"imports", "memory of another process costs nothing here", imports_cost_nothing, NULL},
