@@ -30,6 +30,10 @@ static CUarrayMapInfo tiles[OBJECTS];
 #define CODE_BYTES 65536
 static char code[CODE_BYTES] = "\x7f" "ELF"; /* an image that does not say how large it is */
 
+#define ARRAY_BYTES (1ULL << 30) /* of one array of a module's global data */
+#define LINE_BYTES 256
+static char offered[2 * sizeof(CUipcMemHandle) + 2] = " ";
+
 static const CUmemAllocationProp on_device = {
     .type = CU_MEM_ALLOCATION_TYPE_PINNED, .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE}};
 static const CUmemPoolProps pool_on_device = {
@@ -193,6 +197,42 @@ static CUresult import_memory(CUdeviceptr memory)
     return result == CUDA_SUCCESS ? cuIpcCloseMemHandle(opened) : result;
 }
 
+/* Code whose global data is so large, in NVIDIA's intermediate language. */
+static const char *code_with(number bytes)
+{
+    static char text[4096];
+    int length = snprintf(text, sizeof text, ".version 6.3\n.target sm_50\n.address_size 64\n");
+    for (number part; bytes > 0 && length < (int)sizeof text - 256; bytes -= part) {
+        part = bytes < ARRAY_BYTES ? bytes : ARRAY_BYTES;
+        length += snprintf(text + length, sizeof text - (size_t)length,
+                           ".visible .global .align 16 .b8 data_%d[%llu];\n", length, part);
+    }
+    snprintf(text + length, sizeof text - (size_t)length, ".visible .entry kernel_0()\n{\n    ret;\n}\n");
+    return bytes == 0 ? text : NULL;
+}
+
+/* Its handle is part of the answer, for a process that opens it. */
+static CUresult offer_memory(CUdeviceptr memory)
+{
+    CUipcMemHandle handle;
+    CUresult result = cuIpcGetMemHandle(&handle, memory);
+    for (size_t i = 0; result == CUDA_SUCCESS && i < sizeof handle; i++)
+        snprintf(offered + 1 + 2 * i, 3, "%02x", ((unsigned char *)&handle)[i]);
+    return result;
+}
+
+static CUresult open_memory(CUdeviceptr *memory, const char *digits)
+{
+    CUipcMemHandle handle;
+    unsigned byte;
+    for (size_t i = 0; i < sizeof handle; i++) {
+        if (sscanf(digits + 2 * i, "%2x", &byte) != 1)
+            return CUDA_ERROR_INVALID_VALUE;
+        ((unsigned char *)&handle)[i] = (unsigned char)byte;
+    }
+    return cuIpcOpenMemHandle_v2(memory, handle, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS);
+}
+
 /* A kernel of its own name; with `local` one whose threads have so much local memory. */
 static void name_kernel(char name[32], number slot, number local)
 {
@@ -242,6 +282,8 @@ static CUresult do_memory(char what, number slot, number a, number b)
     case 'm': return cuMemAllocManaged(&memories[slot], a, CU_MEM_ATTACH_GLOBAL);
     case 'p': return cuMemAllocPitch_v2(&memories[slot], &pitch, a, b, 4);
     case 'f': return cuMemFree_v2(memories[slot]);
+    case 'o': return offer_memory(memories[slot]);
+    case 'z': return cuIpcCloseMemHandle(memories[slot]);
     case 'k': return allocate_in(contexts[a], &memories[slot], b);
     case 'j': return import_memory(memories[slot]);
     case 's': return cuMemAllocFromPoolAsync(&streams[slot], b, pools[a], NULL);
@@ -260,9 +302,9 @@ static CUresult do_memory(char what, number slot, number a, number b)
 static CUresult do_code(char what, number slot, number a, number b)
 {
     switch (what) {
-    case 'l': return cuModuleLoadData(&modules[slot], code);
+    case 'l': return cuModuleLoadData(&modules[slot], a == 0 ? code : code_with(a));
     case 'u': return cuModuleUnload(modules[slot]);
-    case 'L': return cuLibraryLoadData(&libraries[slot], code, NULL, NULL, 0, NULL, NULL, 0);
+    case 'L': return cuLibraryLoadData(&libraries[slot], a == 0 ? code : code_with(a), NULL, NULL, 0, NULL, NULL, 0);
     case 'V': return cuLibraryUnload(libraries[slot]);
     case 'q': return get_function(slot, modules[a], b);
     case 'Q': return get_kernel(slot, libraries[a], b);
@@ -317,7 +359,7 @@ static bool read_code(const char *path)
 
 int main(int count, char **arguments)
 {
-    char line[128], what;
+    char line[LINE_BYTES], digits[LINE_BYTES], what;
     if (count > 1 && !read_code(arguments[1]))
         return 2;
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -330,14 +372,18 @@ int main(int count, char **arguments)
             puts("0");
             continue;
         }
-        CUresult result = do_memory(what, slot, a, b);
+        CUresult result = CUDA_ERROR_NOT_FOUND;
+        if (sscanf(line, "O %*u %s", digits) == 1)
+            result = open_memory(&memories[slot], digits);
+        if (result == CUDA_ERROR_NOT_FOUND)
+            result = do_memory(what, slot, a, b);
         if (result == CUDA_ERROR_NOT_FOUND)
             result = do_other(what, slot, a, b);
         if (result == CUDA_ERROR_NOT_FOUND)
             result = do_code(what, slot, a, b);
         forget(what, slot);
         if (what != 'I') {
-            printf("%d\n", (int)result);
+            printf("%d%s\n", (int)result, what == 'o' ? offered : "");
             continue;
         }
         size_t free = 0, total = 0;

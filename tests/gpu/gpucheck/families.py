@@ -7,10 +7,18 @@ from dataclasses import dataclass
 from functools import partial
 
 from gpucheck.errors import LeftOut
+from gpucheck.implicit_families import (
+    check_green_contexts,
+    check_import,
+    check_lazy_data,
+    need_listed,
+    with_eager_loading,
+)
 from gpucheck.ledger import TOTAL_CHARGED, read_total
+from gpucheck.places import Place
 from gpucheck.rig import MIB, Rig, expect
 from gpucheck.steps import Step
-from gpucheck.worker import OUT_OF_MEMORY, Worker, free_in_share, worker_in
+from gpucheck.worker import Worker, expect_refusal, free_in_share, worker_in
 
 PART = "memory at the limit"
 OVER = 64 * MIB
@@ -34,6 +42,8 @@ class Family:
     """How much of the free memory may be asked for, so that it takes no more than that."""
     adds_up: bool = True
     """A second one needs as much again."""
+    is_code: bool = False
+    """Charged by what NVML shows of the process, where all of it is loaded at once."""
 
 
 FAMILIES = (
@@ -60,6 +70,8 @@ FAMILIES = (
         lambda s: [f"y {s}", f"h {s}", f"t {s}"],
         adds_up=False,
     ),
+    Family("cuModuleLoadData", lambda s, n: [f"l {s} {n}"], lambda s: [f"u {s}"], is_code=True),
+    Family("cuLibraryLoadData", lambda s, n: [f"L {s} {n}"], lambda s: [f"V {s}"], is_code=True),
 )
 
 
@@ -70,10 +82,17 @@ def steps() -> Iterator[Step]:
     yield Step(PART, "mapped memory stays charged after its handle is released", check_mapping, 20)
     yield Step(PART, "cuCtxSetLimit (stack)", check_stack, 20)
     yield Step(PART, "contexts", check_contexts, 40)
+    yield Step(PART, "green contexts", check_green_contexts, 30)
+    yield Step(PART, "global data of a library that is loaded lazily", check_lazy_data, 20)
+    yield Step(PART, "imported memory is its owner's", check_import, 30)
 
 
 def _rows(size: int) -> int:
     return -(-size // (_ARRAY_WIDTH * 4))
+
+
+def _as_it_is(place: Place) -> Place:
+    return place
 
 
 def _take(worker: Worker, family: Family, slot: int, size: int) -> int:
@@ -91,18 +110,21 @@ def _give_back(worker: Worker, family: Family, slot: int) -> None:
 def check_family(family: Family, rig: Rig) -> str:
     """More than the share has is refused though the GPU has it; all of it is given, twice is not; all comes back."""
     over = rig.limit_bytes + OVER
-    with worker_in(rig, rig.places.bare) as worker:
+    place_of = with_eager_loading if family.is_code else _as_it_is
+    with worker_in(rig, place_of(rig.places.bare)) as worker:
         code = _take(worker, family, 1, over)
         if code:
             raise LeftOut(f"the driver itself refuses {over // MIB} MiB of it with {code}")
-    with rig.share() as place, worker_in(rig, place) as worker:
-        _expect_refusal(_take(worker, family, 1, over), f"{over // MIB} MiB")
+        if family.is_code:
+            need_listed(rig, worker, over)
+    with rig.share() as place, worker_in(rig, place_of(place)) as worker:
+        expect_refusal(_take(worker, family, 1, over), f"{over // MIB} MiB")
         free = free_in_share(rig, worker)
         fits = int((free - SLACK) * family.part) // (2 * MIB) * 2 * MIB
         code = _take(worker, family, 2, fits)
         expect(code == 0, f"{fits // MIB} MiB of {free // MIB} free are refused with {code}")
         if family.adds_up:
-            _expect_refusal(_take(worker, family, 3, fits), f"{fits // MIB} MiB a second time")
+            expect_refusal(_take(worker, family, 3, fits), f"{fits // MIB} MiB a second time")
         if place.usage:
             charged = read_total(place.usage, TOTAL_CHARGED)
             expect(fits <= charged <= rig.limit_bytes, f"{charged} bytes are charged for {fits}")
@@ -112,10 +134,6 @@ def check_family(family: Family, rig: Rig) -> str:
     return f"{fits // MIB} of {free // MIB} free MiB given, {over // MIB} refused"
 
 
-def _expect_refusal(code: int, what: str) -> None:
-    expect(code == OUT_OF_MEMORY, f"{what} should be out of memory, but the call ends with {code}")
-
-
 def check_mapping(rig: Rig) -> str:
     """A handle that is released while its memory is mapped gives nothing back."""
     with rig.share() as place, worker_in(rig, place) as worker:
@@ -123,7 +141,7 @@ def check_mapping(rig: Rig) -> str:
         size = (free - SLACK) // (2 * MIB) * 2 * MIB
         for line in (f"c 1 {size}", f"M 1 1 {size}", "r 1"):
             worker.must(line)
-        _expect_refusal(worker.call(f"a 2 {2 * SLACK}"), "memory beside a mapping")
+        expect_refusal(worker.call(f"a 2 {2 * SLACK}"), "memory beside a mapping")
         worker.must("U 1")
         worker.must(f"a 2 {size}")
     return f"{size // MIB} MiB"
@@ -137,7 +155,7 @@ def check_stack(rig: Rig) -> str:
         if code:
             raise LeftOut(f"the driver itself refuses {_STACK_BYTES} bytes of a thread with {code}")
     with rig.share() as place, worker_in(rig, place) as worker:
-        _expect_refusal(worker.call(line), f"{_STACK_BYTES} bytes of each thread")
+        expect_refusal(worker.call(line), f"{_STACK_BYTES} bytes of each thread")
         worker.must("S 0 0 1024")
     return f"{_STACK_BYTES} bytes of each thread refused"
 
@@ -152,7 +170,7 @@ def check_contexts(rig: Rig) -> str:
             codes.append(worker.call(f"C {len(codes)}"))
         if total - free < 2 * MIB:
             raise LeftOut("a context takes no memory that could be seen here")
-        _expect_refusal(codes[-1], f"context {len(codes)} with {(total - free) // MIB} MiB each")
+        expect_refusal(codes[-1], f"context {len(codes)} with {(total - free) // MIB} MiB each")
         worker.must("X 0" if len(codes) > 1 else "f 1")
-        _expect_refusal(worker.call(f"a 2 {rig.limit_bytes}"), "all of the share")
+        expect_refusal(worker.call(f"a 2 {rig.limit_bytes}"), "all of the share")
     return f"{len(codes) - 1} contexts in {free // 2 // MIB} MiB, the next refused"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from gpucheck.errors import CheckFailed
 from gpucheck.places import Place
-from gpucheck.rig import Rig
+from gpucheck.rig import Rig, expect
 
 OUT_OF_MEMORY = 2
 _LOCAL_BYTES = (4096,)
@@ -68,6 +68,11 @@ class Worker:
         free, total = self._ask("I 0")
         return int(free), int(total)
 
+    def offer(self, slot: int) -> tuple[int, str]:
+        """The driver's code, and the IPC handle of memory for another process."""
+        code, *handle = self._ask(f"o {slot}")
+        return int(code), handle[0] if handle else ""
+
     def _ask(self, line: str) -> list[str]:
         assert self._process.stdout is not None
         self.tell(line)
@@ -100,6 +105,11 @@ def free_in_share(rig: Rig, worker: Worker) -> int:
     if total != rig.limit_bytes:
         raise CheckFailed(f"cuMemGetInfo shows a total of {total}, not the share's {rig.limit_bytes}")
     return free
+
+
+def expect_refusal(code: int, what: str) -> None:
+    """The call ended with the error that programs know how to handle."""
+    expect(code == OUT_OF_MEMORY, f"{what} should be out of memory, but the call ends with {code}")
 
 
 @contextmanager
