@@ -130,14 +130,7 @@ class Plugin:
         self._status = StatusWriter(claims)
         self._node_reporter = NodeReporter(self._events, self._metrics, settings.node_name)
         self._base_spec = BaseSpec(outside.toolkit, paths.base_spec, self._node_reporter)
-        split = MigSource(outside.gpus, settings.mig_strategy, self._on_mig_problem)
-        self._gpus = InventoryKeeper(
-            DescribedGpus(self._unowned(split), self._base_spec),
-            self._health,
-            self._inventory_changed,
-            self._find_used,
-            settings.on_unhealthy.value,
-        )
+        self._gpus = self._make_gpus()
         self._health_watch = self._make_health_watch()
         slices = Slices(outside.client, node_name=settings.node_name, driver=names.DRIVER)
         self._publisher = self._make_publisher(slices)
@@ -204,6 +197,12 @@ class Plugin:
     def stop(self) -> None:
         """Stop hard: what kubelet asked and got no answer to, it asks again."""
         self._running.close()
+
+    def _make_gpus(self) -> InventoryKeeper:
+        split = MigSource(self._outside.gpus, self._settings.mig_strategy, self._on_mig_problem)
+        described = DescribedGpus(self._unowned(split), self._base_spec)
+        effect = self._settings.on_unhealthy.value
+        return InventoryKeeper(described, self._health, self._inventory_changed, self._find_used, effect)
 
     def _unowned(self, gpus: GpuSource) -> GpuSource:
         if not self._settings.leave_owned:
