@@ -146,10 +146,9 @@ sampler.close()
 """
 
 
-def test_samples_name_the_processes_on_each_gpu(tmp_path: Path) -> None:
-    """Bytes and percents by the host's pids."""
-    root = install("h100x4", tmp_path / "root")
-    environment = {"LD_LIBRARY_PATH": str(root / "usr/lib/x86_64-linux-gnu"), "CUDA_VISIBLE_DEVICES": "1"}
+def sampled_beside_a_program(root: Path, visible: str) -> tuple[dict[str, Any], int]:
+    """What the sampler says by UUID while a program holds 300 MiB of a device, and the program's pid."""
+    environment = {"LD_LIBRARY_PATH": str(root / "usr/lib/x86_64-linux-gnu"), "CUDA_VISIBLE_DEVICES": visible}
     holding = subprocess.Popen(
         [str(BUILD / "gpu-sample"), "hold", "300"], env=environment, stdout=subprocess.PIPE, text=True
     )
@@ -161,8 +160,15 @@ def test_samples_name_the_processes_on_each_gpu(tmp_path: Path) -> None:
     finally:
         holding.kill()
         holding.communicate()
+    return told, holding.pid
+
+
+def test_samples_name_the_processes_on_each_gpu(tmp_path: Path) -> None:
+    """Bytes and percents by the host's pids."""
+    root = install("h100x4", tmp_path / "root")
+    told, pid = sampled_beside_a_program(root, "1")
     assert len(told) == 4
-    assert [found[3] for found in told.values() if found[3]] == [{str(holding.pid): 300 << 20}]
+    assert [found[3] for found in told.values() if found[3]] == [{str(pid): 300 << 20}]
     assert {found[0] for found in told.values()} == {81559 << 20}
 
 
@@ -287,17 +293,6 @@ def test_a_change_of_the_layout_is_seen_by_all_who_look(tmp_path: Path) -> None:
 def test_processes_of_an_instance_are_not_its_neighbours(tmp_path: Path) -> None:
     """Memory and pids by instance; NVML gives no utilization of one."""
     root = install("h100-mig", tmp_path / "root")
-    environment = {"LD_LIBRARY_PATH": str(root / "usr/lib/x86_64-linux-gnu"), "CUDA_VISIBLE_DEVICES": SMALL}
-    holding = subprocess.Popen(
-        [str(BUILD / "gpu-sample"), "hold", "300"], env=environment, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert holding.stdout is not None
-        holding.stdout.readline()
-        command = [sys.executable, "-c", SAMPLE, str(root)]
-        told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    finally:
-        holding.kill()
-        holding.communicate()
-    assert told[SMALL] == [9984 << 20, 300 << 20, None, {str(holding.pid): 300 << 20}, None]
-    assert {uuid: found[3] for uuid, found in told.items() if found[3]} == {SMALL: {str(holding.pid): 300 << 20}}
+    told, pid = sampled_beside_a_program(root, SMALL)
+    assert told[SMALL] == [9984 << 20, 300 << 20, None, {str(pid): 300 << 20}, None]
+    assert {uuid: found[3] for uuid, found in told.items() if found[3]} == {SMALL: {str(pid): 300 << 20}}
