@@ -102,7 +102,7 @@ lint: $(VENV)
 
 unit: packages $(NATIVE)
 	@echo "==> unit and integration tests"
-	@$(BIN)/pytest -q tests --ignore=tests/e2e --ignore=tests/bench --ignore=tests/cluster --ignore=tests/faults
+	@$(BIN)/pytest -q -n auto tests --ignore=tests/e2e --ignore=tests/bench --ignore=tests/cluster --ignore=tests/faults
 
 native-test: packages $(NATIVE)
 	@echo "==> native tests"

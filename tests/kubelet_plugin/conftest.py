@@ -14,11 +14,9 @@ from hami_dra.kubelet_plugin.settings import Settings
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Node:
-    """An empty node with two GPUs."""
-    root = tmp_path / "node"
-    root.mkdir()
-    return Node(root)
+def node(tmp_path_factory: pytest.TempPathFactory) -> Node:
+    """An empty node with two GPUs; a path with the test's name would be too long for a socket."""
+    return Node(tmp_path_factory.mktemp("node"))
 
 
 @pytest.fixture
