@@ -30,6 +30,18 @@ def test_credentials_of_the_kubeconfig_are_sent(server: FakeApiServer, client: C
     assert headers["user-agent"] == "hami-dra"
 
 
+def test_what_is_asked_reaches_the_server_as_it_was_said(server: FakeApiServer, client: Client) -> None:
+    """Signs that mean something in an address, bodies in any script, and the kind of a patch."""
+    client.list(PODS, {"fieldSelector": "spec.nodeName!=,metadata.name=a&b c"})
+    assert server.cluster.requests[-1].query["fieldSelector"] == "spec.nodeName!=,metadata.name=a&b c"
+    assert "content-type" not in server.cluster.requests[-1].headers
+    server.add(PODS, POD)
+    said = {"metadata": {"annotations": {"note": 'größer \u2265 "1"'}}}
+    client.patch(namespaced(PODS, "team", "a"), said, content_type="application/strategic-merge-patch+json")
+    request = server.cluster.requests[-1]
+    assert (request.body, request.headers["content-type"]) == (said, "application/strategic-merge-patch+json")
+
+
 def test_object_can_be_created_read_changed_and_deleted(server: FakeApiServer, client: Client) -> None:
     """Each verb does to the stored object what it says."""
     created = client.create(namespaced(PODS, "team"), POD)
