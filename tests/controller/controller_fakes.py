@@ -220,7 +220,7 @@ class Bench:
         self.leads = True
         self.state = State(World(need_lock=writes))
         reporter = Reporter(self.events)
-        tools = Tools(
+        self.tools = tools = Tools(
             clock=self.clock,
             observer=Observer(self.state, self.clock, reporter),
             writer=Writer(self.claims, self.pods, lambda: self.leads, self.metrics.writing),

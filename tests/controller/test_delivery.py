@@ -55,6 +55,14 @@ def test_the_next_pod_is_planned_while_a_write_is_under_way() -> None:
     assert nodes(bench, "a", "b", "c") == ["node-a", "node-a", None]
 
 
+def test_a_write_without_an_answer_does_not_keep_the_metrics_back() -> None:
+    """While one is under way they say once a second what waits."""
+    bench, _ = held_bench()
+    add(bench, "a")
+    bench.run(1.25)
+    assert waiting(bench) == 1
+
+
 def test_the_order_of_answers_does_not_matter() -> None:
     """Later writes may be answered first."""
     bench, writes = held_bench(gpus=2)

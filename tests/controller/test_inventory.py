@@ -95,6 +95,17 @@ def test_shares_add_up_and_are_taken_off_again() -> None:
     assert ledger.totals() == {}
 
 
+def test_what_is_known_already_makes_no_new_version_of_a_pool() -> None:
+    """Who remembers the pool sees that nothing changed, as when the write that it counted for was answered."""
+    ledger = Ledger()
+    ledger.put("a", [result(memory=1)])
+    before = ledger.totals().pools["node-a"]
+    ledger.put("a", [result(memory=1)])
+    assert ledger.totals().pools["node-a"] is before
+    ledger.put("a", [result(memory=2)])
+    assert ledger.totals().pools["node-a"] is not before
+
+
 def test_admin_access_and_other_drivers_take_nothing_and_whole_devices_block() -> None:
     """Only shares of our devices are summed; a result without a share takes the device."""
     ledger = Ledger()

@@ -252,6 +252,16 @@ def test_nothing_is_written_without_the_lease() -> None:
     assert bench.verbs() == []
 
 
+def test_a_decision_need_not_catch_up_on_the_one_before() -> None:
+    """What was allocated is taken in as soon as there is nothing else to do, not when the next pod waits."""
+    bench = Bench()
+    pending(bench)
+    bench.run()
+    node = bench.node_of() or ""
+    standing = bench.tools.policy.memo.standings[node]
+    assert standing.used is bench.state.ledger.totals().pools[node]
+
+
 def test_an_inactive_loop_decides_nothing_but_stays_up_to_date() -> None:
     """A standby knows the cluster and takes over at once."""
     bench = Bench()

@@ -105,12 +105,15 @@ class Loop:
         return self._state.agenda.next_due()
 
     def _show(self, now: float) -> None:
-        # It looks at everything that waits: not at every step while there is much to do.
-        if self._due and now < self._shown + _SHOW_SECONDS:
+        # It looks at everything that waits: not at every step while there is much to do, nor while a write, which is
+        # prepared on another thread just now, would have to wait for it.
+        if (self._due or not self._tools.sender.idle) and now < self._shown + _SHOW_SECONDS:
             return
         self._shown = now
         self._tools.metrics.state.show(self._state.view())
         self._tools.metrics.kept.set(len(self._state.kept))
+        # Else the next decision would do it, while kube-scheduler may come to its pod.
+        self._tools.policy.memo.move_to(self._state.world.inventory, self._state.ledger.totals())
 
     def _run(self, work: Work) -> None:
         try:

@@ -116,8 +116,10 @@ class Ledger:
 
     def put(self, claim_uid: str, results: Iterable[DeviceResult]) -> None:
         """Record what the claim holds, in place of what it held before."""
-        self.drop(claim_uid)
         usage = used_by(results)
+        if usage == self._by_claim.get(claim_uid):
+            return  # As when a write that was under way is known: nodes that stand as they did are not looked at again.
+        self.drop(claim_uid)
         if usage:
             self._by_claim[claim_uid] = usage
         for key, taken in usage.items():
