@@ -22,7 +22,7 @@ _DEFAULT = ("controller", "scheduler", "plain")
 def main() -> int:
     """Measure and show."""
     arguments = _parser().parse_args()
-    size, began = Size(arguments.nodes, arguments.pods, arguments.gpus), machine()
+    size, began = Size(arguments.nodes, arguments.pods, arguments.gpus, arguments.pause), machine()
     found: list[Figures] = []
     for round_ in range(arguments.rounds):
         for name in arguments.variant or _DEFAULT:
@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--nodes", type=int, default=50, help="default: %(default)s")
     parser.add_argument("--gpus", type=int, default=8, help="of each node (default: %(default)s)")
     parser.add_argument("--pods", type=int, default=200, help="default: %(default)s")
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds from one pod to the next (default: none)")
     parser.add_argument("--rounds", type=int, default=1, help="default: %(default)s")
     parser.add_argument("--variant", action="append", choices=list(VARIANTS), help=f"default: {', '.join(_DEFAULT)}")
     parser.add_argument("--name", default="bench", help="of the cluster (default: %(default)s)")

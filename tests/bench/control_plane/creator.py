@@ -1,4 +1,4 @@
-"""python -m control_plane.creator: creates the pods, as fast as the API server takes them, and says when.
+"""python -m control_plane.creator: creates the pods, as fast as the API server takes them or one by one, and says when.
 
 The report is JSON: `created`, the Unix time before each pod's request by the pod's name, and `cpu_seconds` of all of
 them.
@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--report", type=Path, required=True)
     parser.add_argument("--pods", type=int, required=True)
     parser.add_argument("--without-claims", action="store_true")
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds from one to the next, else several at once")
     arguments = parser.parse_args()
     client = connect(arguments.kubeconfig)
     path = namespaced(PODS, arguments.namespace)
@@ -41,7 +42,12 @@ def main() -> int:
         client.create(path, body)
 
     before = time.process_time()
-    all_done([(f"pod {number}", partial(create, number)) for number in range(arguments.pods)])
+    if arguments.pause:
+        for number in range(arguments.pods):
+            create(number)
+            time.sleep(arguments.pause)
+    else:
+        all_done([(f"pod {number}", partial(create, number)) for number in range(arguments.pods)])
     cpu_seconds = time.process_time() - before
     arguments.report.write_text(json.dumps({"created": created, "cpu_seconds": cpu_seconds}))
     return 0

@@ -42,6 +42,8 @@ class Size:
     pods: int
     gpus: int = 8
     """Of each node."""
+    pause: float = 0.0
+    """Seconds from one pod to the next; 0: as fast as the API server takes them."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ def _remove_policies(bed: HollowCluster) -> None:
 def _start_creator(bed: HollowCluster, variant: Variant, size: Size) -> None:
     argv = [sys.executable, "-m", "control_plane.creator", f"--kubeconfig={bed.admin_kubeconfig(inside=True)}"]
     argv += [f"--namespace={NAMESPACE}", f"--pods={size.pods}", f"--report={_report_path(bed)}"]
+    argv += [f"--pause={size.pause}"]
     argv += [] if variant.claims else ["--without-claims"]
     bed.cluster.start_process(CREATOR, argv, source_environment({}))
 
