@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,6 +19,8 @@ from hami_dra.kube.transport import Client
 from hami_dra.kubelet_plugin.mig_plan import MigStrategy
 from hami_dra.kubelet_plugin.settings import Allocator, Settings
 from hami_dra.kubelet_plugin.toolkit import Program
+
+BIG = {"memory": "79000Mi", "cores": "0", "shares": "1"}
 
 
 def test_introduces_itself_with_the_versions_that_it_serves(kubelet: Kubelet) -> None:
@@ -195,6 +198,45 @@ def test_a_corrupt_checkpoint_is_said_on_the_node_and_stops_nothing(
             )
         )
         assert kubelet.prepare("claim-1").claims["claim-1"] == before
+
+
+def test_the_record_of_an_older_version_alone_is_enough(
+    settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node
+) -> None:
+    """Version 0.1.0 left one file of schema 1: its claims are answered as before and end without a trace."""
+    server.add(CLAIMS, claim_json())
+    with running(settings, server, client, gpus, node) as kubelet:
+        before = kubelet.prepare("claim-1").claims["claim-1"]
+    shutil.rmtree(node.paths.claims_dir)
+    assert json.loads(node.paths.checkpoint.read_bytes().partition(b"\n")[0])["schema"] == 1
+    usage = node.paths.share(share_id(1)) / "usage"
+    usage.write_bytes(b"charged by a running program")
+    with running(settings, server, client, gpus, node) as kubelet:
+        assert kubelet.prepare("claim-1").claims["claim-1"] == before
+        assert usage.read_bytes().startswith(b"charged by a running program")
+        assert kubelet.unprepare("claim-1") == ""
+        assert node.files() == set()
+        assert not node.paths.checkpoint.exists()
+    assert not [event for event in server.objects("/api/v1/events") if event["reason"] == "CheckpointLost"]
+
+
+def test_the_record_of_an_unknown_newer_version_is_not_guessed_at(
+    settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node
+) -> None:
+    """It is set aside and told with both schemas; the claim stays booked by its files, and can be taken back."""
+    server.add(CLAIMS, claim_json())
+    server.add(CLAIMS, claim_json("other", [result(share=2, consumedCapacity=BIG)]))
+    with running(settings, server, client, gpus, node) as kubelet:
+        kubelet.prepare("claim-1")
+    node.paths.checkpoint.unlink()
+    record = node.paths.claims_dir / "claim-1"
+    record.write_bytes(record.read_bytes().replace(b'"schema":2', b'"schema":3'))
+    with running(settings, server, client, gpus, node) as kubelet:
+        said = "its schema is 3, this version reads 2; it was set aside as claim-1.corrupt"
+        server.wait_for(lambda: any(said in event["message"] for event in server.objects("/api/v1/events")))
+        assert "holds 3000 MiB" in kubelet.prepare("other").claims["other"].error
+        assert kubelet.unprepare("claim-1") == ""
+        assert node.files() == set()
 
 
 def test_changing_the_mode_publishes_without_the_taint(
