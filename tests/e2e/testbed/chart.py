@@ -37,6 +37,12 @@ def wait_ready(kubectl: Kubectl, timeout: int = 120) -> None:
         kubectl.within(NAMESPACE)("rollout", "status", workload, f"--timeout={timeout}s", timeout=timeout + 30)
 
 
+def rollback(kubectl: Kubectl) -> None:
+    """Go back to the release before; returns when both daemons are ready."""
+    run([kubectl.programs / "helm", "rollback", RELEASE, "--namespace", NAMESPACE], env=kubectl.environment)
+    wait_ready(kubectl)
+
+
 def uninstall(kubectl: Kubectl) -> None:
     run([kubectl.programs / "helm", "uninstall", RELEASE, "--namespace", NAMESPACE, "--wait"], env=kubectl.environment)
 
