@@ -1,4 +1,4 @@
-"""One cluster for the whole suite; the driver is installed once per allocator."""
+"""One cluster for the whole suite, or for each process of it; the driver is installed once per allocator."""
 
 import itertools
 import os
@@ -21,7 +21,7 @@ def bed_without_driver() -> Iterator[Testbed]:
     """
     choice = clusters.chosen()
     print(choice, file=sys.stderr)
-    name = os.environ.get("HAMI_DRA_E2E_CLUSTER", "e2e")
+    name = "-".join([os.environ.get("HAMI_DRA_E2E_CLUSTER", "e2e"), *worker()])
     bed = testbed(name, choice)
     if os.environ.get("HAMI_DRA_KEEP") == "1":
         bed.up()
@@ -36,6 +36,11 @@ def bed_without_driver() -> Iterator[Testbed]:
         bed.cluster.down(keep_logs=True)
     if choice.brings_all:
         assert host_state.left_behind(before, host_state.look(), name) == []
+
+
+def worker() -> list[str]:
+    """The name of this process, where several share the tests: each has a cluster of its own."""
+    return [os.environ["PYTEST_XDIST_WORKER"]] if "PYTEST_XDIST_WORKER" in os.environ else []
 
 
 @pytest.fixture(scope="session", params=["scheduler", "controller"])
