@@ -48,6 +48,8 @@ typedef void *CUmemoryPool;
 typedef void *CUmodule;
 typedef void *CUmipmappedArray;
 typedef void *CUstream;
+typedef void *CUsurfref;
+typedef void *CUtexref;
 typedef struct {
     unsigned char bytes[16];
 } CUuuid;

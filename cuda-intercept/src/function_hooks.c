@@ -5,9 +5,8 @@
  */
 #include <stdatomic.h>
 
-#include "../include/share_env.h"
+#include "code.h"
 #include "cuda_device.h"
-#include "implicit.h"
 #include "lazy.h"
 #include "process.h"
 #include "resolve.h"
@@ -39,49 +38,17 @@ static size_t load_and_measure(CUfunction function)
     return (size_t)local;
 }
 
-/* A program that captures a stream may look functions up; what we do beside that
- * must not spoil its capture. */
-static bool exchange_mode(CUstreamCaptureMode *mode)
+static void load_charged(CUfunction function, enum ci_space space, const void *owner)
 {
-    ci_pfn_cuThreadExchangeStreamCaptureMode exchange = CI_CALL(cuThreadExchangeStreamCaptureMode);
-    return exchange != NULL && exchange(mode) == CUDA_SUCCESS;
-}
-
-static CUresult begin(struct ci_implicit *implicit, const struct ci_device *device)
-{
-    /* Code that is there already takes nothing: that alone refuses nothing. */
-    if (ci_implicit_begin(implicit, HAMI_TOTAL_MODULE, device, atomic_load(&largest)) == CUDA_SUCCESS)
-        return CUDA_SUCCESS;
-    return ci_implicit_begin(implicit, HAMI_TOTAL_MODULE, device, 0);
-}
-
-/* The code goes with what it is part of. */
-static void charge(struct ci_implicit *implicit, enum ci_space space, const void *owner)
-{
-    ci_pfn_cuCtxGetCurrent current = CI_CALL(cuCtxGetCurrent);
-    CUcontext context = NULL;
-    uint64_t bytes = ci_implicit_force(implicit);
+    struct ci_code code;
+    bool was_loaded = is_loaded(function);
+    if (!was_loaded)
+        ci_code_begin(&code, atomic_load(&largest));
+    size_t local = load_and_measure(function);
+    uint64_t bytes = was_loaded ? 0 : ci_code_end(&code, space, owner);
     uint64_t known = atomic_load(&largest);
     while (bytes > known && !atomic_compare_exchange_weak(&largest, &known, bytes))
         continue;
-    struct ci_allocation *entry = ci_pointers_find(space, (uintptr_t)owner);
-    if (current == NULL || current(&context) != CUDA_SUCCESS)
-        context = NULL;
-    if (entry != NULL)
-        ci_implicit_add(implicit, entry);
-    else
-        ci_implicit_keep(implicit, space, owner, context);
-}
-
-static void take_of(const struct ci_device *device, CUfunction function, enum ci_space space, const void *owner)
-{
-    struct ci_implicit implicit;
-    bool was_loaded = is_loaded(function);
-    if (!was_loaded && begin(&implicit, device) != CUDA_SUCCESS)
-        return;
-    size_t local = load_and_measure(function);
-    if (!was_loaded)
-        charge(&implicit, space, owner);
     if (local > 0)
         ci_lazy_expect_local(local);
 }
@@ -95,10 +62,10 @@ static void take(CUfunction function, enum ci_space space, const void *owner)
     if (device.access != CI_ACCESS_SHARED)
         return;
     CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
-    bool exchanged = exchange_mode(&mode);
-    take_of(&device, function, space, owner);
+    bool exchanged = ci_code_exchange_mode(&mode);
+    load_charged(function, space, owner);
     if (exchanged)
-        exchange_mode(&mode);
+        ci_code_exchange_mode(&mode);
 }
 
 CUresult cuModuleGetFunction(CUfunction *hfunc, CUmodule hmod, const char *name)
@@ -112,6 +79,16 @@ CUresult cuModuleGetFunction(CUfunction *hfunc, CUmodule hmod, const char *name)
     return result;
 }
 
+/* Its module may be asked for functions of its own. */
+static void take_of_library(CUfunction function, CUlibrary library)
+{
+    ci_pfn_cuFuncGetModule module_of = CI_CALL(cuFuncGetModule);
+    CUmodule module = NULL;
+    if (module_of != NULL && module_of(&module, function) == CUDA_SUCCESS)
+        ci_code_belongs(module, library);
+    take(function, CI_SPACE_LIBRARY, library);
+}
+
 /* A kernel is of no context: its function in the current one is. */
 static void take_kernel(CUkernel kernel, CUlibrary library)
 {
@@ -122,7 +99,7 @@ static void take_kernel(CUkernel kernel, CUlibrary library)
     if (current == NULL || current(&context) != CUDA_SUCCESS || context == NULL || function_of == NULL)
         return;
     if (function_of(&function, kernel) == CUDA_SUCCESS)
-        take(function, CI_SPACE_LIBRARY, library);
+        take_of_library(function, library);
 }
 
 CUresult cuLibraryGetKernel(CUkernel *pKernel, CUlibrary library, const char *name)
@@ -145,7 +122,7 @@ CUresult cuKernelGetFunction(CUfunction *pFunc, CUkernel kernel)
         return CUDA_ERROR_NO_DEVICE;
     CUresult result = real(pFunc, kernel);
     if (result == CUDA_SUCCESS && library_of != NULL && library_of(&library, kernel) == CUDA_SUCCESS)
-        take(*pFunc, CI_SPACE_LIBRARY, library);
+        take_of_library(*pFunc, library);
     return result;
 }
 

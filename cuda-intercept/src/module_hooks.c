@@ -4,8 +4,8 @@
 #include <sys/stat.h>
 
 #include "../include/share_env.h"
+#include "code.h"
 #include "cuda_device.h"
-#include "implicit.h"
 #include "process.h"
 #include "resolve.h"
 
@@ -68,6 +68,8 @@ static CUresult finish(struct ci_implicit *implicit, CUresult result, enum ci_sp
     }
     if (current == NULL || current(&context) != CUDA_SUCCESS)
         context = NULL;
+    if (space == CI_SPACE_MODULE)
+        ci_code_stands_alone(*handle);
     ci_implicit_keep(implicit, space, *handle, context);
     return result;
 }
@@ -147,12 +149,28 @@ CUresult cuLibraryLoadFromFile(CUlibrary *library, const char *fileName, CUjit_o
     return finish(&implicit, result, CI_SPACE_LIBRARY, library);
 }
 
-static CUresult settle_unload(struct ci_allocation *entry, CUresult result)
+/* All that was charged to it, in whichever contexts it came to lie. */
+static struct ci_allocation *take_all(enum ci_space space, const void *handle)
 {
-    if (entry != NULL && result == CUDA_SUCCESS)
-        ci_charge_drop(entry);
-    else if (entry != NULL)
-        ci_pointers_insert(entry);
+    struct ci_allocation *taken = NULL;
+    struct ci_allocation *entry;
+    while ((entry = ci_pointers_take(space, (uintptr_t)handle)) != NULL) {
+        entry->next = taken;
+        taken = entry;
+    }
+    return taken;
+}
+
+static CUresult settle_unload(struct ci_allocation *taken, CUresult result)
+{
+    while (taken != NULL) {
+        struct ci_allocation *entry = taken;
+        taken = entry->next;
+        if (result == CUDA_SUCCESS)
+            ci_charge_drop(entry);
+        else
+            ci_pointers_insert(entry);
+    }
     return result;
 }
 
@@ -162,8 +180,8 @@ CUresult cuModuleUnload(CUmodule hmod)
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
     ci_process_join();
-    struct ci_allocation *entry = ci_pointers_take(CI_SPACE_MODULE, (uintptr_t)hmod);
-    return settle_unload(entry, real(hmod));
+    struct ci_allocation *taken = take_all(CI_SPACE_MODULE, hmod);
+    return settle_unload(taken, real(hmod));
 }
 
 CUresult cuLibraryUnload(CUlibrary library)
@@ -172,6 +190,6 @@ CUresult cuLibraryUnload(CUlibrary library)
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
     ci_process_join();
-    struct ci_allocation *entry = ci_pointers_take(CI_SPACE_LIBRARY, (uintptr_t)library);
-    return settle_unload(entry, real(library));
+    struct ci_allocation *taken = take_all(CI_SPACE_LIBRARY, library);
+    return settle_unload(taken, real(library));
 }

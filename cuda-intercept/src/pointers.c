@@ -78,6 +78,18 @@ struct ci_allocation *ci_pointers_find(enum ci_space space, uint64_t key)
     return entry;
 }
 
+struct ci_allocation *ci_pointers_find_in(enum ci_space space, uint64_t key, const void *context)
+{
+    uint64_t hash = mix(space, key);
+    struct shard *shard = &shards[hash % SHARD_COUNT];
+    pthread_mutex_lock(&shard->mutex);
+    struct ci_allocation *entry = *bucket_of(shard, hash);
+    while (entry != NULL && (entry->key != key || entry->space != space || entry->context != context))
+        entry = entry->next;
+    pthread_mutex_unlock(&shard->mutex);
+    return entry;
+}
+
 static struct ci_allocation *take_from_shard(struct shard *shard, const void *context)
 {
     for (int i = 0; i < BUCKET_COUNT; i++) {

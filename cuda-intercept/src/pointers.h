@@ -27,7 +27,8 @@ enum ci_space {
     CI_SPACE_CONTEXT,
     CI_SPACE_GREEN_CONTEXT,
     CI_SPACE_MODULE,
-    CI_SPACE_LIBRARY,
+    CI_SPACE_LIBRARY,        /* one entry for each context that it was loaded into */
+    CI_SPACE_LIBRARY_MODULE, /* charged nothing: says of which library it is a part */
     CI_SPACE_GRAPH,
 };
 
@@ -44,6 +45,8 @@ struct ci_allocation {
     unsigned int handles;  /* how often the program may release it */
     unsigned int mappings; /* address ranges that keep it */
 
+    uint64_t owner; /* of a library's module: the library */
+
     struct ci_pool *pool; /* of stream-ordered memory, which is charged as a whole */
     uint64_t extent;      /* the bytes in it; of a graph: what its nodes ask for; of an array: as computed */
 };
@@ -59,6 +62,8 @@ struct ci_allocation *ci_pointers_take_of_context(const void *context);
 /* Finds an entry and leaves it in. Only for callers who rule out that another
  * thread takes it meanwhile. */
 struct ci_allocation *ci_pointers_find(enum ci_space space, uint64_t key);
+/* The same among the entries that die with `context`. */
+struct ci_allocation *ci_pointers_find_in(enum ci_space space, uint64_t key, const void *context);
 
 /* Forgets everything, in a child that was forked. */
 void ci_pointers_reset(void);

@@ -21,12 +21,13 @@ class LedgerCase(unittest.TestCase):
 
     percent = 100
     chunk = model.CHUNK
+    more = ""
     driver: Driver
 
     @classmethod
     def setUpClass(cls) -> None:
         lines = f"function_bytes {FUNCTION}\ngrowth_percent {cls.percent}\npool_chunk_bytes {cls.chunk}\n"
-        cls.driver = Driver(model.PROFILE + lines)  # what is said last counts
+        cls.driver = Driver(model.PROFILE + lines + cls.more)  # what is said last counts
         cls.addClassCleanup(cls.driver.root.cleanup)
 
     def setUp(self) -> None:

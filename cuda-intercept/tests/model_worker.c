@@ -20,11 +20,10 @@ static CUarray arrays[OBJECTS];
 static CUmipmappedArray mipmaps[OBJECTS];
 static CUmodule modules[OBJECTS];
 static CUlibrary libraries[OBJECTS];
-static CUcontext contexts[OBJECTS];
+static CUcontext primary, contexts[OBJECTS];
 static CUgreenCtx greens[OBJECTS];
 static CUgraphExec graphs[OBJECTS];
 static CUfunction functions[OBJECTS];
-
 static CUarrayMapInfo tiles[OBJECTS];
 
 #define CODE_BYTES 65536
@@ -202,10 +201,11 @@ static const char *code_with(number bytes)
 {
     static char text[4096];
     int length = snprintf(text, sizeof text, ".version 6.3\n.target sm_50\n.address_size 64\n");
+    int count = 0;
     for (number part; bytes > 0 && length < (int)sizeof text - 256; bytes -= part) {
         part = bytes < ARRAY_BYTES ? bytes : ARRAY_BYTES;
         length += snprintf(text + length, sizeof text - (size_t)length,
-                           ".visible .global .align 16 .b8 data_%d[%llu];\n", length, part);
+                           ".visible .global .align 16 .b8 data_%d[%llu];\n", count++, part);
     }
     snprintf(text + length, sizeof text - (size_t)length, ".visible .entry kernel_0()\n{\n    ret;\n}\n");
     return bytes == 0 ? text : NULL;
@@ -267,11 +267,10 @@ static CUresult launch(CUfunction function)
 
 static CUresult begin(void)
 {
-    CUcontext context;
     CUresult result = cuInit(0);
     if (result == CUDA_SUCCESS)
-        result = cuDevicePrimaryCtxRetain(&context, 0);
-    return result == CUDA_SUCCESS ? cuCtxSetCurrent(context) : result;
+        result = cuDevicePrimaryCtxRetain(&primary, 0);
+    return result == CUDA_SUCCESS ? cuCtxSetCurrent(primary) : result;
 }
 
 static CUresult do_memory(char what, number slot, number a, number b)
@@ -301,6 +300,7 @@ static CUresult do_memory(char what, number slot, number a, number b)
 
 static CUresult do_code(char what, number slot, number a, number b)
 {
+    CUdeviceptr variable;
     switch (what) {
     case 'l': return cuModuleLoadData(&modules[slot], a == 0 ? code : code_with(a));
     case 'u': return cuModuleUnload(modules[slot]);
@@ -317,6 +317,11 @@ static CUresult do_code(char what, number slot, number a, number b)
     case '4': return attach(contexts[slot]);
     case '5': return cuCtxDetach(contexts[slot]);
     case 'S': return cuCtxSetLimit((CUlimit)a, b);
+    case 'v': return cuModuleGetGlobal_v2(&variable, NULL, modules[a], "data_0");
+    case 'w': return cuLibraryGetGlobal(&variable, NULL, libraries[a], "data_0");
+    case 'b': return cuLibraryGetModule(&modules[slot], libraries[a]);
+    case 'H': return cuFuncGetModule(&modules[slot], functions[a]);
+    case 'J': return cuCtxSetCurrent(contexts[slot] ? contexts[slot] : primary);
     default: return CUDA_ERROR_NOT_FOUND;
     }
 }

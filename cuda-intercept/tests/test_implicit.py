@@ -11,6 +11,8 @@ from model import CONTEXT, MODULE, THREADS
 from model_world import OUT_OF_MEMORY, Worker
 
 STACK, FIFO, HEAP = 0, 1, 2
+NOT_FOUND = 500
+DATA = 24 * MIB
 
 
 class CodeTest(LedgerCase):
@@ -62,6 +64,79 @@ class CodeTest(LedgerCase):
         self.assertEqual(self.refusal(f"a 1 {rest}"), OUT_OF_MEMORY)
         self.call(f"a 1 {rest - FUNCTION}")
         self.expect(LIMIT)
+
+
+class DataTest(LedgerCase):
+    """Global data that the driver loads lazily, and libraries in several contexts."""
+
+    more = "lazy_module_data 1\n"
+
+    def test_data_is_charged_when_a_variable_is_looked_up(self) -> None:
+        """Once, to the module or library that it is part of, with which it goes."""
+        for load, look, unload in (("l 1", "v 0 1", "u 1"), ("L 1", "w 0 1", "V 1")):
+            with self.subTest(look=look):
+                self.call(f"{load} {DATA}")
+                self.expect(CONTEXT + MODULE)
+                for _ in range(2):
+                    self.call(look)
+                    self.expect(CONTEXT + MODULE + DATA)
+                self.call(unload)
+                self.expect(CONTEXT)
+
+    def test_data_beyond_the_limit_keeps_others_out(self) -> None:
+        """It cannot be unloaded by itself, and nothing else is given until it fits."""
+        self.call(f"L 1 {DATA}")
+        rest = LIMIT - CONTEXT - MODULE
+        self.call(f"a 1 {rest}")
+        self.call("w 0 1")
+        self.expect(LIMIT + DATA)
+        self.call("f 1")
+        self.assertEqual(self.refusal(f"a 1 {rest}"), OUT_OF_MEMORY)
+        self.call(f"a 1 {rest - DATA}")
+        self.expect(LIMIT)
+
+    def test_variable_that_is_not_there_charges_nothing(self) -> None:
+        """The driver's answer is passed on."""
+        self.call("L 1")
+        self.assertEqual(self.refusal("w 0 1"), NOT_FOUND)
+        self.expect(CONTEXT + MODULE)
+
+    def test_functions_of_a_library_module_go_with_the_library(self) -> None:
+        """Whether the program asked the library for its module, or only has it by a kernel."""
+        for get_module, functions in ((("b 1 1",), 1), (("Q 1 1 0", "H 1 1"), 2)):
+            with self.subTest(get_module=get_module):
+                for line in ("L 1", *get_module, "q 2 1 0"):
+                    self.call(line)
+                self.expect(CONTEXT + MODULE + functions * FUNCTION)
+                self.call("V 1")
+                self.expect(CONTEXT)
+                self.call("l 1")  # the driver may give it the handle that the library's module had
+                self.call("q 1 1 0")
+                self.expect(CONTEXT + MODULE + FUNCTION)
+                self.call("u 1")
+                self.expect(CONTEXT)
+
+    def test_library_is_charged_in_each_context_that_uses_it(self) -> None:
+        """What lies in a context goes with it, or with the library."""
+        for line in ("C 1", f"L 1 {DATA}", "Q 0 1 0"):
+            self.call(line)
+        held = 2 * CONTEXT + MODULE + DATA + FUNCTION
+        self.expect(held)
+        self.call("J 1")
+        for line, more in (("b 1 1", MODULE), ("w 0 1", DATA), ("Q 0 1 0", FUNCTION)):
+            self.call(line)
+            held += more
+            self.expect(held)
+        self.call("J 0")
+        self.call("X 1")
+        held = CONTEXT + MODULE + DATA + FUNCTION
+        self.expect(held)
+        self.call("C 1")
+        self.call("J 1")
+        self.call("w 0 1")
+        self.expect(held + CONTEXT + MODULE + DATA)
+        self.call("V 1")
+        self.expect(2 * CONTEXT)
 
 
 class GrowthTest(LedgerCase):

@@ -54,24 +54,9 @@ uint64_t fg_local_bytes(CUfunction function)
     return strncmp(function->name, LOCAL_KERNEL, length) ? 0 : strtoull(function->name + length, NULL, 10);
 }
 
-/* The first function of an image brings its global data along. */
-static CUresult load(CUfunction function, CUcontext context)
-{
-    CUresult result = CUDA_SUCCESS;
-    pthread_mutex_lock(&growing);
-    uint64_t bytes = fg_machine()->profile.function_bytes + function->image->data_bytes;
-    if (!function->loaded && bytes)
-        result = fg_image_grow(function->image, context, bytes);
-    function->loaded = result == CUDA_SUCCESS;
-    if (function->loaded)
-        function->image->data_bytes = 0;
-    pthread_mutex_unlock(&growing);
-    return result;
-}
-
 CUresult fg_prepare_launch(CUfunction function, CUcontext context)
 {
-    CUresult result = load(function, context);
+    CUresult result = fg_function_load(function, context);
     if (result == CUDA_SUCCESS)
         result = fg_grow(context, FG_LOCAL, fg_local_bytes(function));
     if (result == CUDA_SUCCESS)
@@ -85,13 +70,14 @@ CUresult cuFuncLoad(CUfunction function)
     CUcontext context = fg_current(&result);
     if (!context)
         return result;
-    return function ? load(function, context) : CUDA_ERROR_INVALID_HANDLE;
+    return function ? fg_function_load(function, context) : CUDA_ERROR_INVALID_HANDLE;
 }
 
 CUresult cuFuncIsLoaded(CUfunctionLoadingState *state, CUfunction function)
 {
+    CUresult result;
     if (!state || !function)
         return CUDA_ERROR_INVALID_VALUE;
-    *state = function->loaded ? CU_FUNCTION_LOADING_STATE_LOADED : CU_FUNCTION_LOADING_STATE_UNLOADED;
+    *state = fg_function_is_loaded(function, fg_current(&result)) ? CU_FUNCTION_LOADING_STATE_LOADED : CU_FUNCTION_LOADING_STATE_UNLOADED;
     return CUDA_SUCCESS;
 }

@@ -57,53 +57,96 @@ static uint64_t data_bytes(const char *text)
     return fg_round_up(bytes, FG_GRANULARITY);
 }
 
-/* Code lies in the memory of the context that was current when it was loaded. A module's data is never lazy. */
-static CUresult create(CUcontext context, const void *image, bool eagerly, struct fg_image **out)
+/* A module lies in the context that was current when it was loaded, a library in those that use it. */
+static CUcontext home(const struct fg_image *image, CUcontext context)
 {
+    return image->context ? image->context : context;
+}
+
+static CUresult load_image(struct fg_image *image, CUcontext context)
+{
+    return fg_place_take(&image->code, home(image, context), fg_machine()->profile.module_bytes);
+}
+
+static CUresult load_data(struct fg_image *image, CUcontext context)
+{
+    CUresult result = load_image(image, context);
+    return result == CUDA_SUCCESS ? fg_place_take(&image->data, home(image, context), image->data_bytes) : result;
+}
+
+CUresult fg_image_load(struct fg_image *image, CUcontext context)
+{
+    pthread_mutex_lock(&naming);
+    CUresult result = load_image(image, context);
+    pthread_mutex_unlock(&naming);
+    return result;
+}
+
+CUresult fg_data_load(struct fg_image *image, CUcontext context, struct fg_place **place)
+{
+    pthread_mutex_lock(&naming);
+    CUresult result = load_data(image, context);
+    *place = fg_place_find(image->data, home(image, context));
+    pthread_mutex_unlock(&naming);
+    return result;
+}
+
+CUresult fg_function_load(CUfunction function, CUcontext context)
+{
+    pthread_mutex_lock(&naming);
+    CUresult result = load_data(function->image, context);
+    if (result == CUDA_SUCCESS)
+        result = fg_place_take(&function->code, home(function->image, context),
+                               fg_machine()->profile.function_bytes);
+    pthread_mutex_unlock(&naming);
+    return result;
+}
+
+bool fg_function_is_loaded(CUfunction function, CUcontext context)
+{
+    pthread_mutex_lock(&naming);
+    bool is_there = fg_place_find(function->code, home(function->image, context));
+    pthread_mutex_unlock(&naming);
+    return is_there;
+}
+
+static void free_image(struct fg_image *image)
+{
+    fg_places_end(&image->code);
+    fg_places_end(&image->data);
+    for (struct CUfunc_st *function = image->functions, *next; function; function = next) {
+        next = function->next;
+        fg_places_end(&function->code);
+        free(function);
+    }
+    free(image->text);
+    free(image);
+}
+
+/* Into the context, where there is one: with its data only where that is not left for later. */
+static CUresult create(CUcontext context, const void *image, bool is_module, struct fg_image **out)
+{
+    bool eagerly = loads_eagerly() || (is_module && !fg_machine()->profile.lazy_module_data);
     if (is_text(image) && !is_complete(image))
         return CUDA_ERROR_INVALID_PTX;
-    uint64_t data = is_text(image) ? data_bytes(image) : 0;
-    uint64_t cost = context ? fg_machine()->profile.module_bytes : 0;
-    if (context && eagerly) {
-        cost += data;
-        data = 0;
+    struct fg_image *created = malloc(sizeof *created); /* which gives handles out again soon */
+    if (!created)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    *created = (struct fg_image){.context = is_module ? context : NULL};
+    if (is_text(image)) {
+        created->data_bytes = data_bytes(image);
+        created->text = strdup(image);
     }
-    struct fg_image *created = calloc(1, sizeof *created);
-    if (!created || (cost && !fg_occupy(context->gpu, cost))) {
-        free(created);
+    if (context && (eagerly ? load_data(created, context) : load_image(created, context)) != CUDA_SUCCESS) {
+        free_image(created);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
-    created->context = context;
-    created->charged_bytes = cost;
-    created->data_bytes = data;
-    created->text = is_text(image) ? strdup(image) : NULL;
     pthread_mutex_lock(&naming);
     created->next = images;
     images = created;
     pthread_mutex_unlock(&naming);
     *out = created;
     return CUDA_SUCCESS;
-}
-
-static void vacate(struct fg_image *image)
-{
-    if (image->charged_bytes)
-        fg_vacate(image->context->gpu, image->charged_bytes);
-    image->charged_bytes = 0;
-}
-
-CUresult fg_image_grow(struct fg_image *image, CUcontext context, uint64_t bytes)
-{
-    CUresult result = CUDA_SUCCESS;
-    pthread_mutex_lock(&naming);
-    if (!image->context)
-        image->context = context;
-    if (fg_occupy(image->context->gpu, bytes))
-        image->charged_bytes += bytes;
-    else
-        result = CUDA_ERROR_OUT_OF_MEMORY;
-    pthread_mutex_unlock(&naming);
-    return result;
 }
 
 static void unlist(struct fg_image *image)
@@ -114,28 +157,25 @@ static void unlist(struct fg_image *image)
         link = &(*link)->next;
     if (*link)
         *link = image->next;
-    vacate(image);
     pthread_mutex_unlock(&naming);
 }
 
 void fg_modules_release(CUcontext context)
 {
     pthread_mutex_lock(&naming);
-    for (struct fg_image *image = images; image; image = image->next)
-        if (image->context == context)
-            vacate(image);
+    for (struct fg_image *image = images; image; image = image->next) {
+        fg_place_leave(&image->code, context);
+        fg_place_leave(&image->data, context);
+        for (struct CUfunc_st *function = image->functions; function; function = function->next)
+            fg_place_leave(&function->code, context);
+    }
     pthread_mutex_unlock(&naming);
 }
 
 static void destroy(struct fg_image *image)
 {
     unlist(image);
-    for (struct CUfunc_st *function = image->functions, *next; function; function = next) {
-        next = function->next;
-        free(function);
-    }
-    free(image->text);
-    free(image);
+    free_image(image);
 }
 
 /* A binary image is not looked into: it has whatever it is asked for. */
@@ -159,7 +199,7 @@ static struct CUfunc_st *add_function(struct fg_image *image, const char *name)
     memcpy(function->name, name, size);
     function->parameter = 0;
     function->image = image;
-    function->loaded = false;
+    function->code = NULL;
     function->next = image->functions;
     image->functions = function;
     return function;
@@ -275,7 +315,7 @@ CUresult cuLibraryLoadData(CUlibrary *out, const void *code, CUjit_option *jit, 
     if (!out || !code)
         return CUDA_ERROR_INVALID_VALUE;
     CUcontext context = fg_current(&result);
-    return FG_FAULTY("cuLibraryLoad", create(context, code, loads_eagerly(), (struct fg_image **)out));
+    return FG_FAULTY("cuLibraryLoad", create(context, code, false, (struct fg_image **)out));
 }
 
 CUresult cuLibraryUnload(CUlibrary library)
@@ -299,71 +339,4 @@ CUresult cuLibraryEnumerateKernels(CUkernel *out, unsigned int count, CUlibrary 
 CUresult cuLibraryGetKernelCount(unsigned int *count, CUlibrary library)
 {
     return cuModuleGetFunctionCount(count, (CUmodule)library);
-}
-
-CUresult cuLibraryGetModule(CUmodule *out, CUlibrary library)
-{
-    if (!out || !library)
-        return CUDA_ERROR_INVALID_VALUE;
-    *out = (CUmodule)library;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuKernelGetLibrary(CUlibrary *out, CUkernel kernel)
-{
-    if (!out || !kernel)
-        return CUDA_ERROR_INVALID_VALUE;
-    *out = (CUlibrary)((CUfunction)kernel)->image;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuKernelGetFunction(CUfunction *out, CUkernel kernel)
-{
-    if (!out || !kernel)
-        return CUDA_ERROR_INVALID_VALUE;
-    *out = (CUfunction)kernel;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuFuncGetName(const char **name, CUfunction function)
-{
-    if (!name || !function)
-        return CUDA_ERROR_INVALID_VALUE;
-    *name = function->name;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuKernelGetName(const char **name, CUkernel kernel)
-{
-    return cuFuncGetName(name, (CUfunction)kernel);
-}
-
-CUresult cuFuncGetModule(CUmodule *module, CUfunction function)
-{
-    if (!module || !function)
-        return CUDA_ERROR_INVALID_VALUE;
-    *module = (CUmodule)function->image;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuFuncGetAttribute(int *value, CUfunction_attribute name, CUfunction function)
-{
-    if (!value || !function)
-        return CUDA_ERROR_INVALID_VALUE;
-    *value = name == CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK ? 1024 : 0;
-    if (name == CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES)
-        *value = (int)fg_local_bytes(function);
-    return CUDA_SUCCESS;
-}
-
-CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute name, int value)
-{
-    (void)name, (void)value;
-    return function ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
-}
-
-CUresult cuFuncSetCacheConfig(CUfunction function, CUfunc_cache config)
-{
-    (void)config;
-    return function ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
 }

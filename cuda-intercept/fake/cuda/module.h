@@ -3,14 +3,15 @@
 #ifndef FG_MODULE_H
 #define FG_MODULE_H
 
-#include "driver.h"
+#include "place.h"
 
 struct fg_image {
-    CUcontext context; /* may be NULL for a library */
-    uint64_t charged_bytes;
-    uint64_t data_bytes; /* global data that is not loaded yet */
+    CUcontext context; /* of a module; NULL: a library, which lies in whichever contexts use it */
+    struct fg_place *code;
+    struct fg_place *data;
+    uint64_t data_bytes;
     struct fg_image *next; /* in the list of all */
-    char *text;        /* a copy of the image where it is PTX, else NULL */
+    char *text;            /* a copy of the image where it is PTX, else NULL */
     struct CUfunc_st *functions;
 };
 
@@ -19,11 +20,17 @@ struct CUfunc_st {
     struct fg_image *image;
     struct CUfunc_st *next;
     uint64_t parameter; /* for launches of the oldest kind */
-    bool loaded;
+    struct fg_place *code;
     char name[];
 };
 
-/* Code of the image comes into a context's memory, where it stays as long as the image. */
-CUresult fg_image_grow(struct fg_image *image, CUcontext context, uint64_t bytes);
+/* The function comes into the context, after its image and the image's data: a
+ * module's own context, or the one that is named. */
+CUresult fg_function_load(CUfunction function, CUcontext context);
+bool fg_function_is_loaded(CUfunction function, CUcontext context);
+
+/* The image itself does, and its data. */
+CUresult fg_image_load(struct fg_image *image, CUcontext context);
+CUresult fg_data_load(struct fg_image *image, CUcontext context, struct fg_place **place);
 
 #endif

@@ -25,6 +25,7 @@ static const struct key machine_keys[] = {
     {"module_bytes", NUMBER, FIELD(struct fg_profile, module_bytes)},
     {"green_context_bytes", NUMBER, FIELD(struct fg_profile, green_context_bytes)},
     {"function_bytes", NUMBER, FIELD(struct fg_profile, function_bytes)},
+    {"lazy_module_data", NUMBER, FIELD(struct fg_profile, lazy_module_data)},
     {"growth_percent", NUMBER, FIELD(struct fg_profile, growth_percent)},
     {"pool_chunk_bytes", NUMBER, FIELD(struct fg_profile, pool_chunk_bytes)},
     {"accounting", NUMBER, FIELD(struct fg_profile, accounting)},

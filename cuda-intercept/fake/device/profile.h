@@ -55,6 +55,7 @@ struct fg_profile {
     uint64_t module_bytes;  /* ... a module or library */
     uint64_t green_context_bytes;
     uint64_t function_bytes; /* ... the code of a function, at its first launch */
+    uint64_t lazy_module_data; /* 1: a module's data waits for its first use, as a library's does */
     uint64_t growth_percent; /* how much of what limits and local memory ask for is taken; 0: nothing */
     uint64_t pool_chunk_bytes; /* what pools grow by; 0: 2 MiB */
     uint64_t accounting;    /* 1: NVML remembers processes */

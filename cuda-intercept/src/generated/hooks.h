@@ -88,7 +88,11 @@ enum ci_symbol {
     CI_cuLaunchKernelEx_ptsz,
     CI_cuLaunchKernel_ptsz,
     CI_cuLibraryEnumerateKernels,
+    CI_cuLibraryGetGlobal,
     CI_cuLibraryGetKernel,
+    CI_cuLibraryGetManaged,
+    CI_cuLibraryGetModule,
+    CI_cuLibraryGetUnifiedFunction,
     CI_cuLibraryLoadData,
     CI_cuLibraryLoadFromFile,
     CI_cuLibraryUnload,
@@ -123,6 +127,10 @@ enum ci_symbol {
     CI_cuMipmappedArrayDestroy,
     CI_cuModuleEnumerateFunctions,
     CI_cuModuleGetFunction,
+    CI_cuModuleGetGlobal,
+    CI_cuModuleGetGlobal_v2,
+    CI_cuModuleGetSurfRef,
+    CI_cuModuleGetTexRef,
     CI_cuModuleLoad,
     CI_cuModuleLoadData,
     CI_cuModuleLoadDataEx,
@@ -251,7 +259,11 @@ typedef CUresult (*ci_pfn_cuLaunchKernelEx)(const CUlaunchConfig *, CUfunction, 
 typedef CUresult (*ci_pfn_cuLaunchKernelEx_ptsz)(const CUlaunchConfig *, CUfunction, void **, void **);
 typedef CUresult (*ci_pfn_cuLaunchKernel_ptsz)(CUfunction, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, CUstream, void **, void **);
 typedef CUresult (*ci_pfn_cuLibraryEnumerateKernels)(CUkernel *, unsigned int, CUlibrary);
+typedef CUresult (*ci_pfn_cuLibraryGetGlobal)(CUdeviceptr *, size_t *, CUlibrary, const char *);
 typedef CUresult (*ci_pfn_cuLibraryGetKernel)(CUkernel *, CUlibrary, const char *);
+typedef CUresult (*ci_pfn_cuLibraryGetManaged)(CUdeviceptr *, size_t *, CUlibrary, const char *);
+typedef CUresult (*ci_pfn_cuLibraryGetModule)(CUmodule *, CUlibrary);
+typedef CUresult (*ci_pfn_cuLibraryGetUnifiedFunction)(void **, CUlibrary, const char *);
 typedef CUresult (*ci_pfn_cuLibraryLoadData)(CUlibrary *, const void *, CUjit_option *, void **, unsigned int, CUlibraryOption *, void **, unsigned int);
 typedef CUresult (*ci_pfn_cuLibraryLoadFromFile)(CUlibrary *, const char *, CUjit_option *, void **, unsigned int, CUlibraryOption *, void **, unsigned int);
 typedef CUresult (*ci_pfn_cuLibraryUnload)(CUlibrary);
@@ -286,6 +298,10 @@ typedef CUresult (*ci_pfn_cuMipmappedArrayCreate)(CUmipmappedArray *, const CUDA
 typedef CUresult (*ci_pfn_cuMipmappedArrayDestroy)(CUmipmappedArray);
 typedef CUresult (*ci_pfn_cuModuleEnumerateFunctions)(CUfunction *, unsigned int, CUmodule);
 typedef CUresult (*ci_pfn_cuModuleGetFunction)(CUfunction *, CUmodule, const char *);
+typedef CUresult (*ci_pfn_cuModuleGetGlobal)(CUdeviceptr_v1 *, unsigned int *, CUmodule, const char *);
+typedef CUresult (*ci_pfn_cuModuleGetGlobal_v2)(CUdeviceptr *, size_t *, CUmodule, const char *);
+typedef CUresult (*ci_pfn_cuModuleGetSurfRef)(CUsurfref *, CUmodule, const char *);
+typedef CUresult (*ci_pfn_cuModuleGetTexRef)(CUtexref *, CUmodule, const char *);
 typedef CUresult (*ci_pfn_cuModuleLoad)(CUmodule *, const char *);
 typedef CUresult (*ci_pfn_cuModuleLoadData)(CUmodule *, const void *);
 typedef CUresult (*ci_pfn_cuModuleLoadDataEx)(CUmodule *, const void *, unsigned int, CUjit_option *, void **);
@@ -387,7 +403,11 @@ CI_EXPORT CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction f, 
 CI_EXPORT CUresult cuLaunchKernelEx_ptsz(const CUlaunchConfig *config, CUfunction f, void **kernelParams, void **extra);
 CI_EXPORT CUresult cuLaunchKernel_ptsz(CUfunction f, unsigned int gridDimX, unsigned int gridDimY, unsigned int gridDimZ, unsigned int blockDimX, unsigned int blockDimY, unsigned int blockDimZ, unsigned int sharedMemBytes, CUstream hStream, void **kernelParams, void **extra);
 CI_EXPORT CUresult cuLibraryEnumerateKernels(CUkernel *kernels, unsigned int numKernels, CUlibrary lib);
+CI_EXPORT CUresult cuLibraryGetGlobal(CUdeviceptr *dptr, size_t *bytes, CUlibrary library, const char *name);
 CI_EXPORT CUresult cuLibraryGetKernel(CUkernel *pKernel, CUlibrary library, const char *name);
+CI_EXPORT CUresult cuLibraryGetManaged(CUdeviceptr *dptr, size_t *bytes, CUlibrary library, const char *name);
+CI_EXPORT CUresult cuLibraryGetModule(CUmodule *pMod, CUlibrary library);
+CI_EXPORT CUresult cuLibraryGetUnifiedFunction(void **fptr, CUlibrary library, const char *symbol);
 CI_EXPORT CUresult cuLibraryLoadData(CUlibrary *library, const void *code, CUjit_option *jitOptions, void **jitOptionsValues, unsigned int numJitOptions, CUlibraryOption *libraryOptions, void **libraryOptionValues, unsigned int numLibraryOptions);
 CI_EXPORT CUresult cuLibraryLoadFromFile(CUlibrary *library, const char *fileName, CUjit_option *jitOptions, void **jitOptionsValues, unsigned int numJitOptions, CUlibraryOption *libraryOptions, void **libraryOptionValues, unsigned int numLibraryOptions);
 CI_EXPORT CUresult cuLibraryUnload(CUlibrary library);
@@ -421,6 +441,10 @@ CI_EXPORT CUresult cuMipmappedArrayCreate(CUmipmappedArray *pHandle, const CUDA_
 CI_EXPORT CUresult cuMipmappedArrayDestroy(CUmipmappedArray hMipmappedArray);
 CI_EXPORT CUresult cuModuleEnumerateFunctions(CUfunction *functions, unsigned int numFunctions, CUmodule mod);
 CI_EXPORT CUresult cuModuleGetFunction(CUfunction *hfunc, CUmodule hmod, const char *name);
+CI_EXPORT CUresult cuModuleGetGlobal(CUdeviceptr_v1 *dptr, unsigned int *bytes, CUmodule hmod, const char *name);
+CI_EXPORT CUresult cuModuleGetGlobal_v2(CUdeviceptr *dptr, size_t *bytes, CUmodule hmod, const char *name);
+CI_EXPORT CUresult cuModuleGetSurfRef(CUsurfref *pSurfRef, CUmodule hmod, const char *name);
+CI_EXPORT CUresult cuModuleGetTexRef(CUtexref *pTexRef, CUmodule hmod, const char *name);
 CI_EXPORT CUresult cuModuleLoad(CUmodule *module, const char *fname);
 CI_EXPORT CUresult cuModuleLoadData(CUmodule *module, const void *image);
 CI_EXPORT CUresult cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned int numOptions, CUjit_option *options, void **optionValues);

@@ -202,6 +202,34 @@ static void global_data_of_libraries_may_be_lazy(void)
     CHECK_EQUAL(free_mebibytes(), 54);
 }
 
+static void variables_load_the_data_that_they_are_part_of(void)
+{
+    CUmodule module;
+    CUlibrary library;
+    CUdeviceptr one, two;
+    size_t bytes;
+    unsigned char written[2] = {1, 2}, read[2] = {0};
+    CHECK_EQUAL(use_gpu(0), CUDA_SUCCESS);
+    CHECK_EQUAL(cuModuleLoadData(&module, DATA_OF_24_MIB), CUDA_SUCCESS);
+    CHECK_EQUAL(free_mebibytes(), 1024);
+    CHECK_EQUAL(cuModuleGetGlobal_v2(&two, &bytes, module, "two"), CUDA_SUCCESS);
+    CHECK_EQUAL(bytes, 8 * MIB);
+    CHECK_EQUAL(free_mebibytes(), 1000);
+    CHECK_EQUAL(cuModuleGetGlobal_v2(&one, NULL, module, "one"), CUDA_SUCCESS);
+    CHECK_EQUAL(two - one, 16 * MIB);
+    CHECK_EQUAL(cuModuleGetGlobal_v2(&one, NULL, module, "tw"), CUDA_ERROR_NOT_FOUND);
+    CHECK_EQUAL(cuMemcpyHtoD_v2(two + bytes - 2, written, 2), CUDA_SUCCESS);
+    CHECK_EQUAL(cuMemcpyDtoH_v2(read, two + bytes - 2, 2), CUDA_SUCCESS);
+    CHECK_EQUAL(read[1], 2);
+    CHECK_EQUAL(cuLibraryLoadData(&library, DATA_OF_24_MIB, NULL, NULL, 0, NULL, NULL, 0), CUDA_SUCCESS);
+    CHECK_EQUAL(cuLibraryGetGlobal(&one, &bytes, library, "one"), CUDA_SUCCESS);
+    CHECK_EQUAL(bytes, 16 * MIB);
+    CHECK_EQUAL(free_mebibytes(), 976);
+    CHECK_EQUAL(cuLibraryUnload(library), CUDA_SUCCESS);
+    CHECK_EQUAL(cuDevicePrimaryCtxReset_v2(0), CUDA_SUCCESS);
+    CHECK_EQUAL(free_mebibytes(), 1024);
+}
+
 static CUresult launch_once(CUmodule module, const char *name)
 {
     CUfunction function;
@@ -299,6 +327,8 @@ static const struct test tests[] = {
      PROFILE("module_bytes 8388608\ngreen_context_bytes 16777216\n")},
     {"data", "global data comes with a module, and with a library or its first function", global_data_of_libraries_may_be_lazy,
      PROFILE("")},
+    {"variables", "asking for a variable loads the data of its image", variables_load_the_data_that_they_are_part_of,
+     PROFILE("lazy_module_data 1\n")},
     {"growth", "launches and limits take what they need of the context's GPU", launches_take_what_they_need,
      PROFILE("function_bytes 4194304\ngrowth_percent 100\n")},
     {"imports", "memory of another process costs nothing here", imports_cost_nothing, NULL},

@@ -1,0 +1,106 @@
+#include "code.h"
+
+#include <stdlib.h>
+
+#include "../include/share_env.h"
+#include "cuda_device.h"
+#include "process.h"
+#include "resolve.h"
+
+/* Which entry of the table pays. */
+struct owner {
+    enum ci_space space;
+    uintptr_t key;
+    void *context;
+};
+
+static void *current_context(void)
+{
+    ci_pfn_cuCtxGetCurrent current = CI_CALL(cuCtxGetCurrent);
+    CUcontext context = NULL;
+    return current != NULL && current(&context) == CUDA_SUCCESS ? context : NULL;
+}
+
+bool ci_code_exchange_mode(CUstreamCaptureMode *mode)
+{
+    ci_pfn_cuThreadExchangeStreamCaptureMode exchange = CI_CALL(cuThreadExchangeStreamCaptureMode);
+    return exchange != NULL && exchange(mode) == CUDA_SUCCESS;
+}
+
+static bool begin(struct ci_implicit *implicit, const struct ci_device *device, uint64_t estimate_bytes)
+{
+    /* What is there already takes nothing: the estimate alone refuses nothing. */
+    if (ci_implicit_begin(implicit, HAMI_TOTAL_MODULE, device, estimate_bytes) == CUDA_SUCCESS)
+        return true;
+    return ci_implicit_begin(implicit, HAMI_TOTAL_MODULE, device, 0) == CUDA_SUCCESS;
+}
+
+void ci_code_begin(struct ci_code *code, uint64_t estimate_bytes)
+{
+    struct ci_config *config = ci_process_join();
+    struct ci_device device = {.access = CI_ACCESS_UNKNOWN};
+    code->is_open = false;
+    if (config != NULL)
+        device = ci_device_of_context(config);
+    if (device.access != CI_ACCESS_SHARED)
+        return;
+    CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
+    bool exchanged = ci_code_exchange_mode(&mode);
+    code->is_open = begin(&code->implicit, &device, estimate_bytes);
+    if (exchanged)
+        ci_code_exchange_mode(&mode);
+}
+
+static struct owner owner_of(enum ci_space space, const void *handle)
+{
+    struct ci_allocation *part =
+        space == CI_SPACE_MODULE ? ci_pointers_find(CI_SPACE_LIBRARY_MODULE, (uintptr_t)handle) : NULL;
+    if (part != NULL)
+        return (struct owner){CI_SPACE_LIBRARY, part->owner, part->context};
+    return (struct owner){space, (uintptr_t)handle, current_context()};
+}
+
+static struct ci_allocation *find_entry(const struct owner *owner)
+{
+    if (owner->space == CI_SPACE_MODULE) /* it lies in one context, which need not be the current one */
+        return ci_pointers_find(owner->space, owner->key);
+    return ci_pointers_find_in(owner->space, owner->key, owner->context);
+}
+
+uint64_t ci_code_end(struct ci_code *code, enum ci_space space, const void *handle)
+{
+    if (!code->is_open)
+        return 0;
+    CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
+    bool exchanged = ci_code_exchange_mode(&mode);
+    uint64_t bytes = ci_implicit_force(&code->implicit);
+    if (exchanged)
+        ci_code_exchange_mode(&mode);
+    struct owner owner = owner_of(space, handle);
+    struct ci_allocation *entry = find_entry(&owner);
+    if (bytes == 0)
+        ci_implicit_cancel(&code->implicit);
+    else if (entry != NULL)
+        ci_implicit_add(&code->implicit, entry);
+    else
+        ci_implicit_keep(&code->implicit, owner.space, (const void *)owner.key, owner.context);
+    return bytes;
+}
+
+void ci_code_belongs(CUmodule module, CUlibrary library)
+{
+    struct ci_allocation *part = calloc(1, sizeof(*part));
+    ci_code_stands_alone(module);
+    if (part == NULL)
+        return;
+    part->space = CI_SPACE_LIBRARY_MODULE;
+    part->key = (uintptr_t)module;
+    part->owner = (uintptr_t)library;
+    part->context = current_context();
+    ci_pointers_insert(part);
+}
+
+void ci_code_stands_alone(CUmodule module)
+{
+    free(ci_pointers_take(CI_SPACE_LIBRARY_MODULE, (uintptr_t)module));
+}
