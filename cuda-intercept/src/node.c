@@ -16,9 +16,16 @@ static uint32_t word32(const unsigned char *node, size_t offset)
     return atomic_load((const _Atomic uint32_t *)(const void *)(node + offset));
 }
 
+/* A page that is damaged, or that a newer plugin lays out in another way, says nothing. */
+static bool is_understood(const unsigned char *node)
+{
+    return node != NULL && word64(node, HAMI_NODE_OFFSET_MAGIC) == HAMI_NODE_MAGIC &&
+           word32(node, HAMI_NODE_OFFSET_LAYOUT) == HAMI_NODE_LAYOUT;
+}
+
 bool ci_node_read(const unsigned char *node, struct ci_node *page)
 {
-    if (node == NULL || word64(node, HAMI_NODE_OFFSET_MAGIC) != HAMI_NODE_MAGIC)
+    if (!is_understood(node))
         return false;
     for (int i = 0; i < READ_TRIES; i++) {
         uint64_t before = word64(node, HAMI_NODE_OFFSET_SEQUENCE);

@@ -123,6 +123,7 @@ static void fuzz_nodes(int rounds)
     for (int i = 0; i < rounds; i++) {
         memset(page, 0, sizeof(page));
         page[HAMI_NODE_OFFSET_MAGIC / 8] = HAMI_NODE_MAGIC;
+        page[HAMI_NODE_OFFSET_LAYOUT / 8] = HAMI_NODE_LAYOUT;
         scribble((unsigned char *)page, sizeof(page));
         ci_node_unledgered((const unsigned char *)page);
     }

@@ -176,7 +176,9 @@ static unsigned char *make_page(uint64_t heartbeat, uint32_t gate, uint32_t corr
 {
     static _Alignas(8) unsigned char page[HAMI_NODE_BYTES];
     uint64_t magic = HAMI_NODE_MAGIC;
+    uint32_t version = HAMI_NODE_LAYOUT;
     memcpy(page + HAMI_NODE_OFFSET_MAGIC, &magic, 8);
+    memcpy(page + HAMI_NODE_OFFSET_LAYOUT, &version, 4);
     memcpy(page + HAMI_NODE_OFFSET_HEARTBEAT_NS, &heartbeat, 8);
     memcpy(page + HAMI_NODE_OFFSET_GATE, &gate, 4);
     memcpy(page + HAMI_NODE_OFFSET_CORRECTION, &correction, 4);

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import container
-from container import BUILD, FAKE, SECOND_GPU, Share
+from container import BUILD, FAKE, MIB, SECOND_GPU, Share
 from program_case import ProgramCase
 
 LAUNCHES = BUILD / "tests/probe_launches"
@@ -35,7 +35,7 @@ WAYS = (
 )
 KERNEL_NS = 2_000_000
 TOTAL_LAUNCHES, TOTAL_GPU_NS, TOTAL_PAID_UNTIL = 9, 10, 15
-NODE_MAGIC = 0x3145444F4E494D48
+NODE_MAGIC, NODE_LAYOUT = 0x3145444F4E494D48, 1
 GATE_OPEN, GATE_CLOSED = 0, 1
 OTHERS_IDLE = 1
 BEAT_SECONDS = 0.5
@@ -56,12 +56,21 @@ class CoresCase(ProgramCase):
         return kernels * kernel_ns / (float(match[1]) * 1e6)
 
 
-def write_page(share: Share, *, age_ns: int = 0, gate: int = GATE_OPEN, others: int = 0) -> None:
+def page_of(*, age_ns: int = 0, gate: int = GATE_OPEN, others: int = 0, unledgered: int = 0) -> bytearray:
     """The node page as the plugin writes it."""
     page = bytearray(container.NODE_BYTES)
-    struct.pack_into("<QIxxxxQQQIIII", page, 0, NODE_MAGIC, 1, 2, time.monotonic_ns() - age_ns, 0, gate, 0, 0, others)
+    words = (2, time.monotonic_ns() - age_ns, unledgered, gate, 0, 0, others)
+    struct.pack_into("<QIxxxxQQQIIII", page, 0, NODE_MAGIC, NODE_LAYOUT, *words)
+    return page
+
+
+def put_page(share: Share, page: bytes) -> None:
     with (share.folder / "node").open("r+b") as file:
         file.write(page)
+
+
+def write_page(share: Share, *, age_ns: int = 0, gate: int = GATE_OPEN, others: int = 0) -> None:
+    put_page(share, page_of(age_ns=age_ns, gate=gate, others=others))
 
 
 @contextmanager
@@ -177,6 +186,55 @@ class NodePageTest(CoresCase):
                 container.lay_out(share)
                 with fresh_page(share, gate=GATE_CLOSED, others=OTHERS_IDLE):
                     self.assertLess(self.busy("cuLaunchKernel", 10, KERNEL_NS), 0.08)
+
+
+class StrangePageTest(CoresCase):
+    """A page that is damaged, or of another layout: launches are open, memory is as without it."""
+
+    def pages(self) -> Iterator[tuple[str, bytes]]:
+        """Each says that the gate is closed, that nobody else works and that half of the memory is gone."""
+        sane = page_of(gate=GATE_CLOSED, others=OTHERS_IDLE, unledgered=1500 * MIB)
+        for name, offset, value in (("magic", 0, NODE_MAGIC ^ 1), ("layout", 8, NODE_LAYOUT + 1)):
+            page = sane.copy()
+            struct.pack_into("<I" if offset else "<Q", page, offset, value)
+            yield name, page
+        yield "noise", b"\xff" * container.NODE_BYTES
+
+    def test_launches_stay_open(self) -> None:
+        """The gate that it names is not closed, for a share that gives way to others."""
+        share = Share(priority=1)
+        for name, page in self.pages():
+            with self.subTest(page=name):
+                container.lay_out(share)
+                put_page(share, page)
+                self.assertGreater(self.busy("cuLaunchKernel", 20, KERNEL_NS), 0.5)
+
+    def test_limits_stay_as_they_are(self) -> None:
+        """Cores are not more, memory is neither less nor more."""
+        share = Share(memory_mib=3000, cores=30, core_limit="soft")
+        for name, page in self.pages():
+            with self.subTest(page=name):
+                container.lay_out(share)
+                put_page(share, page)
+                self.assertLess(self.busy("cuLaunchKernel", 60, KERNEL_NS), 0.36)
+                self.assertEqual(self.sample("alloc", 3000), "allocated 3000 MiB\n")
+                self.assertIn("CUDA_ERROR_OUT_OF_MEMORY", self.sample("alloc", 3001))
+
+    def test_page_that_is_understood_is_heard(self) -> None:
+        """The same page, whole: the checks above can tell."""
+        share = Share(memory_mib=3000, priority=1)
+        container.lay_out(share)
+        put_page(share, page_of(gate=GATE_CLOSED, unledgered=1500 * MIB))
+        self.assertLess(self.busy("cuLaunchKernel", 10, KERNEL_NS), 0.08)
+        self.assertIn("CUDA_ERROR_OUT_OF_MEMORY", self.sample("alloc", 1501))
+
+    def test_page_that_is_cut_short_closes_memory_only(self) -> None:
+        """Its share is none, as with a ledger that is cut short."""
+        share = Share()
+        container.lay_out(share)
+        (share.folder / "node").write_bytes(bytes(100))
+        self.assertIn("CUDA_ERROR_OUT_OF_MEMORY", self.sample("alloc", 1))
+        self.assertIn("launched 1 kernels", self.sample("launch", 1))
 
 
 class ReportTest(CoresCase):

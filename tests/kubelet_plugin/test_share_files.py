@@ -15,7 +15,7 @@ from hami_dra.kubelet_plugin.errors import NodeStateError
 from hami_dra.kubelet_plugin.feeder import Feeder
 from hami_dra.kubelet_plugin.ledger import Ledger
 from hami_dra.kubelet_plugin.look import Look
-from hami_dra.kubelet_plugin.node_page import NodeFields
+from hami_dra.kubelet_plugin.node_page import NodeFields, is_page
 from hami_dra.kubelet_plugin.share_files import ShareFiles
 from hami_dra.kubelet_plugin.share_text import parse_limits, render_limits
 
@@ -121,6 +121,27 @@ def test_a_missing_page_is_reported_once(node: Node, folder: Path, caplog: pytes
         feeder.beat()
     assert [record.getMessage() for record in caplog.records] == ["no heartbeat for share"]
     assert feeder.is_alive()
+
+
+@pytest.mark.parametrize("damage", [b"\xff" * layout.NODE_BYTES, struct.pack("<QI", layout.NODE_MAGIC, 2)])
+def test_a_damaged_page_is_mended_and_counted(
+    node: Node, folder: Path, caplog: pytest.LogCaptureFixture, damage: bytes
+) -> None:
+    """In place, for processes of the share have it mapped; and nobody would see it otherwise."""
+    process = start(node)
+    process.prepare(claim())
+    feeder = Feeder(process.ledger, ShareFiles(node.paths, lambda: 7), Look, lambda: None)
+    feeder.beat()
+    inode = (folder / "node").stat().st_ino
+    with (folder / "node").open("r+b") as page:
+        page.write(damage)
+    feeder.beat()
+    feeder.beat()
+    assert is_page((folder / "node").read_bytes())
+    assert (folder / "node").stat().st_ino == inode
+    assert struct.unpack_from("<Q", (folder / "node").read_bytes(), layout.NODE_OFFSET_HEARTBEAT_NS) == (7,)
+    assert feeder.mended(share_id(1)) == 1
+    assert [record.getMessage() for record in caplog.records] == ["damaged node page written anew"]
 
 
 def test_nothing_prepared_is_no_beat(node: Node) -> None:

@@ -179,6 +179,7 @@ def test_metrics_name_pod_and_container(rig: Rig) -> None:
         gpus=[gpu(0), instance(1)],
         troubles={},
         to_unix=lambda at_ns: at_ns / 1e9,
+        mended=rig.feeder.mended,
     )
     text = render(scene).decode()
     values = {line.partition("{")[0]: line.rpartition(" ")[2] for line in text.splitlines() if "cuda" in line}

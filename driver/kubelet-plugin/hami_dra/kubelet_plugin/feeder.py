@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -34,8 +35,8 @@ _LAST_ACTIVITY = layout.USAGE_HEADER_BYTES + 8 * layout.TOTAL_LAST_ACTIVITY_NS
 class SharePages(Protocol):
     """The pages of shares."""
 
-    def beat(self, share_id: ShareId, fields: NodeFields) -> None:
-        """Write one node page, with the time now. Raises NodeStateError."""
+    def beat(self, share_id: ShareId, fields: NodeFields) -> bool:
+        """Write one node page, with the time now; False: it was damaged before. Raises NodeStateError."""
         ...
 
     def read_totals(self, share_id: ShareId) -> bytes:
@@ -59,6 +60,7 @@ class Feeder:
         self._told: dict[ShareId, Signals] = {}
         self._contended: set[str] = set()
         self._failing: dict[ShareId, int] = {}
+        self._mended: Counter[ShareId] = Counter()
         self._leading = False
         self._stopping = threading.Event()
         self._last: float | None = None
@@ -82,6 +84,10 @@ class Feeder:
     def is_alive(self) -> bool:
         """Whether it beat lately, or was not started yet."""
         return self._last is None or time.monotonic() - self._last < _DEAD_AFTER_SECONDS
+
+    def mended(self, share_id: ShareId) -> int:
+        """How often the share's node page was found damaged, and written anew."""
+        return self._mended[share_id]
 
     def beat(self) -> None:
         """Write every page. A share that fails twice running is reported, once: it may be on its way out."""
@@ -140,9 +146,12 @@ class Feeder:
             others=signals.others,
         )
         try:
-            self._pages.beat(share.share_id, fields)
+            was_whole = self._pages.beat(share.share_id, fields)
         except NodeStateError as error:
             return str(error)
+        if not was_whole:
+            self._mended[share.share_id] += 1
+            self._log.warning("damaged node page written anew", share=share.share_id)
         return ""
 
 

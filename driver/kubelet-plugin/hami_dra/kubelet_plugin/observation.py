@@ -101,6 +101,7 @@ class Observation:
             gpus=inventory.gpus if inventory else (),
             troubles=around.board.snapshot(),
             to_unix=lambda at_ns: time.time() - (time.monotonic_ns() - at_ns) / usage_metrics.NS_PER_SECOND,
+            mended=self._feeder.mended,
         )
         text = usage_metrics.render(scene)
         return text + hami_metrics.render(scene, self._options.node_name) if self._options.hami_metrics else text

@@ -74,19 +74,23 @@ class ShareFiles:
             found[ShareId(folder.name)] = None if data is None else parse_limits(data)
         return found
 
-    def beat(self, share_id: ShareId, fields: NodeFields) -> None:
-        """Write the share's node page, its heartbeat now, and truncate a usage region that its tenant made grow."""
+    def beat(self, share_id: ShareId, fields: NodeFields) -> bool:
+        """Write the share's node page, its heartbeat now, and truncate a usage region that its tenant made grow.
+
+        False: what was there was no node page of ours, and a whole one has been written.
+        """
         with _opened(self._file(share_id, names.NODE_FILE), os.O_RDWR) as descriptor:
             page = os.pread(descriptor, layout.NODE_BYTES, 0)
             fields = replace(fields, heartbeat_ns=self._clock_ns())
             if not node_page.is_page(page):
                 os.pwrite(descriptor, node_page.new_page(fields), 0)
-                return
+                return False
             for write in node_page.plan_update(page, fields):
                 os.pwrite(descriptor, write.data, write.offset)
         with _opened(self._file(share_id, names.USAGE_FILE), os.O_RDWR) as descriptor:
             if os.fstat(descriptor).st_size > layout.USAGE_FILE_BYTES:
                 os.ftruncate(descriptor, layout.USAGE_FILE_BYTES)
+        return True
 
     def read_totals(self, share_id: ShareId) -> bytes:
         """The first page of the usage region alone; empty where it cannot be read."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from hami_dra.api.names import METRICS_PREFIX, TYPE_GPU, TYPE_MIG, device_name
+from hami_dra.api.names import METRICS_PREFIX, TYPE_GPU, TYPE_MIG, ShareId, device_name
 from hami_dra.kubelet_plugin.accounting import ShareAccount
 from hami_dra.kubelet_plugin.bypass import beyond_by_device
 from hami_dra.kubelet_plugin.consumers import Consumer
@@ -36,6 +36,7 @@ FAMILIES = (
     (f"{_SHARE}denied_allocations_total", "counter", "Allocations refused for want of memory."),
     (f"{_SHARE}processes", "gauge", "Processes that use the share."),
     (f"{_SHARE}usage_damaged", "gauge", "Whether the share's usage region cannot be believed."),
+    (f"{_SHARE}node_pages_mended_total", "counter", "Times that the share's node page was damaged and written anew."),
     (f"{_CONTAINER}memory_used_bytes", "gauge", "Memory charged to the container's processes on one share."),
     (f"{_CONTAINER}processes", "gauge", "Processes of the container that use the share."),
     (f"{_GPU}info", "gauge", "1; the labels say which GPU or MIG instance the device is."),
@@ -51,7 +52,10 @@ FAMILIES = (
 
 @dataclass(frozen=True)
 class Scene:
-    """All that a scrape shows. `usage` reads one share now, `to_unix` turns CLOCK_MONOTONIC into Unix seconds."""
+    """All that a scrape shows. `usage` reads one share now, `to_unix` turns CLOCK_MONOTONIC into Unix seconds.
+
+    `mended` counts the node pages of a share that were damaged.
+    """
 
     entries: tuple[Entry, ...]
     usage: Callable[[ShareResult], Usage]
@@ -59,6 +63,7 @@ class Scene:
     gpus: Iterable[Gpu]
     troubles: Troubles
     to_unix: Callable[[int], float]
+    mended: Callable[[ShareId], int]
 
 
 def render(scene: Scene) -> bytes:
@@ -87,6 +92,7 @@ def _add_share(text: Exposition, scene: Scene, entry: Entry, share: ShareResult)
     text.add(f"{_SHARE}memory_limit_bytes", own, share.memory_bytes)
     text.add(f"{_SHARE}cores_limit_percent", own, share.core_percent)
     text.add(f"{_SHARE}usage_damaged", own, int(usage.health is Health.DAMAGED))
+    text.add(f"{_SHARE}node_pages_mended_total", own, scene.mended(share.share_id))
     account = scene.look.accounts.shares.get(share.share_id)
     if account:
         text.add(f"{_SHARE}memory_device_bytes", own, account.device_bytes)
