@@ -80,6 +80,12 @@ class DeathTest(ProgramCase):
         self.assertEqual(share.total(TOTAL_CHARGED), 0)
         self.assertEqual(self.run_program(LISTS).stdout.splitlines()[0], "nvmlDeviceGetComputeRunningProcesses 0")
 
+    def test_the_next_process_sees_all_of_it_free(self) -> None:
+        """Once the only one was killed, cuMemGetInfo of whoever comes next shows nothing of it, in its first answer."""
+        container.lay_out(Share(memory_mib=3000))
+        end(self.hold(2500))
+        self.assertIn(f"total={3000 * MIB} free={3000 * MIB}\n", self.sample("info"))
+
     def test_share_without_any_living_process(self) -> None:
         """Nobody is left to put the totals right: whoever reads the file can tell by the slots' locks."""
         share = Share(memory_mib=3000)

@@ -18,8 +18,10 @@ from hami_dra.kubelet_plugin.share_files import ShareFiles
 from hami_dra.kubelet_plugin.usage_metrics import Scene, render
 from hami_dra.kubelet_plugin.watcher import Watcher, WatchSources
 
+OWNER_DIED = 0x40000000
 
-def charge(node: Node, share: int, charged: int, *, last_ns: int = 0, launches: int = 0) -> None:
+
+def charge(node: Node, share: int, charged: int, *, last_ns: int = 0, launches: int = 0, lock: int = 5) -> None:
     """Write a share's usage page as its processes do; one process with pid 5."""
     header = struct.pack(
         "<QIIQIIII",
@@ -38,7 +40,7 @@ def charge(node: Node, share: int, charged: int, *, last_ns: int = 0, launches: 
     slot = bytearray(layout.USAGE_SLOT_BYTES)
     struct.pack_into("<IIQ", slot, 0, layout.SLOT_TAKEN, 5, 4026530000)
     struct.pack_into("<QI", slot, layout.SLOT_OFFSET_BYTES, charged, 0)
-    struct.pack_into("<I", slot, layout.SLOT_OFFSET_LOCK, 5)
+    struct.pack_into("<I", slot, layout.SLOT_OFFSET_LOCK, lock)
     with (node.paths.share(share_id(share)) / "usage").open("r+b") as file:
         file.write(header.ljust(layout.USAGE_HEADER_BYTES, b"\0") + struct.pack(f"<{layout.TOTAL_COUNT}Q", *totals))
         file.seek(layout.USAGE_OFFSET_HIGH_WATER)
@@ -167,12 +169,9 @@ def test_a_low_priority_hears_of_a_high_one_between_two_beats(rig: Rig) -> None:
     assert struct.unpack_from("<I", gate.read_bytes(), layout.NODE_OFFSET_GATE) == (layout.GATE_CLOSED,)
 
 
-def test_metrics_name_pod_and_container(rig: Rig) -> None:
-    """What people look for; and everything of a share in one place."""
-    charge(rig.node, 1, 1000 * MIB, last_ns=3_000_000_000, launches=7)
-    rig.seen(1500 * MIB)
-    look = rig.seen(1500 * MIB)
-    scene = Scene(
+def scene_of(rig: Rig, look: Look) -> Scene:
+    """What a scrape shows after that look."""
+    return Scene(
         entries=rig.process.entries(),
         usage=lambda share: look.usages[share.share_id],
         look=look,
@@ -181,7 +180,25 @@ def test_metrics_name_pod_and_container(rig: Rig) -> None:
         to_unix=lambda at_ns: at_ns / 1e9,
         mended=rig.feeder.mended,
     )
-    text = render(scene).decode()
+
+
+def test_metrics_leave_out_what_a_killed_process_held(rig: Rig) -> None:
+    """Also where it was the only one of its share, so that nobody has put its usage file right."""
+    charge(rig.node, 1, 1000 * MIB, lock=OWNER_DIED)
+    text = render(scene_of(rig, rig.seen(0))).decode()
+    values = {line.partition("{")[0]: line.rpartition(" ")[2] for line in text.splitlines() if "cuda" in line}
+    assert values["hami_dra_share_memory_used_bytes"] == "0"
+    assert values["hami_dra_share_processes"] == "0"
+    assert values["hami_dra_container_memory_used_bytes"] == "0"
+    assert "hami_dra_share_memory_kind_bytes" not in values
+
+
+def test_metrics_name_pod_and_container(rig: Rig) -> None:
+    """What people look for; and everything of a share in one place."""
+    charge(rig.node, 1, 1000 * MIB, last_ns=3_000_000_000, launches=7)
+    rig.seen(1500 * MIB)
+    look = rig.seen(1500 * MIB)
+    text = render(scene_of(rig, look)).decode()
     values = {line.partition("{")[0]: line.rpartition(" ")[2] for line in text.splitlines() if "cuda" in line}
     wanted = {
         "memory_limit_bytes": "3145728000",

@@ -45,7 +45,7 @@ class Usage:
     """Totals of one share; all zero unless `health` is READY.
 
     `charged_bytes` is the ledger's total, `memory_bytes` the same without what dead processes hold,
-    `kinds` the ledger by KINDS, `last_activity_ns` of CLOCK_MONOTONIC (0: none).
+    `kinds` that by KINDS, `last_activity_ns` of CLOCK_MONOTONIC (0: none).
     """
 
     health: Health
@@ -66,12 +66,13 @@ def slots_bytes(page: bytes) -> int:
     return min(count, layout.USAGE_SLOT_COUNT) * layout.USAGE_SLOT_BYTES
 
 
-def dead_bytes(slots: bytes) -> int:
-    """What processes that died are still charged: the kernel took the owner out of their slots' locks.
+def dead_kinds(slots: bytes) -> tuple[int, ...]:
+    """What processes that died are still charged, by KINDS: the kernel took the owner out of their slots' locks.
 
     Living processes of the share take it back within a second; where none lives, nobody does.
     """
-    return sum(_slot_bytes(slots, at) for at in _taken(slots) if not _has_owner(slots, at))
+    dead = [_slot_kinds(slots, at) for at in _taken(slots) if not _has_owner(slots, at)]
+    return tuple(map(sum, zip(*dead, strict=True))) or (0,) * len(KINDS)
 
 
 def living(slots: bytes) -> tuple[Slot, ...]:
@@ -80,7 +81,7 @@ def living(slots: bytes) -> tuple[Slot, ...]:
     for at in _taken(slots):
         if _has_owner(slots, at):
             pid, namespace = _SLOT_OWNER.unpack_from(slots, at + layout.SLOT_OFFSET_PID)
-            found.append(Slot(pid, namespace, _slot_bytes(slots, at)))
+            found.append(Slot(pid, namespace, sum(_slot_kinds(slots, at))))
     return tuple(found)
 
 
@@ -95,8 +96,8 @@ def _has_owner(slots: bytes, at: int) -> bool:
     return bool(_word(slots, at + layout.SLOT_OFFSET_LOCK) & layout.SLOT_LOCK_OWNER)
 
 
-def _slot_bytes(slots: bytes, at: int) -> int:
-    return sum(_SLOT_KINDS.unpack_from(slots, at + layout.SLOT_OFFSET_BYTES))
+def _slot_kinds(slots: bytes, at: int) -> tuple[int, ...]:
+    return _SLOT_KINDS.unpack_from(slots, at + layout.SLOT_OFFSET_BYTES)
 
 
 def _word(data: bytes, offset: int) -> int:
@@ -132,11 +133,12 @@ def decode_usage(page: bytes, *, device_bytes: int) -> Usage:
     if words[layout.TOTAL_CHARGED] > device_bytes:
         return Usage(Health.DAMAGED)
     slots = page[layout.USAGE_SLOTS_OFFSET :]
+    kinds, dead = words[layout.TOTAL_DEVICE : layout.TOTAL_VIRTUAL + 1], dead_kinds(slots)
     return Usage(
         health=Health.READY,
-        memory_bytes=max(0, words[layout.TOTAL_CHARGED] - dead_bytes(slots)),
+        memory_bytes=max(0, words[layout.TOTAL_CHARGED] - sum(dead)),
         charged_bytes=words[layout.TOTAL_CHARGED],
-        kinds=words[layout.TOTAL_DEVICE : layout.TOTAL_VIRTUAL + 1],
+        kinds=tuple(max(0, charged - gone) for charged, gone in zip(kinds, dead, strict=True)),
         launches=words[layout.TOTAL_LAUNCHES],
         gpu_ns=words[layout.TOTAL_GPU_NS],
         throttled_ns=words[layout.TOTAL_THROTTLED_NS],
