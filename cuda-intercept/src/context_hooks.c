@@ -32,6 +32,14 @@ static CUresult begin(struct ci_implicit *implicit, CUdevice ordinal)
     return ci_implicit_begin(implicit, HAMI_TOTAL_CONTEXT, &device, ci_context_estimate(config, &device));
 }
 
+static void keep(struct ci_implicit *implicit, CUcontext context)
+{
+    struct ci_device device = implicit->pending.device;
+    ci_context_learn(implicit);
+    ci_implicit_keep(implicit, CI_SPACE_CONTEXT, context, context);
+    ci_lazy_meet(context, &device);
+}
+
 static CUresult finish_context(struct ci_implicit *implicit, CUresult result, CUcontext *context)
 {
     ci_pfn_cuCtxDestroy_v2 undo = CI_CALL(cuCtxDestroy_v2);
@@ -45,8 +53,7 @@ static CUresult finish_context(struct ci_implicit *implicit, CUresult result, CU
         ci_implicit_cancel(implicit);
         return result;
     }
-    ci_context_learn(implicit);
-    ci_implicit_keep(implicit, CI_SPACE_CONTEXT, *context, *context);
+    keep(implicit, *context);
     return result;
 }
 
@@ -179,8 +186,7 @@ CUresult cuDevicePrimaryCtxRetain(CUcontext *pctx, CUdevice dev)
         ci_implicit_cancel(&implicit);
         return result;
     }
-    ci_context_learn(&implicit);
-    ci_implicit_keep(&implicit, CI_SPACE_CONTEXT, *pctx, *pctx);
+    keep(&implicit, *pctx);
     if (dev >= 0 && dev < PRIMARIES_MAX)
         atomic_store(&primaries[dev], *pctx);
     return result;
@@ -259,9 +265,11 @@ static CUresult reset(ci_pfn_cuDevicePrimaryCtxReset_v2 real, CUdevice device)
         return result;
     struct ci_allocation *own = ci_pointers_take(CI_SPACE_CONTEXT, (uintptr_t)context);
     drop_all(context);
-    if (own != NULL && is_active(device))
+    if (own != NULL && is_active(device)) {
+        struct ci_device found = ci_device_of_ordinal(config, device);
         ci_pointers_insert(own);
-    else if (own != NULL)
+        ci_lazy_meet(context, &found);
+    } else if (own != NULL)
         ci_charge_drop(own);
     return result;
 }

@@ -108,8 +108,10 @@ CUresult cuLibraryGetKernel(CUkernel *pKernel, CUlibrary library, const char *na
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
     CUresult result = real(pKernel, library, name);
-    if (result == CUDA_SUCCESS)
+    if (result == CUDA_SUCCESS) {
         take_kernel(*pKernel, library);
+        ci_lazy_expect_kernels();
+    }
     return result;
 }
 
@@ -145,8 +147,10 @@ CUresult cuLibraryEnumerateKernels(CUkernel *kernels, unsigned int numKernels, C
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
     CUresult result = real(kernels, numKernels, lib);
-    if (result == CUDA_SUCCESS)
+    if (result == CUDA_SUCCESS) {
         ci_lazy_expect_code();
+        ci_lazy_expect_kernels();
+    }
     return result;
 }
 

@@ -30,11 +30,13 @@ struct account {
     const void *context; /* NULL: free */
     struct ci_device device;
     struct ci_charge charge;
+    bool has_first;
     size_t first[CI_LAZY_COUNT];     /* the limits that the context began with, whose memory is the context's own */
     uint64_t wanted[CI_LAZY_COUNT];  /* bytes beyond these */
     uint64_t estimate;               /* of what has not been seen yet; it is in the charge */
     bool has_base;
     int64_t base; /* what NVML showed of this process beyond its charges, before the estimate */
+    bool is_unlisted; /* by NVML, which is not asked again for each function that is found */
     bool expects_code;
     int64_t code_base; /* as base, before any such code */
     struct ci_charge code;
@@ -46,6 +48,7 @@ static struct account accounts[ACCOUNTS_MAX];
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic bool any_open;
 static uint64_t last_look;
+static bool has_kernels; /* of libraries, which may be launched in any context */
 
 /* Of ci_lazy_begin_limit, for ci_lazy_end_limit. */
 static struct {
@@ -61,6 +64,7 @@ void ci_lazy_reset(void)
     pthread_mutex_init(&mutex, NULL); /* it may be held by a thread that the child does not have */
     memset(accounts, 0, sizeof(accounts));
     atomic_store(&any_open, false);
+    has_kernels = false;
 }
 
 static struct account *find_account(const void *context)
@@ -73,33 +77,44 @@ static struct account *find_account(const void *context)
 
 static struct account *open_account(const void *context, const struct ci_device *device)
 {
-    ci_pfn_cuCtxGetLimit limit_of = CI_CALL(cuCtxGetLimit);
     struct account *account = find_account(context);
     if (account != NULL)
         return account;
     account = find_account(NULL);
-    if (account == NULL || limit_of == NULL)
-        return NULL;
-    *account = (struct account){.device = *device, .charge = {.kind = HAMI_TOTAL_CONTEXT},
-                                .code = {.kind = HAMI_TOTAL_MODULE}};
-    for (int kind = 0; kind < CI_LAZY_COUNT; kind++)
-        if (limit_of(&account->first[kind], limits[kind]) != CUDA_SUCCESS)
-            return NULL;
-    account->context = context;
+    if (account != NULL)
+        *account = (struct account){.context = context, .device = *device, .charge = {.kind = HAMI_TOTAL_CONTEXT},
+                                    .code = {.kind = HAMI_TOTAL_MODULE}};
     return account;
+}
+
+static bool read_first(struct account *account)
+{
+    ci_pfn_cuCtxGetLimit limit_of = CI_CALL(cuCtxGetLimit);
+    bool is_read = limit_of != NULL;
+    for (int kind = 0; is_read && !account->has_first && kind < CI_LAZY_COUNT; kind++)
+        is_read = limit_of(&account->first[kind], limits[kind]) == CUDA_SUCCESS;
+    account->has_first = is_read;
+    return is_read;
+}
+
+static CUcontext current_context(void)
+{
+    ci_pfn_cuCtxGetCurrent current = CI_CALL(cuCtxGetCurrent);
+    CUcontext context = NULL;
+    return current != NULL && current(&context) == CUDA_SUCCESS ? context : NULL;
 }
 
 /* The current context, where its GPU is limited and its ledger in order. */
 static struct account *current_account(struct ci_config *config)
 {
-    ci_pfn_cuCtxGetCurrent current = CI_CALL(cuCtxGetCurrent);
-    CUcontext context = NULL;
-    if (config == NULL || current == NULL || current(&context) != CUDA_SUCCESS || context == NULL)
+    CUcontext context = config == NULL ? NULL : current_context();
+    if (context == NULL)
         return NULL;
     struct ci_device device = ci_device_of_context(config);
     if (device.access != CI_ACCESS_SHARED || !ci_ledger_is_usable(config, &device))
         return NULL;
-    return open_account(context, &device);
+    struct account *account = open_account(context, &device);
+    return account != NULL && read_first(account) ? account : NULL;
 }
 
 /* Threads that the GPU can have under way at once, each with local memory of its own. */
@@ -235,17 +250,50 @@ void ci_lazy_expect_local(size_t bytes)
     pthread_mutex_unlock(&mutex);
 }
 
+static void expect_code(const struct ci_config *config, struct account *account)
+{
+    int64_t beyond;
+    if (account->expects_code || account->is_unlisted)
+        return;
+    account->is_unlisted = !read_beyond(config, account, &beyond);
+    if (account->is_unlisted)
+        return;
+    account->expects_code = true;
+    account->code_base = beyond + (int64_t)account->estimate;
+    atomic_store(&any_open, true);
+}
+
 void ci_lazy_expect_code(void)
 {
     struct ci_config *config = ci_process_join();
-    int64_t beyond;
     pthread_mutex_lock(&mutex);
     struct account *account = current_account(config);
-    if (account != NULL && !account->expects_code && read_beyond(config, account, &beyond)) {
-        account->expects_code = true;
-        account->code_base = beyond + (int64_t)account->estimate;
-        atomic_store(&any_open, true);
-    }
+    if (account != NULL)
+        expect_code(config, account);
+    pthread_mutex_unlock(&mutex);
+}
+
+void ci_lazy_expect_kernels(void)
+{
+    struct ci_config *config = ci_process_join();
+    CUcontext context = current_context();
+    pthread_mutex_lock(&mutex);
+    has_kernels = true;
+    for (int i = 0; config != NULL && i < ACCOUNTS_MAX; i++)
+        if (accounts[i].context != NULL && accounts[i].context != context)
+            expect_code(config, &accounts[i]);
+    pthread_mutex_unlock(&mutex);
+}
+
+void ci_lazy_meet(const void *context, const struct ci_device *device)
+{
+    struct ci_config *config = ci_process_join();
+    if (config == NULL || device->access != CI_ACCESS_SHARED || !ci_ledger_is_usable(config, device))
+        return;
+    pthread_mutex_lock(&mutex);
+    struct account *account = open_account(context, device);
+    if (account != NULL && has_kernels)
+        expect_code(config, account);
     pthread_mutex_unlock(&mutex);
 }
 

@@ -23,6 +23,13 @@ void ci_lazy_expect_local(size_t bytes);
 /* The current context may launch functions that were not looked up one by one. */
 void ci_lazy_expect_code(void);
 
+/* A kernel of a library was looked up. It is of no context, and may be launched in any
+ * other than the current one without a further look-up, also in one that is made later. */
+void ci_lazy_expect_kernels(void);
+
+/* A context was made. */
+void ci_lazy_meet(const void *context, const struct ci_device *device);
+
 /* After a synchronization: what was taken meanwhile replaces its estimate. */
 void ci_lazy_settle(void);
 

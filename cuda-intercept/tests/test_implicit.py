@@ -139,6 +139,34 @@ class DataTest(LedgerCase):
         self.expect(2 * CONTEXT)
 
 
+class OtherContextTest(LedgerCase):
+    """Kernels of a library, launched in a context that was not current when they were looked up."""
+
+    def test_it_is_charged_after_the_launch(self) -> None:
+        """Code comes into the other context with the launch, and goes with that context."""
+        for first, then in (("C 1", "Q 1 1 0"), ("Q 1 1 0", "C 1")):
+            with self.subTest(first=first):
+                for line in ("L 1", first, then, "J 1"):
+                    self.call(line)
+                held = 2 * CONTEXT + MODULE + FUNCTION
+                self.expect(held)
+                self.call("x 1")
+                self.expect_in_time(held + MODULE + FUNCTION)
+                self.call("J 0")
+                self.call("X 1")
+                self.expect_in_time(CONTEXT + MODULE + FUNCTION)
+                self.call("V 1")
+                self.expect(CONTEXT)
+
+    def test_it_goes_with_the_library(self) -> None:
+        """Seen at a synchronization, as it was when it came."""
+        for line in ("C 1", "L 1", "Q 1 1 0", "J 1", "x 1"):
+            self.call(line)
+        self.expect_in_time(2 * CONTEXT + 2 * (MODULE + FUNCTION))
+        self.call("V 1")
+        self.expect_in_time(2 * CONTEXT)
+
+
 class GrowthTest(LedgerCase):
     """Limits of a context, as large as they say."""
 
