@@ -1,4 +1,4 @@
-"""Pools take whole chunks of the device: not even for a moment beyond the limit."""
+"""Pools take whole chunks of the device, which the driver does not ask for."""
 
 from __future__ import annotations
 
@@ -64,6 +64,31 @@ class ChunkTest(LedgerCase):
         self.addCleanup(racer.wait)
         self.addCleanup(racer.kill)
         return racer
+
+
+class PiecesTest(LedgerCase):
+    """A driver that cannot use what is free in a pool, and takes another chunk for each request."""
+
+    more = "pool_in_pieces 1\n"
+
+    def test_what_it_takes_beyond_its_figures_is_charged(self) -> None:
+        """By its own figure, once it has answered."""
+        self.call("P 1 0")
+        self.call(f"s 1 1 {5 * MIB}")
+        self.expect(CONTEXT + CHUNK)
+        self.call(f"s 2 1 {5 * MIB}")
+        self.expect(CONTEXT + 2 * CHUNK)
+
+    def test_what_does_not_fit_is_given_back_at_once(self) -> None:
+        """The request ends like any other that does not fit, and neither GPU nor ledger keeps anything of it."""
+        self.call(f"a 1 {LIMIT - CONTEXT - CHUNK}")
+        self.call("P 1 0")
+        self.call(f"s 1 1 {5 * MIB}")
+        self.assertEqual(self.refusal(f"s 2 1 {5 * MIB}"), OUT_OF_MEMORY)
+        self.expect(LIMIT)
+        self.call("f 1")
+        self.call(f"s 2 1 {5 * MIB}")
+        self.expect(CONTEXT + 2 * CHUNK)
 
 
 class SmallStepTest(LedgerCase):

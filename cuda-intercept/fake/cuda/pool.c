@@ -1,7 +1,8 @@
 /* Stream-ordered allocation. Work on memory is done when it is queued, so an
  * allocation is there at once. A pool reserves whole chunks of the device and
  * keeps what is freed: until the next synchronization, and beyond it as much
- * as its threshold says. Fragmentation is not simulated. */
+ * as its threshold says. Either all that is free serves any request, or, where the
+ * profile says so, none of it does. */
 #include "pool.h"
 
 #include "fault.h"
@@ -46,6 +47,8 @@ CUresult fg_pool_take(CUmemoryPool pool, uint64_t bytes)
 {
     uint64_t used = pool->used + fg_round_up(bytes, BLOCK_BYTES);
     uint64_t wanted = fg_round_up(used, chunk_bytes());
+    if (fg_machine()->profile.pool_in_pieces && pool->used)
+        wanted = pool->reserved + fg_round_up(bytes, chunk_bytes());
     if (pool->imported)
         return CUDA_ERROR_INVALID_VALUE;
     if (pool->max_bytes && used > pool->max_bytes)

@@ -28,6 +28,7 @@ static const struct key machine_keys[] = {
     {"lazy_module_data", NUMBER, FIELD(struct fg_profile, lazy_module_data)},
     {"growth_percent", NUMBER, FIELD(struct fg_profile, growth_percent)},
     {"pool_chunk_bytes", NUMBER, FIELD(struct fg_profile, pool_chunk_bytes)},
+    {"pool_in_pieces", NUMBER, FIELD(struct fg_profile, pool_in_pieces)},
     {"accounting", NUMBER, FIELD(struct fg_profile, accounting)},
     {"kernel_ns", NUMBER, FIELD(struct fg_profile, kernel_ns)},
     {0},

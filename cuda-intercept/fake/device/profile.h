@@ -58,6 +58,7 @@ struct fg_profile {
     uint64_t lazy_module_data; /* 1: a module's data waits for its first use, as a library's does */
     uint64_t growth_percent; /* how much of what limits and local memory ask for is taken; 0: nothing */
     uint64_t pool_chunk_bytes; /* what pools grow by; 0: 2 MiB */
+    uint64_t pool_in_pieces; /* 1: what is free of a pool in use lies in pieces that serve no request */
     uint64_t accounting;    /* 1: NVML remembers processes */
     uint64_t kernel_ns;     /* how long a kernel runs that says nothing */
     unsigned gpu_count;
