@@ -20,12 +20,13 @@ NVIDIA = $(wildcard .venv/lib/python3.*/site-packages/nvidia)
 HEADERS = --cuda12 $(NVIDIA)/cuda_runtime/include --cuda13 $(NVIDIA)/cu13/include --nvml $(NVIDIA)/cu13/include/nvml.h
 PYTHON_SOURCES := $(shell find api driver -name '*.py' -o -name '*.pyi') pyproject.toml
 
-.PHONY: help demo demo-down test unit native-test e2e e2e-1.36 e2e-containerd-1.7 e2e-kind-short lint bench gpu-check gpu-check-bundle bench-control-plane plot-control-plane plots packages programs images driver-image generate lock clean
+.PHONY: help demo demo-down test unit native-test native-sanitized e2e e2e-1.36 e2e-containerd-1.7 e2e-kind-short lint bench gpu-check gpu-check-bundle bench-control-plane plot-control-plane plots packages programs images driver-image generate lock clean
 
 help:
 	@echo "make demo        a two-node cluster with fake GPUs, the driver, and a pod with a share of a GPU"
 	@echo "make demo-down   removes what make demo left"
 	@echo "make test        every check and test; make unit, native-test, e2e, lint run a part"
+	@echo "make native-sanitized  the native tests under AddressSanitizer with UndefinedBehaviorSanitizer, then under ThreadSanitizer; a quarter of an hour"
 	@echo "make e2e-1.36    the first share on Kubernetes 1.36, with either allocator"
 	@echo "make e2e-containerd-1.7  the first share on containerd 1.7, with either allocator"
 	@echo "make bench       benchmarks, with ratios against a baseline of the same run"
@@ -107,6 +108,18 @@ unit: packages $(NATIVE)
 native-test: packages $(NATIVE)
 	@echo "==> native tests"
 	@cd build/native && $(abspath $(BIN))/ctest --output-on-failure -j2
+
+# Each kind has a build of its own. Tests of the machine that a plain run has shown are not shown again.
+SANITIZERS ?= address,undefined thread
+native-sanitized: packages
+	@for kind in $(SANITIZERS); do \
+	    echo "==> native tests under $$kind"; \
+	    folder=build/native-$${kind%%,*}; mkdir -p build; \
+	    $(BIN)/cmake -S cuda-intercept -B $$folder -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DPython3_EXECUTABLE=$(abspath $(PY)) -DCMAKE_BUILD_TYPE=RelWithDebInfo -DHAMI_SANITIZE=$$kind >$$folder-configure.log 2>&1 || { cat $$folder-configure.log; exit 1; }; \
+	    $(BIN)/cmake --build $$folder || exit 1; \
+	    (cd $$folder && $(abspath $(BIN))/ctest --output-on-failure -j2 -E "$(NOT_SANITIZED)") || exit 1; \
+	done
+NOT_SANITIZED = ^(build|generator|generated_is_current|release_.*|other_release_.*)$$
 
 # Stories wait for daemons most of the time, so two clusters take turns well; the faults need the machine for themselves.
 e2e: programs $(NATIVE) $(WHEELS)

@@ -16,6 +16,7 @@ BUILD = Path(os.environ["HAMI_BUILD"])
 FAKE = BUILD / "fake"
 RELEASE = BUILD / "lib" / "libhami_share.so"
 TEST_LIBRARY = BUILD / "test-lib" / "libhami_share_test.so"
+SANITIZER_RUNTIME = os.environ.get("HAMI_SANITIZER_RUNTIME", "")
 TEST_ROOT = BUILD / "test-root"
 MIB = 1 << 20
 USAGE_BYTES = 266240
@@ -91,6 +92,6 @@ def environment(libraries: str, *preload: Path, **extra: str) -> dict[str, str]:
     """Nothing but what the program needs."""
     base = {"PATH": os.environ["PATH"], "LD_LIBRARY_PATH": libraries}
     # a sanitized test library needs its runtime in front of everything
-    runtime = [Path(path) for path in os.environ.get("HAMI_SANITIZER_RUNTIME", "").split(":") if path]
+    runtime = [Path(path) for path in SANITIZER_RUNTIME.split(":") if path and TEST_LIBRARY in preload]
     sanitizers = {name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")}
     return base | sanitizers | {"LD_PRELOAD": ":".join(map(str, (*runtime, *preload)))} | extra

@@ -12,7 +12,7 @@ from container import FAKE, TEST_LIBRARY
 SAMPLE = FAKE / "gpu-sample"
 PROBES = container.BUILD / "probes"
 LISTS = container.BUILD / "tests" / "probe_lists"
-TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 240 if container.SANITIZER_RUNTIME else 60
 
 
 class ProgramCase(unittest.TestCase):
