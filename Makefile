@@ -20,7 +20,7 @@ NVIDIA = $(wildcard .venv/lib/python3.*/site-packages/nvidia)
 HEADERS = --cuda12 $(NVIDIA)/cuda_runtime/include --cuda13 $(NVIDIA)/cu13/include --nvml $(NVIDIA)/cu13/include/nvml.h
 PYTHON_SOURCES := $(shell find api driver -name '*.py' -o -name '*.pyi') pyproject.toml
 
-.PHONY: help demo demo-down test unit native-test native-sanitized e2e e2e-1.36 e2e-containerd-1.7 e2e-kind-short lint bench gpu-check gpu-check-bundle bench-control-plane plot-control-plane plots packages programs images driver-image generate lock clean
+.PHONY: help demo demo-down test unit native-test native-sanitized e2e e2e-1.36 e2e-containerd-1.7 e2e-kind-short lint bench gpu-check gpu-check-bundle bench-control-plane plot-control-plane plot-cores plots packages programs images driver-image generate lock clean
 
 help:
 	@echo "make demo        a two-node cluster with fake GPUs, the driver, and a pod with a share of a GPU"
@@ -34,7 +34,8 @@ help:
 	@echo "make gpu-check-bundle  build/gpu-check.tar.gz, the same for another machine"
 	@echo "make bench-control-plane  CPU of the control plane per pod at 500 nodes, three rounds; an hour"
 	@echo "make plot-control-plane  draws what bench-control-plane measured, of all sizes, into docs/control-plane.png"
-	@echo "make plots       how decisions, the controller's memory and the plugin grow, as pictures in docs/; a quarter of an hour"
+	@echo "make plot-cores  draws how exactly shares of the GPU's time are held into docs/core-shares.png; measures first, half an hour, where build/bench/cores.json is not there"
+	@echo "make plots       the same, and how decisions, the controller's memory and the plugin grow, as pictures in docs/; a quarter of an hour more"
 	@echo "make driver-image  build/images/driver.tar, the image of both daemons, with Docker or without"
 	@echo "make e2e-kind-short  on kind: the first share, sharing, faults, and the chart's install, upgrade and uninstall"
 	@echo "CLUSTER=kind or CLUSTER=local says on what; else kind, where a Docker engine and kind's node image are there;"
@@ -159,10 +160,18 @@ gpu-check:
 gpu-check-bundle: $(NATIVE)
 	@$(PY) tests/gpu/run --pack build/gpu-check.tar.gz --library build/native/lib/libhami_share.so --python $(PY)
 
-plots: packages $(NATIVE)
+plots: packages $(NATIVE) plot-cores
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-plots.lock
 	@$(PY) tests/bench/plot_growth.py
 	@$(PY) tests/bench/plot_plugin.py
+
+CORES := build/bench/cores.json
+$(CORES): | packages $(NATIVE)
+	@$(PY) tests/bench/bench_cores.py --full --output $@
+
+plot-cores: $(CORES)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-plots.lock
+	@$(PY) tests/bench/plot_cores.py $<
 
 BENCH_NODES ?= 500
 BENCH_PODS ?= 2000

@@ -2,26 +2,20 @@
 
 Every case is measured by what the device really ran. Beside our limiter, in the same run, the plain token bucket
 that HAMi-core uses. ``--full`` takes a quarter of an hour and has every case; without it, a few take two minutes.
+``plot_cores.py`` draws what ``--output`` wrote.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from core_runs import Series, Tenant, run_tenants
+from core_figures import HEAD, LONG_WINDOW_S, SETTLE_S, WIDTHS, WINDOWS_S, Found, figures_of, row_of, write_figures
+from core_runs import Tenant, run_tenants
 from figures import machine
 from share_container import can_enter, driver_root
-
-SETTLE_S = 1.0
-WINDOWS_S = (0.1, 1.0, 10.0)
-LONG_WINDOW_S = 60.0
-SETTLED_PP = 2.0
-HEAD = ("tenant", "processes", "kernels", "got %", "0.1 s", "1 s", "10 s", "settled s", "work kept %")
-WIDTHS = (20, 9, 23, 6, 15, 15, 22, 9, 11)
 
 
 @dataclass(frozen=True)
@@ -76,18 +70,29 @@ def main() -> None:
     """Print every table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="every case, in a quarter of an hour")
-    full = parser.parse_args().full
-    print(f"core shares: {machine()}; simulated device; windows after the first {SETTLE_S:g} s")
+    parser.add_argument("--output", type=Path, help="a file for the figures, as JSON")
+    arguments = parser.parse_args()
+    loaded = machine()
+    print(f"core shares: {loaded}; simulated device; windows after the first {SETTLE_S:g} s")
     if not can_enter():
         print("skipped: needs root and mount namespaces")
         return
     with driver_root() as root:
-        alone = _measure_alone(root)
-        print("median and worst error in pp")
-        _print_row(HEAD)
-        for case in full_cases() if full else quick_cases():
-            for row in _run(root, case, alone):
-                _print_row(row)
+        found = _measure(root, full_cases() if arguments.full else quick_cases())
+    if arguments.output is not None:
+        write_figures(arguments.output, loaded, found)
+
+
+def _measure(root: Path, cases: Iterator[Case]) -> list[Found]:
+    alone = _measure_alone(root)
+    print("median and worst error in pp")
+    _print_row(HEAD)
+    found: list[Found] = []
+    for case in cases:
+        for one in _run(root, case, alone):
+            found.append(one)
+            _print_row(row_of(one))
+    return found
 
 
 def _print_row(cells: Sequence[str]) -> None:
@@ -102,44 +107,13 @@ def _measure_alone(root: Path) -> float:
     return alone
 
 
-def _run(root: Path, case: Case, alone: float) -> list[list[str]]:
+def _run(root: Path, case: Case, alone: float) -> list[Found]:
     found = run_tenants(root, case.tenants, case.seconds)
-    return [_row(case, tenant, series, alone) for tenant, series in zip(case.tenants, found, strict=True)]
-
-
-def _row(case: Case, tenant: Tenant, series: Series, alone: float) -> list[str]:
-    together = "" if len(case.tenants) == 1 else f" of {len(case.tenants)}"
-    name = {"share": "share", "bucket": "token bucket", "none": "unlimited"}[tenant.limiter]
-    lengths = tenant.lengths if len(tenant.lengths) < 30 else f"{tenant.lengths[:18]}..."
-    row = [f"{name} {tenant.percent}{together}", str(tenant.processes), lengths]
-    got = series.mean(SETTLE_S) if tenant.stops_after is None else statistics.mean(_parts(tenant, series, 0.1))
-    row.append(f"{got:.2f}")
-    if tenant.limiter == "none":
-        return [*row, "", "", "", "", ""]
-    columns = WINDOWS_S if LONG_WINDOW_S not in case.windows_s else (0.1, *case.windows_s[-2:])
-    row += [_errors(tenant, series, window) if window in case.windows_s else "" for window in columns]
-    return [*row, _settled(series, tenant.percent), f"{got / (tenant.percent / 100 * alone) * 100:.1f}"]
-
-
-def _parts(tenant: Tenant, series: Series, window: float) -> list[float]:
-    return series.parts(window, SETTLE_S, tenant.stops_after)
-
-
-def _errors(tenant: Tenant, series: Series, window: float) -> str:
-    errors = [part - tenant.percent for part in _parts(tenant, series, window)]
-    if not errors:
-        return ""
-    worst = max(errors, key=abs)
-    text = f"{statistics.median(map(abs, errors)):.2f} / {worst:+.2f}"
-    return text if window in WINDOWS_S else f"{text} ({window:g} s)"
-
-
-def _settled(series: Series, percent: int) -> str:
-    """From when on half a second's mean is within 2 pp, once and for the first time."""
-    for number, part in enumerate(series.parts(0.5, 0)):
-        if abs(part - percent) <= SETTLED_PP:
-            return f"{(series.at_ns[number * 5] - series.at_ns[0]) / 1e9:.2f}"
-    return "never"
+    beside = len(case.tenants) - 1
+    return [
+        figures_of(tenant, series, beside, case.windows_s, alone)
+        for tenant, series in zip(case.tenants, found, strict=True)
+    ]
 
 
 if __name__ == "__main__":
