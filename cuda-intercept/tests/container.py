@@ -22,6 +22,7 @@ MIB = 1 << 20
 USAGE_BYTES = 266240
 NODE_BYTES = 4096
 TOTALS_OFFSET = 64
+SKIPPED = 77  # what ctest takes for it
 FIRST_GPU = "GPU-1f2e6a40-5c0d-4b7e-9a31-0d6c1b8e7f01"
 SECOND_GPU = "GPU-3b9c7d52-8e4f-4a16-b2c7-5f0e9d4a6c12"
 
@@ -82,6 +83,12 @@ def runtimes() -> list[Path]:
     """The shared libcudart of each CUDA generation."""
     packages = Path(os.environ["HAMI_CUDA_PACKAGES"])
     return [packages / "cuda_runtime/lib/libcudart.so.12", packages / "cu13/lib/libcudart.so.13"]
+
+
+def can_mount() -> bool:
+    """Whether this process may make mount namespaces, as containers."""
+    probe = subprocess.run(["unshare", "-m", "mount", "--make-rprivate", "/"], capture_output=True, check=False)
+    return os.geteuid() == 0 and probe.returncode == 0
 
 
 def libraries_of(root: str) -> str:

@@ -6,7 +6,6 @@ says so and is skipped without them.
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import subprocess
@@ -16,9 +15,8 @@ import unittest
 from pathlib import Path
 
 import container
-from container import FAKE, RELEASE, Share
+from container import FAKE, RELEASE, SKIPPED, Share, can_mount
 
-SKIPPED = 77
 LIBRARY = "/etc/libhami_share-0.1.0-abc.so"
 NOBODY = "65534"
 MUSL_LOADER = Path(f"/lib/ld-musl-{platform.machine()}.so.1")
@@ -38,11 +36,6 @@ cp "$library" {LIBRARY}
 mount --bind /run/hami/preload/0.1.0-abc /etc/ld.so.preload
 exec "$@"
 """
-
-
-def can_mount() -> bool:
-    probe = subprocess.run(["unshare", "-m", "mount", "--make-rprivate", "/"], capture_output=True, check=False)
-    return os.geteuid() == 0 and probe.returncode == 0
 
 
 class PreloadTest(unittest.TestCase):

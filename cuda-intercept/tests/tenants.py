@@ -1,0 +1,140 @@
+"""Tenants of one GPU, each in a container of its own beside the others, and the kubelet plugin's part of their node."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import container
+from container import FAKE, FIRST_GPU, MIB, TEST_LIBRARY, TEST_ROOT
+
+from hami_dra.api import names
+from hami_dra.api.names import ClaimUid, ShareId
+from hami_dra.kubelet_plugin.checkpoint_files import CheckpointFiles
+from hami_dra.kubelet_plugin.entries import ClaimRef, Entry, ShareResult, State
+from hami_dra.kubelet_plugin.feeder import Feeder
+from hami_dra.kubelet_plugin.ledger import Ledger
+from hami_dra.kubelet_plugin.look import Look
+from hami_dra.kubelet_plugin.paths import NodePaths
+from hami_dra.kubelet_plugin.share_files import ShareFiles
+
+BENCH = FAKE / "gpu-bench"
+WATCH = FAKE / "gpu-watch"
+LONGEST_MS = 60_000
+_NODE = TEST_ROOT.with_name("test-node")
+_WATCH_SECONDS = 60
+_PATIENCE_SECONDS = 30
+
+# $1 where programs look for shares, $2 an empty copy of it, $3 the only share that this container has;
+# the rest is the command.
+_ENTER = """
+set -e
+shares=$1; view=$2; own=$3; shift 3
+mount --make-rprivate /
+mount --bind "$shares/$own" "$view/$own"
+mount --rbind "$view" "$shares"
+exec "$@"
+"""
+
+
+def share(number: int, *, cores: int = 0, priority: int | None = None) -> ShareResult:
+    """A share of the first GPU."""
+    return ShareResult(
+        request="gpu",
+        device=names.device_name(FIRST_GPU),
+        uuid=FIRST_GPU,
+        share_id=ShareId(f"5aaaaaaa-0000-8000-8000-{number:012d}"),
+        memory_bytes=3000 * MIB,
+        core_percent=cores,
+        core_limit="hard" if cores else "none",
+        priority=priority,
+        admin_access=False,
+        cdi_ids=(),
+    )
+
+
+@contextmanager
+def node(*shares: ShareResult) -> Iterator[None]:
+    """The shares' files, and the thread that tells each share of the others: the plugin's own code."""
+    container.lay_out()
+    shutil.rmtree(_NODE, ignore_errors=True)
+    paths = NodePaths(_NODE, TEST_ROOT / "run/hami", _NODE / "cdi", _NODE / "static-cdi")
+    files, ledger = (
+        ShareFiles(paths, time.monotonic_ns),
+        Ledger(CheckpointFiles(_NODE, _NODE / "whole", _NODE / "count")),
+    )
+    entries = {}
+    for one in shares:
+        files.ensure(one, fresh=True)
+        (_NODE / one.share_id / one.share_id).mkdir(parents=True)
+        claim = ClaimRef("tenants", one.share_id, ClaimUid(one.share_id))
+        entries[claim.uid] = Entry(State.COMPLETED, "boot", claim, (one,), "library")
+    ledger.adopt(entries)
+    feeder = Feeder(ledger, files, Look, lambda: None)
+    feeder.set_leading(True)
+    feeder.start()
+    try:
+        yield
+    finally:
+        feeder.stop()
+
+
+def start(libraries: str, one: ShareResult, *command: str | Path) -> subprocess.Popen[str]:
+    """A program in a container that has this share alone."""
+    variables = [f"{name}={value}" for name, value in container.environment(libraries, TEST_LIBRARY).items()]
+    enter = ["unshare", "-m", "--", "sh", "-c", _ENTER, "sh", str(TEST_ROOT / "run/hami/shares")]
+    enter += [str(_NODE / one.share_id), one.share_id, "env", "-i", *variables]
+    return subprocess.Popen([*enter, *map(str, command)], stdout=subprocess.DEVNULL, text=True)
+
+
+def busy(libraries: str, one: ShareResult, kernel_ns: int) -> subprocess.Popen[str]:
+    """A program that wants all of the GPU until it is killed."""
+    return start(libraries, one, BENCH, "busy", str(kernel_ns), str(LONGEST_MS))
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What each process had kept the GPU busy by then, on the simulated device's clock."""
+
+    at_ns: int
+    busy_ns: dict[int, int]
+
+
+def part(looks: Sequence[Sight], *processes: subprocess.Popen[str]) -> float:
+    """Of the time between the first look and the last, what these processes had the GPU for."""
+    first, last = looks[0], looks[-1]
+    ran = sum(last.busy_ns[process.pid] - first.busy_ns.get(process.pid, 0) for process in processes)
+    return ran / (last.at_ns - first.at_ns)
+
+
+def wait_until_it_runs(libraries: str, process: subprocess.Popen[str]) -> None:
+    """Until it has had the GPU."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not any(sight.busy_ns.get(process.pid) for sight in watch(libraries, 10)):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"process {process.pid} has not run")
+
+
+def watch(libraries: str, period_ms: int, count: int = 1) -> list[Sight]:
+    """Looks at what the GPU really ran, one after each period."""
+    root = libraries.partition("/usr/lib")[0]
+    command = [str(WATCH), str(period_ms), str(count)]
+    text = subprocess.run(
+        command,
+        env={**os.environ, "FAKE_GPU_ROOT": root},
+        capture_output=True,
+        text=True,
+        timeout=_WATCH_SECONDS,
+        check=True,
+    ).stdout
+    found: dict[int, dict[int, int]] = {}
+    for line in text.splitlines():
+        at, pid, ran = map(int, line.split())
+        found.setdefault(at, {})[pid] = ran
+    return [Sight(at, ran) for at, ran in found.items()]
