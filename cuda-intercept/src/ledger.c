@@ -82,7 +82,7 @@ static bool has_room(const struct ci_config *config, const struct ci_device *dev
     return left == 0;
 }
 
-static void sweep(struct ci_config *config, const struct ci_device *device)
+void ci_ledger_sweep(struct ci_config *config, const struct ci_device *device)
 {
     for (int i = 0; i < device->count; i++) {
         struct ci_region *region = &config->shares[device->shares[i]].region;
@@ -104,7 +104,7 @@ static void touch(struct ci_config *config, const struct ci_device *device)
     }
     uint64_t last = atomic_load(&last_sweep);
     if (now - last > SWEEP_PERIOD_NS && atomic_compare_exchange_strong(&last_sweep, &last, now))
-        sweep(config, device);
+        ci_ledger_sweep(config, device);
 }
 
 bool ci_ledger_reserve(struct ci_config *config, const struct ci_device *device, int kind, uint64_t bytes,
@@ -117,7 +117,7 @@ bool ci_ledger_reserve(struct ci_config *config, const struct ci_device *device,
     for (int i = 0; i < SPLIT_TRIES; i++) {
         if (reserve_once(config, device, bytes, charge))
             return true;
-        sweep(config, device);
+        ci_ledger_sweep(config, device);
         if (!has_room(config, device, bytes))
             break;
     }

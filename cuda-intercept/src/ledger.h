@@ -45,6 +45,9 @@ uint64_t ci_ledger_own(const struct ci_config *config, const struct ci_device *d
 
 void ci_ledger_credit(struct ci_config *config, const struct ci_charge *charge);
 
+/* Takes back what processes that are dead had of the GPU's shares. */
+void ci_ledger_sweep(struct ci_config *config, const struct ci_device *device);
+
 /* What to show for the GPU, given what its driver shows. */
 struct ci_memory ci_ledger_report(struct ci_config *config, const struct ci_device *device, struct ci_memory physical);
 

@@ -8,15 +8,24 @@ from __future__ import annotations
 
 import re
 import struct
+import subprocess
+import sys
 import threading
 import time
 import unittest
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import container
+import tenants
 from container import BUILD, FAKE, MIB, SECOND_GPU, Share
-from program_case import ProgramCase
+from program_case import ProgramCase, end
+
+GENERATOR = Path(__file__).resolve().parent.parent / "generate"
+sys.path.insert(0, str(GENERATOR))
+
+from tables import Treatment, Use, read_classes  # noqa: E402
 
 LAUNCHES = BUILD / "tests/probe_launches"
 WAYS = (
@@ -105,6 +114,12 @@ class LaunchTest(CoresCase):
                 self.assertLess(self.busy(way, 60, KERNEL_NS), 0.36)
                 self.assertGreater(share.total(TOTAL_LAUNCHES), 10)
 
+    def test_every_entry_point_is_tried(self) -> None:
+        """A launch that a newer driver brings, and whatever else is held back, has a way above."""
+        hooks = [c for c in read_classes(GENERATOR / "classes/cuda.tsv").values() if c.use is Use.HOOK]
+        held = {c.symbol for c in hooks if c.treatment is Treatment.GATE or "Launch" in c.symbol}
+        self.assertEqual(held, set(WAYS))
+
     def test_share_keeps_to_its_percent(self) -> None:
         """30 % of the GPU's time, for short and long kernels."""
         for kernels, kernel_ns in ((20_000, 50_000), (8, 100_000_000)):
@@ -155,6 +170,35 @@ class ProcessTest(CoresCase):
         self.assertGreater(owed, 5_000_000_000)
         self.busy("cuLaunchKernel", 1, 1000)
         self.assertLess(share.total(TOTAL_PAID_UNTIL) - time.monotonic_ns(), 5_000_000_000)
+
+    def keep_busy(self) -> subprocess.Popen[str]:
+        """A process that wants all of the GPU, and has begun."""
+        command = [str(tenants.BENCH), "busy", str(KERNEL_NS // 2), str(tenants.LONGEST_MS)]
+        process = subprocess.Popen(command, env=self.environment(), stdout=subprocess.DEVNULL, text=True)
+        self.addCleanup(end, process)
+        tenants.wait_until_it_runs(self.libraries, process)
+        return process
+
+    def test_debt_of_a_killed_process_is_not_the_others(self) -> None:
+        """They go on at once, and no faster: it owed what would have kept them waiting for twenty seconds."""
+        share = Share(cores=5)
+        container.lay_out(share)
+        others = [self.keep_busy(), self.keep_busy()]
+        self.run_program(LAUNCHES, "debt")
+        sights = tenants.watch(self.libraries, 1000, 5)[1:]
+        self.assertGreater(tenants.part(sights, *others), 0.02)
+        self.assertLess(tenants.part(sights, *others), 0.07)
+
+    def test_whoever_is_killed_the_rest_has_the_percent(self) -> None:
+        """First, last or in between: its part of the budget, and what it took ahead, is the others'."""
+        container.lay_out(Share(cores=20))
+        running = [self.keep_busy() for _ in range(4)]
+        for place in (0, -1, 1):
+            end(running.pop(place))
+            with self.subTest(left=len(running)):
+                sights = tenants.watch(self.libraries, 500, 4)
+                self.assertGreater(tenants.part(sights, *running), 0.1)
+                self.assertLess(tenants.part(sights, *running), 0.24)
 
     def test_fork_changes_nothing_for_the_parent(self) -> None:
         """A forked child cannot launch, and the parent goes on."""
