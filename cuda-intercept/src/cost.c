@@ -22,7 +22,7 @@ static struct entry {
     _Atomic uint64_t key;
     _Atomic int64_t gpu_ns;
     int64_t least[2]; /* of this generation and of the one before */
-    int seen;
+    _Atomic int seen;
 } entries[SLOTS];
 
 /* Sizes within a quarter of each other count as one. */
@@ -77,12 +77,13 @@ static int64_t cost_of(const struct entry *entry)
 
 struct ci_cost ci_cost_find(const void *work, uint64_t threads)
 {
-    int64_t exact = cost_of(find(make_key(work, size_class(threads))));
+    const struct entry *entry = find(make_key(work, size_class(threads)));
+    int64_t exact = cost_of(entry);
     if (exact > 0)
-        return (struct ci_cost){true, exact};
+        return (struct ci_cost){true, atomic_load_explicit(&entry->seen, memory_order_relaxed) >= LEAST_SPAN, exact};
     int64_t per_thread = cost_of(find(make_key(work, ANY_SIZE)));
     uint64_t scaled = (uint64_t)per_thread * (threads >> 2) >> (THREADS_SHIFT - 2);
-    return (struct ci_cost){false, per_thread == 0 ? 0 : (int64_t)scaled + 1};
+    return (struct ci_cost){false, false, per_thread == 0 ? 0 : (int64_t)scaled + 1};
 }
 
 static int64_t lesser(int64_t a, int64_t b)

@@ -10,6 +10,7 @@
 
 struct ci_cost {
     bool is_known;   /* measured for this size; else guessed from another, if above 0 */
+    bool is_sure;    /* and often enough: one measurement may hold time on the host */
     int64_t gpu_ns;
 };
 

@@ -113,7 +113,7 @@ static struct ci_cost find_cost(const struct ci_launch *launch)
         ci_sample_harvest(settle);
         cost = ci_cost_find(launch->work, launch->threads);
     }
-    return cost.gpu_ns > 0 ? cost : (struct ci_cost){false, FIRST_NS};
+    return cost.gpu_ns > 0 ? cost : (struct ci_cost){false, false, FIRST_NS};
 }
 
 /* Of several shares of a GPU, the one that can pay first. */
@@ -201,11 +201,11 @@ static void pay(struct ci_config *config, struct ci_lane *lane, struct ci_launch
 }
 
 /* Random, so that no pattern of the program's launches hides from the samples. */
-static uint32_t uses_until_next_look(struct ci_lane *lane, int64_t gpu_ns)
+static uint32_t uses_until_next_look(struct ci_lane *lane, const struct ci_cost *cost)
 {
-    if (gpu_ns >= LONG_NS)
+    if (cost->gpu_ns >= LONG_NS)
         return 0;
-    return gpu_ns >= SHORT_NS ? 2 + ci_lane_random(lane) % 8 : 128 + ci_lane_random(lane) % 256;
+    return cost->gpu_ns >= SHORT_NS || !cost->is_sure ? 2 + ci_lane_random(lane) % 8 : 128 + ci_lane_random(lane) % 256;
 }
 
 static void remember(struct ci_lane *lane, const struct ci_launch *launch, uint32_t uses)
@@ -258,7 +258,7 @@ void ci_gate_enter_slowly(struct ci_launch *launch)
     if (!is_limited(config, &device)) {
         launch->purse->left_ns = FREE_NS;
         launch->purse->is_limited = false;
-        remember(lane, launch, uses_until_next_look(lane, 0));
+        remember(lane, launch, uses_until_next_look(lane, &(struct ci_cost){true, true, 0}));
         return;
     }
     if (!launch->purse->is_limited)
@@ -268,10 +268,11 @@ void ci_gate_enter_slowly(struct ci_launch *launch)
     struct ci_cost cost = find_cost(launch);
     bool is_to_look_up = is_due(lane, launch);
     pay(config, lane, launch, cost.gpu_ns);
-    if (!cost.is_known || cost.gpu_ns >= SHORT_NS || (is_to_look_up && ci_lane_random(lane) % SHORT_SAMPLED == 0))
+    bool is_to_measure = !cost.is_sure || ci_lane_random(lane) % SHORT_SAMPLED == 0;
+    if (!cost.is_known || cost.gpu_ns >= SHORT_NS || (is_to_look_up && is_to_measure))
         launch->sample = begin_sample(launch);
     if (is_to_look_up && cost.is_known) /* what is only guessed is looked up each time */
-        remember(lane, launch, uses_until_next_look(lane, cost.gpu_ns));
+        remember(lane, launch, uses_until_next_look(lane, &cost));
 }
 
 void ci_gate_leave_slowly(struct ci_launch *launch, CUresult result)

@@ -171,6 +171,16 @@ static void another_size_is_guessed_from_the_known_one(void)
     CHECK(!ci_cost_find(third, 0).is_known);
 }
 
+static void a_few_measurements_are_not_sure(void)
+{
+    const char *fifth = "fifth";
+    for (int i = 0; i < 8; i++) {
+        CHECK(!ci_cost_find(fifth, 0).is_sure);
+        ci_cost_learn(fifth, 0, 5000, true);
+    }
+    CHECK(ci_cost_find(fifth, 0).is_sure);
+}
+
 /* A node page as the plugin writes it. */
 static unsigned char *make_page(uint64_t heartbeat, uint32_t gate, uint32_t correction, uint32_t others)
 {
@@ -250,6 +260,7 @@ int main(void)
     the_mean_is_charged_where_nobody_else_works();
     the_least_is_charged_where_others_do();
     another_size_is_guessed_from_the_known_one();
+    a_few_measurements_are_not_sure();
     only_a_fresh_page_loosens();
     a_closed_gate_leaves_a_floor();
     shares_without_limit_and_priority_are_left_alone();
