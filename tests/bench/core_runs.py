@@ -67,11 +67,10 @@ def run_tenants(root: Path, tenants: Sequence[Tenant], seconds: float) -> list[S
         bare = Place(libraries_of(root), variables=(f"FAKE_GPU_ROOT={root}",))
         looks = str(int(seconds * 1000 / LOOK_MS))
         command = bare.command(str(LOOK_MS), looks, program=NATIVE / "fake/gpu-watch")
+        stack.enter_context(_pages(root, places))
         running = [
             stack.enter_context(_running(place, tenant, seconds)) for place, tenant in zip(places, tenants, strict=True)
         ]
-        pairs = [(group, place.share) for (group, _), place in zip(running, places, strict=True) if place.share]
-        stack.enter_context(_pages(root, pairs))
         watch = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         begun = time.monotonic()
         for (group, _), tenant in zip(running, tenants, strict=True):
@@ -107,21 +106,26 @@ def _running(place: Place, tenant: Tenant, seconds: float) -> Iterator[tuple[int
 
 
 @contextmanager
-def _pages(root: Path, pairs: Sequence[tuple[int, Path]]) -> Iterator[None]:
-    """The plugin's part, for the shares that there are."""
+def _pages(root: Path, places: Sequence[Place]) -> Iterator[None]:
+    """The plugin's part, for the shares that there are. On a node it is there before them."""
+    pairs = [(str(place.pid), str(place.share)) for place in places if place.share]
     if not pairs:
         yield
         return
-    arguments = [part for group, share in pairs for part in (str(group), str(share))]
     variables = {**os.environ, "LD_LIBRARY_PATH": str(libraries_of(root)), "FAKE_GPU_ROOT": str(root)}
-    command = [sys.executable, str(_PAGES), *arguments]
-    writer = subprocess.Popen(command, env=variables, stdin=subprocess.PIPE, cwd=REPOSITORY)
+    command = [sys.executable, str(_PAGES), str(root), *(part for pair in pairs for part in pair)]
+    pipe = subprocess.PIPE
+    writer = subprocess.Popen(command, env=variables, stdin=pipe, stdout=pipe, text=True, cwd=REPOSITORY)
+    assert writer.stdin is not None
+    assert writer.stdout is not None
     try:
+        if writer.stdout.readline() != "ready\n":
+            raise RuntimeError("the plugin's part did not start")
         yield
     finally:
-        assert writer.stdin is not None
         writer.stdin.close()
         writer.wait()
+        writer.stdout.close()
 
 
 def _series(text: str, pids: frozenset[int]) -> Series:

@@ -54,13 +54,15 @@ def test_a_share_is_told_whether_it_is_alone(percent: float | None, other_works:
     assert decide([LOW, share(share=2)], active, {share_id(1): percent}, NOW)[share_id(1)].others == told
 
 
-def test_only_shares_that_give_way_are_looked_at_often() -> None:
-    """Everybody else costs one look a second."""
-    soft = dataclasses.replace(share(share=3), core_limit="soft")
-    assert contended([LOW, share(share=2)]) == set()
-    assert contended([LOW, HIGH]) == {LOW.uuid}
-    assert contended([soft]) == set()
-    assert contended([soft, LOW]) == {LOW.uuid}
+def test_only_shares_that_have_company_are_looked_at_often() -> None:
+    """Everybody else costs one look a second, and so do those whom nobody holds back."""
+    free = [dataclasses.replace(share(share=number), core_percent=0, core_limit="none") for number in (1, 2)]
+    held = dataclasses.replace(free[0], core_percent=30, core_limit="hard")
+    elsewhere = dataclasses.replace(share(number=1, share=3), core_percent=30, core_limit="hard")
+    assert contended(free) == set()
+    assert contended([held, elsewhere]) == set()
+    assert contended([held, free[1]]) == {held.uuid}
+    assert contended([free[0], dataclasses.replace(free[1], priority=0)]) == {held.uuid}
 
 
 def observe(correction: Correction, seconds: int, busy: float | None, charged_part: float) -> int:

@@ -169,6 +169,17 @@ def test_a_low_priority_hears_of_a_high_one_between_two_beats(rig: Rig) -> None:
     assert struct.unpack_from("<I", gate.read_bytes(), layout.NODE_OFFSET_GATE) == (layout.GATE_CLOSED,)
 
 
+def test_a_share_hears_of_company_between_two_beats(rig: Rig) -> None:
+    """What its launches are measured to take holds the other's time from then on."""
+    rig.process.prepare(claim("second", [result(share=2)]))
+    rig.feeder.beat()
+    page = rig.node.paths.share(share_id(1)) / "node"
+    assert struct.unpack_from("<I", page.read_bytes(), layout.NODE_OFFSET_OTHERS) == (layout.OTHERS_UNKNOWN,)
+    charge(rig.node, 2, 0, last_ns=time.monotonic_ns())
+    rig.feeder.tick()
+    assert struct.unpack_from("<I", page.read_bytes(), layout.NODE_OFFSET_OTHERS) == (layout.OTHERS_BUSY,)
+
+
 def scene_of(rig: Rig, look: Look) -> Scene:
     """What a scrape shows after that look."""
     return Scene(

@@ -1,7 +1,8 @@
 """Tell every running share, in its node page, that the plugin lives and what goes on around it.
 
-Once a second; ten times a second where shares of one GPU give way to each
-other, for a high priority must get in within 200 ms.
+Once a second; ten times a second where several share a GPU: a high priority must
+get in within 200 ms, and what launches are measured to take holds the time of
+whoever came.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ class Feeder:
         self._told = signals
 
     def tick(self) -> None:
-        """Look at the shares that give way to each other, and write the pages of those to whom something changed."""
+        """Look at the shares that have a GPU with others, and write the pages of those to whom something changed."""
         shares = [share for share in running_shares(self._ledger.snapshot()) if share.uuid in self._contended]
         signals = self._decide(shares)
         for share in shares:

@@ -11,6 +11,7 @@ from hami_dra.kubelet_plugin.entries import ShareResult
 
 ACTIVE_NS = 300_000_000
 _BUSY_PERCENT = 1.0
+_WHOLE_PERCENT = 100
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,9 @@ def priority_of(share: ShareResult) -> int:
 
 
 def contended(shares: Iterable[ShareResult]) -> set[str]:
-    """The GPUs, by UUID, whose shares want to be looked at more often: several priorities, or one gives way."""
-    wanted = set[str]()
+    """The GPUs, by UUID, whose shares want to be told of each other at once: several, and one is held back."""
     by_gpu = _by_gpu(shares)
-    for uuid, own in by_gpu.items():
-        priorities = {priority_of(share) for share in own}
-        if len(priorities) > 1 or (len(own) > 1 and any(share.core_limit == "soft" for share in own)):
-            wanted.add(uuid)
-    return wanted
+    return {uuid for uuid, own in by_gpu.items() if len(own) > 1 and any(_is_held(share) for share in own)}
 
 
 def decide(
@@ -62,6 +58,12 @@ def _others(percent: float | None, *, alone: bool) -> int:
     if percent is None:
         return layout.OTHERS_UNKNOWN
     return layout.OTHERS_BUSY if percent > _BUSY_PERCENT else layout.OTHERS_IDLE
+
+
+def _is_held(share: ShareResult) -> bool:
+    # As the interceptor has it: of all others it lets every launch pass.
+    has_limit = share.core_limit != "none" and 0 < share.core_percent < _WHOLE_PERCENT
+    return has_limit or share.priority is not None
 
 
 def _is_active(last_ns: int, now_ns: int) -> bool:
