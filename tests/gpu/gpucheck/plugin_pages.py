@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpucheck import sources
-from gpucheck.ledger import TOTAL_GPU_NS, read_total
+from gpucheck.ledger import TOTAL_GPU_NS, TOTAL_LAUNCHES, read_total
 from gpucheck.nvml import Nvml
 
 sys.path.append(str(sources.ROOT / sources.PLUGIN))
@@ -41,7 +41,8 @@ class Tenant:
         """What NVML saw of all processes since the last time; None: nothing new."""
         now = time.monotonic_ns()
         mine = None if percents is None else percents.get(self.pid, 0.0)
-        correction = self.correction.observe(now, read_total(self.usage, TOTAL_GPU_NS), mine)
+        charged, launches = read_total(self.usage, TOTAL_GPU_NS), read_total(self.usage, TOTAL_LAUNCHES)
+        correction = self.correction.observe(now, charged, launches, mine)
         others = layout.OTHERS_UNKNOWN
         if percents is not None:
             rest = sum(percent for pid, percent in percents.items() if pid != self.pid)

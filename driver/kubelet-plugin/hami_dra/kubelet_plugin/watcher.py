@@ -137,7 +137,9 @@ class Watcher:
         corrections = {share.share_id: self._corrections.get(share.share_id, Correction()) for share in shares}
         self._corrections = corrections
         return {
-            share_id: correction.observe(now, usages[share_id].gpu_ns, _busy(accounts, share_id))
+            share_id: correction.observe(
+                now, usages[share_id].gpu_ns, usages[share_id].launches, _busy(accounts, share_id)
+            )
             for share_id, correction in corrections.items()
         }
 
