@@ -162,8 +162,8 @@ static bool is_active(CUdevice device)
     return state != NULL && state(device, &flags, &active) == CUDA_SUCCESS && active != 0;
 }
 
-/* Only the first retain makes the context. A thread that loses the race for it
- * finds nothing gone. */
+/* Only the first retain makes the context. A thread that loses the race for it asks for
+ * no room, and must not take for the context what others allocate meanwhile. */
 CUresult cuDevicePrimaryCtxRetain(CUcontext *pctx, CUdevice dev)
 {
     ci_pfn_cuDevicePrimaryCtxRetain real = CI_CALL(cuDevicePrimaryCtxRetain);
@@ -173,7 +173,13 @@ CUresult cuDevicePrimaryCtxRetain(CUcontext *pctx, CUdevice dev)
         return CUDA_ERROR_NO_DEVICE;
     if (is_active(dev))
         return real(pctx, dev);
-    if (begin(&implicit, dev) != CUDA_SUCCESS)
+    bool fits = begin(&implicit, dev) == CUDA_SUCCESS;
+    if (is_active(dev)) { /* since we waited for our turn */
+        if (fits)
+            ci_implicit_cancel(&implicit);
+        return real(pctx, dev);
+    }
+    if (!fits)
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = real(pctx, dev);
     if (result == CUDA_SUCCESS && !ci_implicit_fits(&implicit)) {

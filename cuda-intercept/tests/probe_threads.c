@@ -17,11 +17,14 @@
 
 static _Atomic int troubles;
 
-static void expect(bool condition)
+static void expect_at(bool condition, int line)
 {
-    if (!condition)
+    if (!condition) {
+        fprintf(stderr, "line %d\n", line);
         atomic_fetch_add(&troubles, 1);
+    }
 }
+#define expect(...) expect_at(__VA_ARGS__, __LINE__)
 
 static void use_memory(size_t size)
 {
