@@ -137,4 +137,6 @@ def watch(libraries: str, period_ms: int, count: int = 1) -> list[Sight]:
     for line in text.splitlines():
         at, pid, ran = map(int, line.split())
         found.setdefault(at, {})[pid] = ran
+    if len(found) > count:
+        raise ValueError(f"{count} looks at {len(found)} times: {text}")
     return [Sight(at, ran) for at, ran in found.items()]

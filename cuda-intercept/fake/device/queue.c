@@ -158,13 +158,26 @@ uint64_t fg_queue_stamp(uint32_t channel, struct fg_mark event)
 }
 
 /* A reader without write permission sees what the last writer left. */
-const struct fg_schedule *fg_queue_look(unsigned gpu)
+const struct fg_schedule *fg_queue_hold(unsigned gpu)
 {
     struct fg_schedule *schedule = fg_state_schedule(gpu);
     if (fg_state_is_writable()) {
         lock(schedule);
         bury(gpu);
-        unlock(schedule);
     }
     return schedule;
+}
+
+void fg_queue_release(unsigned gpu)
+{
+    if (fg_state_is_writable())
+        unlock(fg_state_schedule(gpu));
+}
+
+unsigned fg_queue_busy_percent(unsigned gpu)
+{
+    const struct fg_schedule *schedule = fg_queue_hold(gpu);
+    unsigned percent = fg_meter_percent(&schedule->meter, &schedule->meter, 0);
+    fg_queue_release(gpu);
+    return percent;
 }

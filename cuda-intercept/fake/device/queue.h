@@ -25,7 +25,11 @@ void fg_queue_wait(uint32_t channel, struct fg_mark mark);
 /* When an event passed; 0: not yet. Only for one of the last FG_ENTRIES. */
 uint64_t fg_queue_stamp(uint32_t channel, struct fg_mark event);
 
-/* Brings a GPU to the present, where this process may, and shows it. */
-const struct fg_schedule *fg_queue_look(unsigned gpu);
+/* Brings a GPU to the present, where this process may, and shows it. It stays as it is until it is released. */
+const struct fg_schedule *fg_queue_hold(unsigned gpu);
+void fg_queue_release(unsigned gpu);
+
+/* What the samples of the last second show. */
+unsigned fg_queue_busy_percent(unsigned gpu);
 
 #endif

@@ -91,17 +91,11 @@ nvmlReturn_t nvmlEventSetWait(nvmlEventSet_t set, nvmlEventData_t *data, unsigne
     return nvmlEventSetWait_v2(set, data, timeout_ms);
 }
 
-static unsigned busy_percent(const struct fg_gpu *gpu)
-{
-    const struct fg_schedule *schedule = fg_queue_look(fg_machine_number(gpu));
-    return fg_meter_percent(&schedule->meter, &schedule->meter, 0);
-}
-
 nvmlReturn_t nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned int *milliwatts)
 {
     FG_GPU(gpu, device, milliwatts);
     uint64_t span = gpu->power_limit_mw - gpu->idle_power_mw;
-    *milliwatts = (unsigned)(gpu->idle_power_mw + span * busy_percent(gpu) / 100);
+    *milliwatts = (unsigned)(gpu->idle_power_mw + span * fg_queue_busy_percent(fg_machine_number(gpu)) / 100);
     return NVML_SUCCESS;
 }
 
@@ -120,7 +114,7 @@ POWER_LIMIT(nvmlDeviceGetEnforcedPowerLimit)
 
 static unsigned celsius(const struct fg_gpu *gpu)
 {
-    return (unsigned)gpu->temperature_c + busy_percent(gpu) / 4;
+    return (unsigned)gpu->temperature_c + fg_queue_busy_percent(fg_machine_number(gpu)) / 4;
 }
 
 nvmlReturn_t nvmlDeviceGetTemperature(nvmlDevice_t device, nvmlTemperatureSensors_t sensor,

@@ -53,18 +53,12 @@ nvmlReturn_t nvmlDeviceGetBAR1MemoryInfo(nvmlDevice_t device, nvmlBAR1Memory_t *
     return NVML_SUCCESS;
 }
 
-static unsigned busy_percent(const struct fg_gpu *gpu)
-{
-    const struct fg_schedule *schedule = fg_queue_look(fg_machine_number(gpu));
-    return fg_meter_percent(&schedule->meter, &schedule->meter, 0);
-}
-
 nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_t *utilization)
 {
     FG_GPU(gpu, device, utilization);
     if (gpu->mig_mode)
         return NVML_ERROR_NOT_SUPPORTED;
-    utilization->gpu = busy_percent(gpu);
+    utilization->gpu = fg_queue_busy_percent(fg_machine_number(gpu));
     utilization->memory = utilization->gpu / 2;
     return NVML_SUCCESS;
 }
@@ -185,6 +179,22 @@ static nvmlProcessUtilizationSample_t utilization_of(const struct fg_schedule *s
     };
 }
 
+static nvmlReturn_t list_utilization(const struct fg_gpu *gpu, const struct fg_schedule *schedule,
+                                     nvmlProcessUtilizationSample_t *out, unsigned int *count,
+                                     unsigned long long last_seen)
+{
+    struct fg_process_report reports[FG_MAX_PROCESSES];
+    unsigned found = list(gpu, reports);
+    if (!found || fg_meter_sampled_ns(&schedule->meter) / 1000 <= last_seen)
+        return NVML_ERROR_NOT_FOUND;
+    nvmlReturn_t result = check_room(count, found, out);
+    if (result == NVML_ERROR_INVALID_ARGUMENT)
+        result = NVML_ERROR_INSUFFICIENT_SIZE;
+    for (unsigned i = 0; result == NVML_SUCCESS && i < found; i++)
+        out[i] = utilization_of(schedule, &reports[i], last_seen);
+    return result;
+}
+
 /* One sample per process. NOT_FOUND where there is none newer than the caller
  * has seen. */
 nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t device,
@@ -194,16 +204,9 @@ nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t device,
     FG_GPU(gpu, device, count);
     if (gpu->mig_mode)
         return NVML_ERROR_NOT_SUPPORTED;
-    struct fg_process_report reports[FG_MAX_PROCESSES];
-    const struct fg_schedule *schedule = fg_queue_look(fg_machine_number(gpu));
-    unsigned found = list(gpu, reports);
-    if (!found || fg_meter_sampled_ns(&schedule->meter) / 1000 <= last_seen)
-        return NVML_ERROR_NOT_FOUND;
-    nvmlReturn_t result = check_room(count, found, out);
-    if (result == NVML_ERROR_INVALID_ARGUMENT)
-        result = NVML_ERROR_INSUFFICIENT_SIZE;
-    for (unsigned i = 0; result == NVML_SUCCESS && i < found; i++)
-        out[i] = utilization_of(schedule, &reports[i], last_seen);
+    const struct fg_schedule *schedule = fg_queue_hold(fg_machine_number(gpu));
+    nvmlReturn_t result = list_utilization(gpu, schedule, out, count, last_seen);
+    fg_queue_release(fg_machine_number(gpu));
     return result;
 }
 
@@ -216,16 +219,17 @@ nvmlReturn_t nvmlDeviceGetProcessesUtilizationInfo(nvmlDevice_t device,
     if (gpu->mig_mode)
         return NVML_ERROR_NOT_SUPPORTED;
     struct fg_process_report reports[FG_MAX_PROCESSES];
-    const struct fg_schedule *schedule = fg_queue_look(fg_machine_number(gpu));
     unsigned found = list(gpu, reports);
     nvmlReturn_t result = check_room(&info->processSamplesCount, found, info->procUtilArray);
     if (result == NVML_ERROR_INVALID_ARGUMENT)
         result = NVML_ERROR_INSUFFICIENT_SIZE;
+    const struct fg_schedule *schedule = fg_queue_hold(fg_machine_number(gpu));
     for (unsigned i = 0; result == NVML_SUCCESS && i < found; i++) {
         nvmlProcessUtilizationSample_t one =
             utilization_of(schedule, &reports[i], info->lastSeenTimeStamp);
         info->procUtilArray[i] =
             (nvmlProcessUtilizationInfo_v1_t){.timeStamp = one.timeStamp, .pid = one.pid, .smUtil = one.smUtil};
     }
+    fg_queue_release(fg_machine_number(gpu));
     return result;
 }

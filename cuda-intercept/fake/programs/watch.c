@@ -14,11 +14,12 @@
 static void look(void)
 {
     static struct fg_process_report found[FG_MAX_PROCESSES];
-    const struct fg_schedule *schedule = fg_queue_look(0);
+    const struct fg_schedule *schedule = fg_queue_hold(0);
     unsigned count = fg_state_processes(0, found, FG_MAX_PROCESSES);
     for (unsigned i = 0; i < count; i++)
         printf("%" PRIu64 " %d %" PRIu64 "\n", schedule->at_ns, (int)found[i].pid,
                schedule->owners[found[i].number].busy_ns);
+    fg_queue_release(0);
 }
 
 int main(int count, char **arguments)
