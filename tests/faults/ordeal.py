@@ -15,6 +15,7 @@ from clusters import GATE_AND_PIN, SPACE, Clusters
 from patience import all_patiently, create, patiently
 
 from faultproxy.proxy import FaultProxy
+from hami_dra.api.names import ALLOCATION_GATE
 from hami_dra.api.resources import JsonObject
 from hami_dra.cli.doctor.command import examine
 from hami_dra.cli.doctor.problems import Problem
@@ -56,6 +57,8 @@ class Ordeal:
     random: Random = field(default_factory=lambda: Random(4))
     alive: dict[str, JsonObject] = field(default_factory=dict)
     """The pods that are meant to run, as they were created, by name."""
+    gated: set[str] = field(default_factory=set)
+    """The pods that the API server said it holds when it created them, by name."""
     proxies: dict[int, FaultProxy] = field(default_factory=dict)
     """By number."""
 
@@ -76,7 +79,7 @@ class Ordeal:
     def put_pods(self, bodies: Sequence[JsonObject], workers: int = 4) -> None:
         """Create these pods, and mean them to run."""
         self.alive |= {body["metadata"]["name"]: body for body in bodies}
-        all_patiently([partial(create, self.client, namespaced(PODS, SPACE), body) for body in bodies], workers)
+        all_patiently([partial(self._create_pod, body) for body in bodies], workers)
 
     def remove_pods(self, names: Sequence[str], *, force: bool = False) -> None:
         """Delete pods; `force`: at once, whatever their containers do."""
@@ -104,6 +107,11 @@ class Ordeal:
             return seen if seen >= claims else 0
 
         return until(begun, f"{claims} allocations began", timeout=LIMIT_SECONDS)
+
+    def _create_pod(self, body: JsonObject) -> None:
+        made = create(self.client, namespaced(PODS, SPACE), body)
+        if is_gated(made):
+            self.gated.add(made["metadata"]["name"])
 
     def _delete_pod(self, name: str) -> None:
         self.client.delete(named(namespaced(PODS, SPACE), name))
@@ -190,7 +198,7 @@ def ordeal(clusters: Clusters, nodes: int, values: Mapping[str, str]) -> Iterato
         create_all(bed.client, namespaced(TEMPLATES, SPACE), sizes)
         bed.start_kubelet()
         if values == GATE_AND_PIN:
-            until(partial(_is_gated, bed.client), "pods are gated")
+            until(partial(_gates, bed.client), "pods are gated")
         books, pods = BooksWatch(bed.client), Reflector(bed.client, PODS)
         made = Ordeal(bed, fleet, books, pods)
         books.start()
@@ -204,10 +212,14 @@ def ordeal(clusters: Clusters, nodes: int, values: Mapping[str, str]) -> Iterato
             pods.stop()
 
 
-def _is_gated(client: Client) -> bool:
+def is_gated(pod: JsonObject) -> bool:
+    """Whether the pod waits for its allocation before kube-scheduler may see it."""
+    return ALLOCATION_GATE in {gate["name"] for gate in pod["spec"].get("schedulingGates") or ()}
+
+
+def _gates(client: Client) -> bool:
     """Whether a pod that is created now is held: policies and templates are known to the API server a little later."""
-    probe = client.create(f"{namespaced(PODS, SPACE)}?dryRun=All", pod("probe", template=template_name(0)))
-    return bool(probe["spec"].get("schedulingGates"))
+    return is_gated(client.create(f"{namespaced(PODS, SPACE)}?dryRun=All", pod("probe", template=template_name(0))))
 
 
 def template_name(size: int) -> str:

@@ -34,9 +34,9 @@ def all_patiently(writes: Sequence[Callable[[], object]], workers: int = 4) -> N
         list(pool.map(patiently, writes))
 
 
-def create(client: Client, path: str, body: JsonObject) -> None:
-    """Create it where it is not there yet. Raises KubeError."""
+def create(client: Client, path: str, body: JsonObject) -> JsonObject:
+    """Create it where it is not there yet; the answer, or what was to be created. Raises KubeError."""
     try:
-        client.create(path, body)
+        return client.create(path, body)
     except AlreadyExists:
-        return
+        return body
