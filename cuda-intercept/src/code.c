@@ -5,6 +5,7 @@
 #include "../include/share_env.h"
 #include "cuda_device.h"
 #include "process.h"
+#include "relaxed.h"
 #include "resolve.h"
 
 /* Which entry of the table pays. */
@@ -21,12 +22,6 @@ static void *current_context(void)
     return current != NULL && current(&context) == CUDA_SUCCESS ? context : NULL;
 }
 
-bool ci_code_exchange_mode(CUstreamCaptureMode *mode)
-{
-    ci_pfn_cuThreadExchangeStreamCaptureMode exchange = CI_CALL(cuThreadExchangeStreamCaptureMode);
-    return exchange != NULL && exchange(mode) == CUDA_SUCCESS;
-}
-
 static bool begin(struct ci_implicit *implicit, const struct ci_device *device, uint64_t estimate_bytes)
 {
     /* What is there already takes nothing: the estimate alone refuses nothing. */
@@ -37,18 +32,13 @@ static bool begin(struct ci_implicit *implicit, const struct ci_device *device, 
 
 void ci_code_begin(struct ci_code *code, uint64_t estimate_bytes)
 {
-    struct ci_config *config = ci_process_join();
-    struct ci_device device = {.access = CI_ACCESS_UNKNOWN};
+    struct ci_device device = ci_device_of_context(ci_process_join());
     code->is_open = false;
-    if (config != NULL)
-        device = ci_device_of_context(config);
     if (device.access != CI_ACCESS_SHARED)
         return;
-    CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
-    bool exchanged = ci_code_exchange_mode(&mode);
+    struct ci_relaxed relaxed = ci_relax();
     code->is_open = begin(&code->implicit, &device, estimate_bytes);
-    if (exchanged)
-        ci_code_exchange_mode(&mode);
+    ci_relax_end(relaxed);
 }
 
 static struct owner owner_of(enum ci_space space, const void *handle)
@@ -71,11 +61,9 @@ uint64_t ci_code_end(struct ci_code *code, enum ci_space space, const void *hand
 {
     if (!code->is_open)
         return 0;
-    CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
-    bool exchanged = ci_code_exchange_mode(&mode);
+    struct ci_relaxed relaxed = ci_relax();
     uint64_t bytes = ci_implicit_force(&code->implicit);
-    if (exchanged)
-        ci_code_exchange_mode(&mode);
+    ci_relax_end(relaxed);
     struct owner owner = owner_of(space, handle);
     struct ci_allocation *entry = find_entry(&owner);
     if (bytes == 0)

@@ -20,10 +20,6 @@ void ci_code_begin(struct ci_code *code, uint64_t estimate_bytes);
 /* What was seen to go, which is charged to the owner whether it fits or not. */
 uint64_t ci_code_end(struct ci_code *code, enum ci_space space, const void *owner);
 
-/* A program that captures a stream may look code up; what we do beside that must not
- * spoil its capture. */
-bool ci_code_exchange_mode(CUstreamCaptureMode *mode);
-
 /* The module is the library's part in the current context, and unloaded with it. */
 void ci_code_belongs(CUmodule module, CUlibrary library);
 

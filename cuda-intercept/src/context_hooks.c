@@ -26,9 +26,7 @@ static void drop_all(const void *context)
 static CUresult begin(struct ci_implicit *implicit, CUdevice ordinal)
 {
     struct ci_config *config = ci_process_join();
-    struct ci_device device = {.access = CI_ACCESS_UNKNOWN};
-    if (config != NULL)
-        device = ci_device_of_ordinal(config, ordinal);
+    struct ci_device device = ci_device_of_ordinal(config, ordinal);
     return ci_implicit_begin(implicit, HAMI_TOTAL_CONTEXT, &device, ci_context_estimate(config, &device));
 }
 

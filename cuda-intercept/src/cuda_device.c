@@ -58,7 +58,7 @@ bool ci_uuid_of_ordinal(CUdevice ordinal, unsigned char uuid[CI_UUID_BYTES])
 struct ci_device ci_device_of_ordinal(const struct ci_config *config, CUdevice ordinal)
 {
     union uuid uuid;
-    if (!find_uuid(ordinal, &uuid))
+    if (config == NULL || !find_uuid(ordinal, &uuid))
         return (struct ci_device){.access = CI_ACCESS_UNKNOWN};
     return ci_device_find(config, uuid.bytes, ordinal);
 }
@@ -67,7 +67,7 @@ struct ci_device ci_device_of_context(const struct ci_config *config)
 {
     ci_pfn_cuCtxGetDevice get = CI_CALL(cuCtxGetDevice);
     CUdevice ordinal;
-    if (get == NULL || get(&ordinal) != CUDA_SUCCESS)
+    if (config == NULL || get == NULL || get(&ordinal) != CUDA_SUCCESS)
         return (struct ci_device){.access = CI_ACCESS_UNKNOWN};
     return ci_device_of_ordinal(config, ordinal);
 }

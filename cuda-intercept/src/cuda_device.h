@@ -4,6 +4,7 @@
 
 #include "ledger.h"
 
+/* Without a configuration nothing is known of any GPU. */
 struct ci_device ci_device_of_ordinal(const struct ci_config *config, CUdevice ordinal);
 struct ci_device ci_device_of_context(const struct ci_config *config);
 

@@ -9,6 +9,7 @@
 #include "cuda_device.h"
 #include "lazy.h"
 #include "process.h"
+#include "relaxed.h"
 #include "resolve.h"
 
 #define PAGE_BYTES ((uint64_t)2 << 20) /* the driver takes no less from the device */
@@ -55,17 +56,11 @@ static void load_charged(CUfunction function, enum ci_space space, const void *o
 
 static void take(CUfunction function, enum ci_space space, const void *owner)
 {
-    struct ci_config *config = ci_process_join();
-    struct ci_device device = {.access = CI_ACCESS_UNKNOWN};
-    if (config != NULL)
-        device = ci_device_of_context(config);
-    if (device.access != CI_ACCESS_SHARED)
+    if (ci_device_of_context(ci_process_join()).access != CI_ACCESS_SHARED)
         return;
-    CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
-    bool exchanged = ci_code_exchange_mode(&mode);
+    struct ci_relaxed relaxed = ci_relax();
     load_charged(function, space, owner);
-    if (exchanged)
-        ci_code_exchange_mode(&mode);
+    ci_relax_end(relaxed);
 }
 
 CUresult cuModuleGetFunction(CUfunction *hfunc, CUmodule hmod, const char *name)

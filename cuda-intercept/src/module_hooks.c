@@ -38,10 +38,7 @@ static uint64_t file_bytes(const char *path)
 
 static CUresult begin(struct ci_implicit *implicit, uint64_t bytes)
 {
-    struct ci_config *config = ci_process_join();
-    struct ci_device device = {.access = CI_ACCESS_UNKNOWN};
-    if (config != NULL)
-        device = ci_device_of_context(config);
+    struct ci_device device = ci_device_of_context(ci_process_join());
     /* An image may hold more than what is loaded of it: that alone refuses nothing. */
     if (bytes > 0 && ci_implicit_begin(implicit, HAMI_TOTAL_MODULE, &device, bytes) == CUDA_SUCCESS)
         return CUDA_SUCCESS;

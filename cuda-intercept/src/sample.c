@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
+#include "relaxed.h"
 #include "resolve.h"
 
 #define COUNT 64
@@ -99,22 +100,14 @@ struct ci_sample *ci_sample_begin(const struct ci_launch *launch, const struct c
     return NULL;
 }
 
-static CUresult exchange_mode(CUstreamCaptureMode *mode)
-{
-    ci_pfn_cuThreadExchangeStreamCaptureMode exchange = CI_CALL(cuThreadExchangeStreamCaptureMode);
-    return exchange == NULL ? CUDA_ERROR_NO_DEVICE : exchange(mode);
-}
-
 /* Whether the GPU has not come to the start yet: it has other work of ours to do,
  * so that nothing of the pair's time was spent on the host. */
 static bool is_queued(const struct ci_sample *sample)
 {
-    CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
     ci_pfn_cuEventQuery query = CI_CALL(cuEventQuery);
-    bool exchanged = exchange_mode(&mode) == CUDA_SUCCESS;
+    struct ci_relaxed relaxed = ci_relax();
     bool queued = query != NULL && query(sample->start) == CUDA_ERROR_NOT_READY;
-    if (exchanged)
-        exchange_mode(&mode);
+    ci_relax_end(relaxed);
     return queued;
 }
 
@@ -164,15 +157,13 @@ static void look(struct ci_sample *sample, void (*settle)(const struct ci_measur
 
 void ci_sample_harvest(void (*settle)(const struct ci_measurement *, uint32_t))
 {
-    CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
     if (atomic_load(&running) == 0 || pthread_mutex_trylock(&harvest_mutex) != 0)
         return;
-    bool exchanged = exchange_mode(&mode) == CUDA_SUCCESS;
+    struct ci_relaxed relaxed = ci_relax();
     for (int i = 0; i < COUNT; i++)
         if (atomic_load(&samples[i].state) == RUNNING)
             look(&samples[i], settle);
-    if (exchanged)
-        exchange_mode(&mode);
+    ci_relax_end(relaxed);
     pthread_mutex_unlock(&harvest_mutex);
 }
 

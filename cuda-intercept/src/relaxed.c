@@ -1,0 +1,24 @@
+#include "relaxed.h"
+
+#include <stddef.h>
+
+#include "resolve.h"
+
+static bool exchange(CUstreamCaptureMode *mode)
+{
+    ci_pfn_cuThreadExchangeStreamCaptureMode real = CI_CALL(cuThreadExchangeStreamCaptureMode);
+    return real != NULL && real(mode) == CUDA_SUCCESS;
+}
+
+struct ci_relaxed ci_relax(void)
+{
+    struct ci_relaxed relaxed = {.before = CU_STREAM_CAPTURE_MODE_RELAXED};
+    relaxed.is_set = exchange(&relaxed.before);
+    return relaxed;
+}
+
+void ci_relax_end(struct ci_relaxed relaxed)
+{
+    if (relaxed.is_set)
+        exchange(&relaxed.before);
+}
