@@ -45,9 +45,9 @@ class TenantPages:
         self._files = {tenant.share.share_id: _files_of(tenant.folder) for tenant in tenants}
         self._names = {tenant.share.share_id: ShareId(tenant.folder.name) for tenant in tenants}
 
-    def beat(self, share_id: ShareId, fields: NodeFields) -> None:
-        """Write one node page, with the time now. Raises NodeStateError."""
-        self._files[share_id].beat(self._names[share_id], fields)
+    def beat(self, share_id: ShareId, fields: NodeFields) -> bool:
+        """Write one node page, with the time now; False: it was damaged before. Raises NodeStateError."""
+        return self._files[share_id].beat(self._names[share_id], fields)
 
     def read_totals(self, share_id: ShareId) -> bytes:
         """The first page of the usage region."""
