@@ -125,7 +125,7 @@ NOT_SANITIZED = ^(build|generator|generated_is_current|release_.*|other_release_
 # Stories wait for daemons most of the time, so two clusters take turns well; the faults need the machine for themselves.
 e2e: programs $(NATIVE) $(WHEELS)
 	@echo "==> the local cluster's own tests, faults on hollow clusters, then every story of deploy/examples on a cluster"
-	@if [ "$$($(PY) -m testbed chosen)" = local ]; then $(BIN)/pytest -v tests/cluster tests/faults && $(BIN)/pytest -v -n 2 --dist loadscope tests/e2e; else $(BIN)/pytest -v tests/e2e; fi
+	@if [ "$$($(PY) -m testbed chosen)" = local ]; then $(BIN)/pytest -v --durations=15 tests/cluster tests/faults && $(BIN)/pytest -v --durations=25 -n 2 --dist loadscope tests/e2e; else $(BIN)/pytest -v --durations=25 tests/e2e; fi
 
 e2e-1.36: export KUBE_VERSION = 1.36
 e2e-1.36: export HAMI_DRA_E2E_CLUSTER = e2e-136
