@@ -14,12 +14,23 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../include/share_env.h"
 #include "config.h"
 
+#define PRELOAD_USUAL_BYTES 4096
 #define PRELOAD_MAX_BYTES 65536
+#define OPEN_HOW 437 /* openat2, of Linux 5.6, which older headers do not name */
+#define NO_LINKS 4
+
+/* As the kernel reads it. */
+struct opening {
+    uint64_t flags;
+    uint64_t mode;
+    uint64_t resolve;
+};
 
 /* The whole file, or -1 when it does not fit. */
 static ssize_t read_file(int fd, char *buffer, size_t size)
@@ -50,22 +61,33 @@ static bool loaded_as_mounted(void)
            names_us(info.dli_fname, strlen(info.dli_fname));
 }
 
+/* Memory of the heap is asked for only where the file is unusually long: this is the most
+ * costly part of a start. */
+static bool read_preload(int fd, off_t bytes)
+{
+    char usual[PRELOAD_USUAL_BYTES];
+    size_t size = bytes < PRELOAD_USUAL_BYTES ? sizeof(usual) : PRELOAD_MAX_BYTES;
+    char *text = size == sizeof(usual) ? usual : malloc(size);
+    ssize_t length = text == NULL ? -1 : read_file(fd, text, size);
+    bool ours = length > 0 && names_us(text, (size_t)length);
+    if (text != usual)
+        free(text);
+    return ours;
+}
+
 bool ci_preload_names_us(dev_t *device)
 {
     struct stat status;
-    bool ours = loaded_as_mounted();
+    bool ours = false;
     *device = 0; /* no file lies there: without the preload file no share counts */
     int fd = open(CI_ROOT HAMI_PRELOAD_PATH, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    char *text = fd < 0 ? NULL : malloc(PRELOAD_MAX_BYTES);
-    if (text != NULL && fstat(fd, &status) == 0 && S_ISREG(status.st_mode)) {
-        ssize_t length = read_file(fd, text, PRELOAD_MAX_BYTES);
-        ours = ours || (length > 0 && names_us(text, (size_t)length));
+    if (fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode)) {
+        ours = read_preload(fd, status.st_size);
         *device = status.st_dev;
     }
-    free(text);
     if (fd >= 0)
         close(fd);
-    return ours;
+    return ours || loaded_as_mounted();
 }
 
 /* A regular file on `device`, or -1. */
@@ -120,9 +142,14 @@ static bool map_usage(int folder, dev_t device, struct ci_share *share)
     return true;
 }
 
+static int open_folder(int parent, const char *name)
+{
+    return openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+}
+
 static bool read_share(int shares, const char *name, dev_t device, struct ci_share *share)
 {
-    int folder = openat(shares, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    int folder = open_folder(shares, name);
     if (folder < 0)
         return false;
     *share = (struct ci_share){.region = {NULL, CI_NO_SLOT}};
@@ -140,17 +167,36 @@ static int by_id(const void *left, const void *right)
     return strcmp(((const struct ci_share *)left)->limits.share, ((const struct ci_share *)right)->limits.share);
 }
 
+/* -1 also where the kernel has no such call, or a container may not make it. */
+static int open_at_once(int root, const char *path)
+{
+    struct opening how = {O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, NO_LINKS};
+    return (int)syscall(OPEN_HOW, root, path, &how, sizeof(how));
+}
+
+static int open_one_by_one(int root, char *path)
+{
+    char *rest = NULL;
+    int fd = open_folder(root, strtok_r(path, "/", &rest));
+    for (char *name = strtok_r(NULL, "/", &rest); fd >= 0 && name != NULL; name = strtok_r(NULL, "/", &rest)) {
+        int next = open_folder(fd, name);
+        close(fd);
+        fd = next;
+    }
+    return fd;
+}
+
 /* HAMI_SHARES_DIR with no link on the way, or NULL. */
 static DIR *open_shares(void)
 {
     char path[] = HAMI_SHARES_DIR;
-    char *rest = NULL;
-    int fd = open(CI_ROOT "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    for (char *name = strtok_r(path, "/", &rest); fd >= 0 && name != NULL; name = strtok_r(NULL, "/", &rest)) {
-        int next = openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-        close(fd);
-        fd = next;
-    }
+    int root = open(CI_ROOT "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return NULL;
+    int fd = open_at_once(root, path + 1);
+    if (fd < 0)
+        fd = open_one_by_one(root, path);
+    close(root);
     DIR *folder = fd < 0 ? NULL : fdopendir(fd);
     if (folder == NULL && fd >= 0)
         close(fd);

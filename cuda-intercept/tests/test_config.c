@@ -1,9 +1,15 @@
 /* Which folders of a container count as shares, and what variables say. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../include/share_env.h"
@@ -11,6 +17,7 @@
 #include "check.h"
 
 #define SHARES CI_ROOT HAMI_SHARES_DIR
+#define OPENAT2 437
 #define UUID "GPU-1f2e6a40-5c0d-4b7e-9a31-0d6c1b8e7f01"
 
 static void write_file(const char *path, const char *text, off_t size)
@@ -96,6 +103,11 @@ static void linked_folders_are_ignored(void)
     CHECK(rename(SHARES, CI_ROOT "/elsewhere") == 0 && symlink(CI_ROOT "/elsewhere", SHARES) == 0);
     read_files(&config);
     CHECK(config.count == 0);
+    start_over();
+    make_share("a", "a");
+    CHECK(rename(CI_ROOT "/run", CI_ROOT "/elsewhere") == 0 && symlink(CI_ROOT "/elsewhere", CI_ROOT "/run") == 0);
+    read_files(&config);
+    CHECK(config.count == 0);
 }
 
 /* A folder on another device than the preload file is a tenant's. */
@@ -132,6 +144,36 @@ static void preload_of_others_is_not_ours(void)
     CHECK(!ci_preload_names_us(&device));
 }
 
+/* Ours may stand behind many others. */
+static void long_preload_is_read_whole(void)
+{
+    char text[3 * 4096] = "";
+    dev_t device;
+    start_over();
+    while (strlen(text) < 2 * 4096)
+        strcat(text, "/usr/lib/libother.so\n");
+    write_file(CI_ROOT HAMI_PRELOAD_PATH, text, 0);
+    CHECK(!ci_preload_names_us(&device));
+    strcat(text, HAMI_CONTAINER_LIBRARY_STEM "1.0-abc.so\n");
+    write_file(CI_ROOT HAMI_PRELOAD_PATH, text, 0);
+    CHECK(ci_preload_names_us(&device) && device != 0);
+}
+
+/* As on kernels without the call, and in containers whose rules are older than it. */
+static void forbid_openat2(void)
+{
+    struct sock_filter rules[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, OPENAT2, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof(rules) / sizeof(rules[0]), rules};
+    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+    CHECK(syscall(OPENAT2, AT_FDCWD, "/", NULL, 0) < 0 && errno == EPERM);
+}
+
 /* HAMI_SHARE_<ID> makes one share each; HAMi-core's variables count only without any. */
 static void variables_make_shares(void)
 {
@@ -165,16 +207,24 @@ static void no_variables_limit_nothing(void)
     CHECK(config.count == 0 && config.mode == CI_MODE_UNLIMITED);
 }
 
-int main(void)
+static void files_make_shares(void)
 {
     shares_are_sorted();
     imitations_are_ignored();
     linked_folders_are_ignored();
     other_devices_are_ignored();
     truncated_usage_leaves_a_closed_share();
+}
+
+int main(void)
+{
+    files_make_shares();
     preload_of_others_is_not_ours();
+    long_preload_is_read_whole();
     variables_make_shares();
     core_variables_are_by_number();
     no_variables_limit_nothing();
+    forbid_openat2();
+    files_make_shares();
     return failures != 0;
 }
