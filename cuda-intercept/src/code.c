@@ -15,13 +15,6 @@ struct owner {
     void *context;
 };
 
-static void *current_context(void)
-{
-    ci_pfn_cuCtxGetCurrent current = CI_CALL(cuCtxGetCurrent);
-    CUcontext context = NULL;
-    return current != NULL && current(&context) == CUDA_SUCCESS ? context : NULL;
-}
-
 static bool begin(struct ci_implicit *implicit, const struct ci_device *device, uint64_t estimate_bytes)
 {
     /* What is there already takes nothing: the estimate alone refuses nothing. */
@@ -47,7 +40,7 @@ static struct owner owner_of(enum ci_space space, const void *handle)
         space == CI_SPACE_MODULE ? ci_pointers_find(CI_SPACE_LIBRARY_MODULE, (uintptr_t)handle) : NULL;
     if (part != NULL)
         return (struct owner){CI_SPACE_LIBRARY, part->owner, part->context};
-    return (struct owner){space, (uintptr_t)handle, current_context()};
+    return (struct owner){space, (uintptr_t)handle, ci_current_context()};
 }
 
 static struct ci_allocation *find_entry(const struct owner *owner)
@@ -84,7 +77,7 @@ void ci_code_belongs(CUmodule module, CUlibrary library)
     part->space = CI_SPACE_LIBRARY_MODULE;
     part->key = (uintptr_t)module;
     part->owner = (uintptr_t)library;
-    part->context = current_context();
+    part->context = ci_current_context();
     ci_pointers_insert(part);
 }
 

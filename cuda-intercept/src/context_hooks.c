@@ -5,6 +5,7 @@
 #include "cuda_device.h"
 #include "implicit.h"
 #include "lazy.h"
+#include "lookups.h"
 #include "process.h"
 #include "resolve.h"
 
@@ -105,6 +106,7 @@ static CUresult destroy(ci_pfn_cuCtxDestroy_v2 real, CUcontext context)
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
     ci_process_join();
+    ci_lookups_forget();
     CUresult result = real(context);
     if (result == CUDA_SUCCESS)
         drop_all(context);
@@ -142,6 +144,7 @@ CUresult cuCtxDetach(CUcontext ctx)
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
     ci_process_join();
+    ci_lookups_forget();
     CUresult result = real(ctx);
     struct ci_allocation *entry =
         result == CUDA_SUCCESS ? ci_pointers_find(CI_SPACE_CONTEXT, (uintptr_t)ctx) : NULL;
@@ -250,6 +253,7 @@ static CUresult release(ci_pfn_cuDevicePrimaryCtxRelease_v2 real, CUdevice devic
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
     ci_process_join();
+    ci_lookups_forget();
     CUcontext context = primary_of(device, real);
     CUresult result = real(device);
     if (result == CUDA_SUCCESS && context != NULL && !is_active(device))
@@ -263,6 +267,7 @@ static CUresult reset(ci_pfn_cuDevicePrimaryCtxReset_v2 real, CUdevice device)
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
     struct ci_config *config = ci_process_join();
+    ci_lookups_forget();
     CUcontext context = primary_of(device, CI_CALL(cuDevicePrimaryCtxRelease_v2));
     CUresult result = real(device);
     if (result != CUDA_SUCCESS || context == NULL || config == NULL)
@@ -298,6 +303,7 @@ CUresult cuGreenCtxDestroy(CUgreenCtx hCtx)
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
     ci_process_join();
+    ci_lookups_forget();
     struct ci_allocation *entry = ci_pointers_take(CI_SPACE_GREEN_CONTEXT, (uintptr_t)hCtx);
     CUresult result = real(hCtx);
     if (entry != NULL && result != CUDA_SUCCESS)

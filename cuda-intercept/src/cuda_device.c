@@ -63,6 +63,13 @@ struct ci_device ci_device_of_ordinal(const struct ci_config *config, CUdevice o
     return ci_device_find(config, uuid.bytes, ordinal);
 }
 
+CUcontext ci_current_context(void)
+{
+    ci_pfn_cuCtxGetCurrent current = CI_CALL(cuCtxGetCurrent);
+    CUcontext context = NULL;
+    return current != NULL && current(&context) == CUDA_SUCCESS ? context : NULL;
+}
+
 struct ci_device ci_device_of_context(const struct ci_config *config)
 {
     ci_pfn_cuCtxGetDevice get = CI_CALL(cuCtxGetDevice);

@@ -8,6 +8,9 @@
 struct ci_device ci_device_of_ordinal(const struct ci_config *config, CUdevice ordinal);
 struct ci_device ci_device_of_context(const struct ci_config *config);
 
+/* NULL: none. */
+CUcontext ci_current_context(void);
+
 /* False where the driver does not say. */
 bool ci_uuid_of_ordinal(CUdevice ordinal, unsigned char uuid[CI_UUID_BYTES]);
 

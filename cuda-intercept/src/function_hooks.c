@@ -88,10 +88,8 @@ static void take_of_library(CUfunction function, CUlibrary library)
 static void take_kernel(CUkernel kernel, CUlibrary library)
 {
     ci_pfn_cuKernelGetFunction function_of = CI_CALL(cuKernelGetFunction);
-    ci_pfn_cuCtxGetCurrent current = CI_CALL(cuCtxGetCurrent);
-    CUcontext context = NULL;
     CUfunction function;
-    if (current == NULL || current(&context) != CUDA_SUCCESS || context == NULL || function_of == NULL)
+    if (ci_current_context() == NULL || function_of == NULL)
         return;
     if (function_of(&function, kernel) == CUDA_SUCCESS)
         take_of_library(function, library);

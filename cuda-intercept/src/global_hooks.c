@@ -3,18 +3,26 @@
  * module that it is part of. How much that is nobody says before.
  */
 #include "code.h"
+#include "lookups.h"
+#include "process.h"
 #include "resolve.h"
 
-#define VARIABLE(name, space, parameters, owner, arguments)                                                            \
-    CUresult name parameters                                                                                           \
+#define VARIABLE(function, space, parameters, owner, arguments)                                                        \
+    CUresult function parameters                                                                                       \
     {                                                                                                                  \
-        ci_pfn_##name real = CI_CALL(name);                                                                            \
+        ci_pfn_##function real = CI_CALL(function);                                                                    \
         struct ci_code code;                                                                                           \
         if (real == NULL)                                                                                              \
             return CUDA_ERROR_NO_DEVICE;                                                                               \
+        ci_process_join();                                                                                             \
+        uint64_t mark = ci_lookup_mark(CI_##function, owner, name);                                                    \
+        if (ci_lookup_is_known(mark))                                                                                  \
+            return real arguments;                                                                                     \
         ci_code_begin(&code, 0);                                                                                       \
         CUresult result = real arguments;                                                                              \
         ci_code_end(&code, space, owner);                                                                              \
+        if (result == CUDA_SUCCESS)                                                                                    \
+            ci_lookup_remember(mark);                                                                                  \
         return result;                                                                                                 \
     }
 
@@ -31,8 +39,8 @@ VARIABLE(cuLibraryGetGlobal, CI_SPACE_LIBRARY, (CUdeviceptr *dptr, size_t *bytes
 VARIABLE(cuLibraryGetManaged, CI_SPACE_LIBRARY,
          (CUdeviceptr *dptr, size_t *bytes, CUlibrary library, const char *name), library,
          (dptr, bytes, library, name))
-VARIABLE(cuLibraryGetUnifiedFunction, CI_SPACE_LIBRARY, (void **fptr, CUlibrary library, const char *symbol), library,
-         (fptr, library, symbol))
+VARIABLE(cuLibraryGetUnifiedFunction, CI_SPACE_LIBRARY, (void **fptr, CUlibrary library, const char *name), library,
+         (fptr, library, name))
 
 CUresult cuLibraryGetModule(CUmodule *pMod, CUlibrary library)
 {

@@ -97,17 +97,10 @@ static bool read_first(struct account *account)
     return is_read;
 }
 
-static CUcontext current_context(void)
-{
-    ci_pfn_cuCtxGetCurrent current = CI_CALL(cuCtxGetCurrent);
-    CUcontext context = NULL;
-    return current != NULL && current(&context) == CUDA_SUCCESS ? context : NULL;
-}
-
 /* The current context, where its GPU is limited and its ledger in order. */
 static struct account *current_account(struct ci_config *config)
 {
-    CUcontext context = config == NULL ? NULL : current_context();
+    CUcontext context = config == NULL ? NULL : ci_current_context();
     if (context == NULL)
         return NULL;
     struct ci_device device = ci_device_of_context(config);
@@ -276,7 +269,7 @@ void ci_lazy_expect_code(void)
 void ci_lazy_expect_kernels(void)
 {
     struct ci_config *config = ci_process_join();
-    CUcontext context = current_context();
+    CUcontext context = ci_current_context();
     pthread_mutex_lock(&mutex);
     has_kernels = true;
     for (int i = 0; config != NULL && i < ACCOUNTS_MAX; i++)

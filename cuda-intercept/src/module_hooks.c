@@ -6,6 +6,7 @@
 #include "../include/share_env.h"
 #include "code.h"
 #include "cuda_device.h"
+#include "lookups.h"
 #include "process.h"
 #include "resolve.h"
 
@@ -49,8 +50,6 @@ static CUresult finish(struct ci_implicit *implicit, CUresult result, enum ci_sp
 {
     ci_pfn_cuModuleUnload unload_module = CI_CALL(cuModuleUnload);
     ci_pfn_cuLibraryUnload unload_library = CI_CALL(cuLibraryUnload);
-    ci_pfn_cuCtxGetCurrent current = CI_CALL(cuCtxGetCurrent);
-    CUcontext context = NULL;
     if (result == CUDA_SUCCESS && !ci_implicit_fits(implicit)) {
         if (space == CI_SPACE_MODULE && unload_module != NULL)
             unload_module(*handle);
@@ -63,11 +62,9 @@ static CUresult finish(struct ci_implicit *implicit, CUresult result, enum ci_sp
         ci_implicit_cancel(implicit);
         return result;
     }
-    if (current == NULL || current(&context) != CUDA_SUCCESS)
-        context = NULL;
     if (space == CI_SPACE_MODULE)
         ci_code_stands_alone(*handle);
-    ci_implicit_keep(implicit, space, *handle, context);
+    ci_implicit_keep(implicit, space, *handle, ci_current_context());
     return result;
 }
 
@@ -146,9 +143,10 @@ CUresult cuLibraryLoadFromFile(CUlibrary *library, const char *fileName, CUjit_o
     return finish(&implicit, result, CI_SPACE_LIBRARY, library);
 }
 
-/* All that was charged to it, in whichever contexts it came to lie. */
+/* All that was charged to it, in whichever contexts it came to lie; before the unload. */
 static struct ci_allocation *take_all(enum ci_space space, const void *handle)
 {
+    ci_lookups_forget();
     struct ci_allocation *taken = NULL;
     struct ci_allocation *entry;
     while ((entry = ci_pointers_take(space, (uintptr_t)handle)) != NULL) {

@@ -19,6 +19,7 @@
 #include "gate.h"
 #include "implicit.h"
 #include "lazy.h"
+#include "lookups.h"
 #include "pid.h"
 #include "pointers.h"
 #include "pools.h"
@@ -105,6 +106,7 @@ static void join(struct ci_config *config)
     ci_pools_reset();
     ci_implicit_reset();
     ci_lazy_reset();
+    ci_lookups_forget();
     ci_mappings_reset();
     ci_sparse_reset();
     ci_gate_reset();

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 import unittest
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import container
 import model
@@ -22,6 +24,7 @@ class LedgerCase(unittest.TestCase):
     percent = 100
     chunk = model.CHUNK
     more = ""
+    variables: Mapping[str, str] = MappingProxyType({})
     driver: Driver
 
     @classmethod
@@ -33,7 +36,10 @@ class LedgerCase(unittest.TestCase):
     def setUp(self) -> None:
         self.share = Share(memory_mib=LIMIT // MIB)
         container.lay_out(self.share)
-        self.worker = Worker(self.driver)
+        self.start()
+
+    def start(self) -> None:
+        self.worker = Worker(self.driver, **self.variables)
         self.addCleanup(self.worker.end)
 
     def call(self, line: str) -> None:
@@ -45,10 +51,13 @@ class LedgerCase(unittest.TestCase):
 
     def expect_in_time(self, charged: int) -> None:
         """After one of the next synchronizations, as not each of them is followed by a look."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while self.share.total(TOTAL_CHARGED) != charged and time.monotonic() < deadline:
-            self.call("y")
+        self.wait_for(self.share, charged)
         self.expect(charged)
+
+    def wait_for(self, share: Share, charged: int) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while share.total(TOTAL_CHARGED) != charged and time.monotonic() < deadline:
+            self.call("y")
 
     def expect(self, charged: int, *, taken: int | None = None) -> None:
         """What is charged to the share, and what the GPU has given out: the same, unless it is said."""

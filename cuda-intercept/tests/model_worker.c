@@ -321,6 +321,7 @@ static CUresult do_code(char what, number slot, number a, number b)
     case 'w': return cuLibraryGetGlobal(&variable, NULL, libraries[a], "data_0");
     case 'b': return cuLibraryGetModule(&modules[slot], libraries[a]);
     case 'H': return cuFuncGetModule(&modules[slot], functions[a]);
+    case '7': return cuDevicePrimaryCtxReset_v2(0);
     case 'J': return cuCtxSetCurrent(contexts[slot] ? contexts[slot] : primary);
     default: return CUDA_ERROR_NOT_FOUND;
     }

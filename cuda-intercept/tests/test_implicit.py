@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unittest
+from types import MappingProxyType
 
 import model
 from container import MIB
@@ -13,6 +14,7 @@ from model_world import OUT_OF_MEMORY, Worker
 STACK, FIFO, HEAP = 0, 1, 2
 NOT_FOUND = 500
 DATA = 24 * MIB
+QUESTIONS = 20
 
 
 class CodeTest(LedgerCase):
@@ -83,6 +85,33 @@ class DataTest(LedgerCase):
                 self.call(unload)
                 self.expect(CONTEXT)
 
+    def test_data_is_charged_again_when_it_is_loaded_again(self) -> None:
+        """Whatever had the handle before: another module or library, or the context before a reset."""
+        for load, look, unload in (("l 1", "v 0 1", "u 1"), ("L 1", "w 0 1", "V 1"), ("L 1", "w 0 1", "7 0")):
+            for _ in range(3):
+                with self.subTest(look=look, unload=unload):
+                    self.call(f"{load} {DATA}")
+                    self.call(look)
+                    self.expect(CONTEXT + MODULE + DATA)
+                    self.call(unload)
+                    self.expect(CONTEXT)
+                    if unload == "7 0":
+                        self.call(look)
+                        self.expect(CONTEXT + MODULE + DATA)
+                        self.call("V 1")
+
+    def test_same_name_elsewhere_is_another_variable(self) -> None:
+        """Each library's data is charged in each context that asks for it."""
+        for line in ("C 1", f"L 1 {DATA}", f"L 2 {DATA}"):
+            self.call(line)
+        held = 2 * CONTEXT + 2 * MODULE
+        for context, module in ((0, 0), (1, MODULE)):
+            self.call(f"J {context}")
+            for look in ("w 0 1", "w 0 2"):
+                self.call(look)
+                held += DATA + module
+                self.expect(held)
+
     def test_data_beyond_the_limit_keeps_others_out(self) -> None:
         """It cannot be unloaded by itself, and nothing else is given until it fits."""
         self.call(f"L 1 {DATA}")
@@ -137,6 +166,22 @@ class DataTest(LedgerCase):
         self.expect(held + CONTEXT + MODULE + DATA)
         self.call("V 1")
         self.expect(2 * CONTEXT)
+
+
+class RepeatedTest(LedgerCase):
+    """A process that dies when the driver is asked for the free memory more often than the first look-ups need."""
+
+    more = "lazy_module_data 1\n"
+    variables = MappingProxyType({"FAKE_GPU_FAULTS": f"kill:cuMemGetInfo:{QUESTIONS}"})
+
+    def test_variable_that_is_known_is_not_measured_again(self) -> None:
+        """Each look-up of the first kind asks twice; the later ones would be too many."""
+        self.call(f"l 1 {DATA}")
+        self.call(f"L 1 {DATA}")
+        for _ in range(QUESTIONS):
+            self.call("v 0 1")
+            self.call("w 0 1")
+        self.expect(CONTEXT + 2 * (MODULE + DATA))
 
 
 class OtherContextTest(LedgerCase):

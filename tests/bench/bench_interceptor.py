@@ -41,6 +41,9 @@ def _calls(places: Mapping[str, Place], processes: int, ways: Sequence[str]) -> 
     _table("cuInit, microseconds", places, ("init",), "ns", processes, rounds, scale=1e3)
     _table("cuInit to the first allocation, microseconds", places, ("init",), "first_ns", processes, rounds, scale=1e3)
     _table("cuMemAlloc + cuMemFree of 64 KiB, p50, ns", places, ("alloc", CALL_MS), "p50_ns", processes)
+    for which in ("first", "again") if ways else ():
+        title = f"cuModuleGetGlobal of a variable, {which}, p50, ns"
+        _table(title, places, ("lookup", which, CALL_MS), "p50_ns", processes)
     for way in ways:
         _table(f"cuLaunchKernel by {way}, p50, ns", places, ("launch", way, CALL_MS), "p50_ns", processes)
 

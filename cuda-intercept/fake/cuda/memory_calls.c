@@ -44,7 +44,7 @@ CUresult cuMemFree_v2(CUdeviceptr address)
     return FG_FAULTY("cuMemFree", fg_memory_free(address));
 }
 
-CUresult cuMemGetInfo_v2(size_t *free, size_t *total)
+static CUresult read_free(size_t *free, size_t *total)
 {
     CUresult result;
     CUcontext context = fg_current(&result);
@@ -57,6 +57,11 @@ CUresult cuMemGetInfo_v2(size_t *free, size_t *total)
     *total = capacity;
     *free = capacity > used ? capacity - used : 0;
     return CUDA_SUCCESS;
+}
+
+CUresult cuMemGetInfo_v2(size_t *free, size_t *total)
+{
+    return FG_FAULTY("cuMemGetInfo", read_free(free, total));
 }
 
 CUresult cuMemGetAddressRange_v2(CUdeviceptr *base, size_t *bytes, CUdeviceptr address)

@@ -26,6 +26,7 @@
 #define NS_PER_MS 1000000ull
 #define CALIBRATION_NS (20 * NS_PER_MS)
 #define LOOK_NS (10 * NS_PER_MS)
+#define VARIABLE ".visible .global .align 16 .b8 looked_up[1024];\n"
 
 /* A pause between batches: launches without one would use up any share. */
 static const struct timespec batch_pause = {.tv_nsec = 2000000};
@@ -116,6 +117,32 @@ static int bench_alloc(uint64_t milliseconds)
     for (uint64_t start = now_ns(); start < end; start = now_ns()) {
         allocate_and_free();
         keep(now_ns() - start);
+    }
+    print_samples(1);
+    return 0;
+}
+
+static void look_up(CUmodule module)
+{
+    CUdeviceptr address;
+    must(cuModuleGetGlobal_v2(&address, NULL, module, "looked_up"), "cuModuleGetGlobal");
+}
+
+/* A variable, of a module that was just loaded or of one that was asked for it before. */
+static int bench_lookup(bool is_first, uint64_t milliseconds)
+{
+    CUmodule module = NULL;
+    begin();
+    uint64_t end = now_ns() + milliseconds * NS_PER_MS;
+    for (uint64_t start = now_ns(); start < end; keep(now_ns() - start)) {
+        if (is_first && module)
+            must(cuModuleUnload(module), "cuModuleUnload");
+        if (is_first || !module)
+            must(cuModuleLoadData(&module, KERNELS VARIABLE), "cuModuleLoadData");
+        if (!is_first)
+            look_up(module);
+        start = now_ns();
+        look_up(module);
     }
     print_samples(1);
     return 0;
@@ -324,6 +351,7 @@ static int usage(void)
 {
     fputs("usage: gpu-bench init                                  the first cuInit, and to the first allocation\n"
           "       gpu-bench alloc MILLISECONDS                    cuMemAlloc and cuMemFree\n"
+          "       gpu-bench lookup first|again MILLISECONDS       cuModuleGetGlobal\n"
           "       gpu-bench launch link|dlsym|procaddress MILLISECONDS\n"
           "       gpu-bench busy [graph:]NS[,NS...] MILLISECONDS [ROUNDS_PER_MS]\n"
           "                                                       kernels of these lengths, as many as it may\n"
@@ -340,6 +368,8 @@ int main(int count, char **arguments)
         return bench_init();
     if (!strcmp(command, "alloc") && last)
         return bench_alloc(last);
+    if (!strcmp(command, "lookup") && count == 4 && last)
+        return bench_lookup(!strcmp(arguments[2], "first"), last);
     if (!strcmp(command, "launch") && count == 4 && last)
         return bench_launch(arguments[2], last);
     if (!strcmp(command, "busy") && count == 4 && last)
