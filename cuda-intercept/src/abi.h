@@ -20,6 +20,7 @@ typedef int CUdevice_attribute;
 typedef int CUdriverProcAddressQueryResult;
 typedef int CUfunction_attribute;
 typedef int CUfunctionLoadingState;
+typedef int CUmoduleLoadingMode;
 typedef int CUlimit;
 typedef int CUstreamCaptureMode;
 typedef int CUstreamCaptureStatus;

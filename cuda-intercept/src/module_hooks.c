@@ -6,6 +6,7 @@
 #include "../include/share_env.h"
 #include "code.h"
 #include "cuda_device.h"
+#include "lazy.h"
 #include "lookups.h"
 #include "process.h"
 #include "resolve.h"
@@ -13,6 +14,7 @@
 #define ELF_SECTIONS_OFFSET 40
 #define ELF_SECTION_BYTES 58
 #define ELF_SECTION_COUNT 60
+#define LOADING_EAGER 1
 #define IMAGE_BYTES_MAX ((uint64_t)1 << 30) /* larger is no image, but damage */
 
 /* The size that an ELF image says it has; other images are translated, and say nothing of it. */
@@ -113,6 +115,18 @@ CUresult cuModuleLoadFatBinary(CUmodule *module, const void *fatCubin)
     return finish(&implicit, real(module, fatCubin), CI_SPACE_MODULE, module);
 }
 
+/* A library that is loaded eagerly comes into all contexts at once. What the current one
+ * takes is seen at the load; the rest is looked for from here on. */
+static CUresult begin_library(struct ci_implicit *implicit)
+{
+    ci_pfn_cuModuleGetLoadingMode ask = CI_CALL(cuModuleGetLoadingMode);
+    CUmoduleLoadingMode mode = 0;
+    ci_process_join();
+    if (ask != NULL && ask(&mode) == CUDA_SUCCESS && mode == LOADING_EAGER)
+        ci_lazy_expect_kernels();
+    return begin(implicit, 0); /* nobody says how much it is, and mostly it is loaded lazily */
+}
+
 CUresult cuLibraryLoadData(CUlibrary *library, const void *code, CUjit_option *jitOptions, void **jitOptionsValues,
                            unsigned int numJitOptions, CUlibraryOption *libraryOptions, void **libraryOptionValues,
                            unsigned int numLibraryOptions)
@@ -121,7 +135,7 @@ CUresult cuLibraryLoadData(CUlibrary *library, const void *code, CUjit_option *j
     struct ci_implicit implicit;
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    if (begin(&implicit, 0) != CUDA_SUCCESS) /* mostly loaded lazily */
+    if (begin_library(&implicit) != CUDA_SUCCESS)
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = real(library, code, jitOptions, jitOptionsValues, numJitOptions, libraryOptions,
                            libraryOptionValues, numLibraryOptions);
@@ -136,7 +150,7 @@ CUresult cuLibraryLoadFromFile(CUlibrary *library, const char *fileName, CUjit_o
     struct ci_implicit implicit;
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    if (begin(&implicit, 0) != CUDA_SUCCESS)
+    if (begin_library(&implicit) != CUDA_SUCCESS)
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = real(library, fileName, jitOptions, jitOptionsValues, numJitOptions, libraryOptions,
                            libraryOptionValues, numLibraryOptions);

@@ -147,10 +147,10 @@ static CUresult attach(CUcontext context)
     return result;
 }
 
-static CUresult make_context(CUcontext *context)
+static CUresult make_context(CUcontext *context, CUdevice device)
 {
     CUcontext popped;
-    CUresult result = cuCtxCreate_v2(context, 0, 0);
+    CUresult result = cuCtxCreate_v2(context, 0, device);
     return result == CUDA_SUCCESS ? cuCtxPopCurrent_v2(&popped) : result;
 }
 
@@ -322,6 +322,7 @@ static CUresult do_code(char what, number slot, number a, number b)
     case 'b': return cuLibraryGetModule(&modules[slot], libraries[a]);
     case 'H': return cuFuncGetModule(&modules[slot], functions[a]);
     case '7': return cuDevicePrimaryCtxReset_v2(0);
+    case '8': return cuCtxSetCurrent(NULL);
     case 'J': return cuCtxSetCurrent(contexts[slot] ? contexts[slot] : primary);
     default: return CUDA_ERROR_NOT_FOUND;
     }
@@ -340,7 +341,7 @@ static CUresult do_other(char what, number slot, number a, number b)
     case 'B': return cuArrayDestroy(arrays[slot]);
     case 'Y': return make_mipmap(&mipmaps[slot], a, b);
     case 'Z': return cuMipmappedArrayDestroy(mipmaps[slot]);
-    case 'C': return make_context(&contexts[slot]);
+    case 'C': return make_context(&contexts[slot], (CUdevice)a);
     case 'X': return cuCtxDestroy_v2(contexts[slot]);
     case 'n': return make_green(&greens[slot]);
     case 'N': return cuGreenCtxDestroy(greens[slot]);

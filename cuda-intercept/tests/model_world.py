@@ -20,7 +20,7 @@ KINDS = range(1, 9)
 
 
 class Driver:
-    """A driver root with one GPU, and NVML's figure for it."""
+    """A driver root, with one GPU if nothing else is said, and NVML's figures for it."""
 
     def __init__(self, profile_text: str = model.PROFILE) -> None:
         with tempfile.TemporaryDirectory(prefix="hami-model-") as folder:
@@ -29,13 +29,12 @@ class Driver:
             self.root = container.install_driver(str(profile))
         self.libraries = container.libraries_of(self.root.name)
         self.nvml = ctypes.CDLL(f"{self.libraries}/libnvidia-ml.so.1")
-        self.device = ctypes.c_void_p()
         assert self.nvml.nvmlInit_v2() == 0
-        assert self.nvml.nvmlDeviceGetHandleByIndex_v2(0, ctypes.byref(self.device)) == 0
 
-    def used(self) -> int:
-        memory = (ctypes.c_ulonglong * 3)()
-        assert self.nvml.nvmlDeviceGetMemoryInfo(self.device, memory) == 0
+    def used(self, number: int = 0) -> int:
+        device, memory = ctypes.c_void_p(), (ctypes.c_ulonglong * 3)()
+        assert self.nvml.nvmlDeviceGetHandleByIndex_v2(number, ctypes.byref(device)) == 0
+        assert self.nvml.nvmlDeviceGetMemoryInfo(device, memory) == 0
         return memory[2]
 
 

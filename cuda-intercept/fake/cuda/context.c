@@ -11,6 +11,7 @@
 /* Written under the lock; a primary context exists while it is retained. */
 static struct CUctx_st primaries[FG_MAX_GPUS];
 static unsigned primary_flags[FG_MAX_GPUS];
+static CUcontext created; /* all others, those that are gone too */
 static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER;
 
 static _Atomic uint64_t next_context_id = 1;
@@ -38,6 +39,19 @@ static void begin_stream(struct CUstream_st *stream, CUcontext context, bool leg
     stream->legacy = legacy;
 }
 
+static void end(CUcontext context)
+{
+    fg_context_wait(context);
+    fg_queue_end(context->channel);
+    fg_memory_release(context);
+    fg_arrays_release(context);
+    fg_modules_release(context);
+    fg_growths_release(context);
+    fg_vacate(context->gpu, context->charged_bytes);
+    fg_state_add_context(context->number, -1);
+    context->retained = 0;
+}
+
 /* Charges what a context costs and makes it usable. */
 static CUresult begin(CUcontext context, CUdevice ordinal, unsigned flags)
 {
@@ -63,25 +77,37 @@ static CUresult begin(CUcontext context, CUdevice ordinal, unsigned flags)
     begin_stream(&context->legacy, context, true);
     begin_stream(&context->per_thread, context, false);
     fg_state_add_context(number, 1);
-    return CUDA_SUCCESS;
-}
-
-static void end(CUcontext context)
-{
-    fg_context_wait(context);
-    fg_queue_end(context->channel);
-    fg_memory_release(context);
-    fg_arrays_release(context);
-    fg_modules_release(context);
-    fg_growths_release(context);
-    fg_vacate(context->gpu, context->charged_bytes);
-    fg_state_add_context(context->number, -1);
-    context->retained = 0;
+    CUresult result = fg_modules_enter(context);
+    if (result != CUDA_SUCCESS)
+        end(context);
+    return result;
 }
 
 CUcontext fg_primary(CUdevice ordinal)
 {
     return &primaries[ordinal];
+}
+
+CUresult fg_contexts_visit(CUresult (*visit)(void *argument, CUcontext context), void *argument)
+{
+    CUresult result = CUDA_SUCCESS;
+    pthread_mutex_lock(&changing);
+    for (unsigned i = 0; i < fg_device_count() && result == CUDA_SUCCESS; i++)
+        if (primaries[i].retained)
+            result = visit(argument, &primaries[i]);
+    for (CUcontext context = created; context && result == CUDA_SUCCESS; context = context->next)
+        if (context->retained)
+            result = visit(argument, context);
+    pthread_mutex_unlock(&changing);
+    return result;
+}
+
+static void enlist(CUcontext context)
+{
+    pthread_mutex_lock(&changing);
+    context->next = created;
+    created = context;
+    pthread_mutex_unlock(&changing);
 }
 
 static CUresult check_device(CUdevice device)
@@ -205,10 +231,12 @@ static CUresult create(CUcontext *out, unsigned flags, CUdevice device)
     result = FG_FAULTY("cuCtxCreate", begin(context, device, flags));
     if (result == CUDA_SUCCESS)
         result = push(context);
-    if (result == CUDA_SUCCESS)
-        *out = context;
-    else
+    if (result != CUDA_SUCCESS) {
         free((void *)context);
+        return result;
+    }
+    enlist(context);
+    *out = context;
     return result;
 }
 

@@ -45,6 +45,7 @@ struct CUctx_st {
     const struct fg_gpu *gpu;
     unsigned number; /* of the GPU in the shared state */
     CUdevice ordinal;
+    CUcontext next; /* made before it; of those that are not primary */
     unsigned flags;
     unsigned retained; /* primary contexts; 1 for others */
     bool primary;
@@ -70,6 +71,8 @@ uint64_t fg_capacity_bytes(const struct fg_gpu *gpu);
 /* The calling thread's context, or NULL with *result set. */
 CUcontext fg_current(CUresult *result);
 CUcontext fg_primary(CUdevice ordinal);
+/* For each context that there is, until a visit fails. */
+CUresult fg_contexts_visit(CUresult (*visit)(void *argument, CUcontext context), void *argument);
 
 /* The stream behind a handle, the special ones included, or NULL with *result. */
 CUstream fg_stream(CUstream handle, CUresult *result);
@@ -96,6 +99,8 @@ uint64_t fg_round_up(uint64_t bytes, uint64_t unit);
 void fg_memory_release(CUcontext context);
 void fg_arrays_release(CUcontext context);
 void fg_modules_release(CUcontext context);
+/* A new context gets what was loaded eagerly. */
+CUresult fg_modules_enter(CUcontext context);
 void fg_growths_release(CUcontext context);
 
 /* Memory of cuMemCreate that a sparse array holds; what arrays that are gone held. */

@@ -110,6 +110,22 @@ bool fg_function_is_loaded(CUfunction function, CUcontext context)
     return is_there;
 }
 
+static CUresult enter(void *image, CUcontext context)
+{
+    return load_data(image, context);
+}
+
+CUresult fg_modules_enter(CUcontext context)
+{
+    CUresult result = CUDA_SUCCESS;
+    pthread_mutex_lock(&naming);
+    for (struct fg_image *image = images; image && result == CUDA_SUCCESS; image = image->next)
+        if (image->is_eager)
+            result = load_data(image, context);
+    pthread_mutex_unlock(&naming);
+    return result;
+}
+
 static void free_image(struct fg_image *image)
 {
     fg_places_end(&image->code);
@@ -123,21 +139,30 @@ static void free_image(struct fg_image *image)
     free(image);
 }
 
-/* Into the context, where there is one: with its data only where that is not left for later. */
+/* With its data only where that is not left for later; an eager library into all contexts. */
+static CUresult load_first(struct fg_image *image, CUcontext context, bool is_module)
+{
+    if (image->is_eager)
+        return fg_contexts_visit(enter, image);
+    if (!context)
+        return CUDA_SUCCESS;
+    bool has_data = loads_eagerly() || (is_module && !fg_machine()->profile.lazy_module_data);
+    return has_data ? load_data(image, context) : load_image(image, context);
+}
+
 static CUresult create(CUcontext context, const void *image, bool is_module, struct fg_image **out)
 {
-    bool eagerly = loads_eagerly() || (is_module && !fg_machine()->profile.lazy_module_data);
     if (is_text(image) && !is_complete(image))
         return CUDA_ERROR_INVALID_PTX;
     struct fg_image *created = malloc(sizeof *created); /* which gives handles out again soon */
     if (!created)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    *created = (struct fg_image){.context = is_module ? context : NULL};
+    *created = (struct fg_image){.context = is_module ? context : NULL, .is_eager = !is_module && loads_eagerly()};
     if (is_text(image)) {
         created->data_bytes = data_bytes(image);
         created->text = strdup(image);
     }
-    if (context && (eagerly ? load_data(created, context) : load_image(created, context)) != CUDA_SUCCESS) {
+    if (load_first(created, context, is_module) != CUDA_SUCCESS) {
         free_image(created);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }

@@ -10,6 +10,7 @@ struct fg_image {
     struct fg_place *code;
     struct fg_place *data;
     uint64_t data_bytes;
+    bool is_eager; /* a library that lies in all contexts with all that it has */
     struct fg_image *next; /* in the list of all */
     char *text;            /* a copy of the image where it is PTX, else NULL */
     struct CUfunc_st *functions;

@@ -127,6 +127,7 @@ const struct ci_hook ci_hooks[CI_SYMBOL_COUNT] = {
     [CI_cuModuleGetFunction] = {"cuModuleGetFunction", "cuModuleGetFunction", (void *)cuModuleGetFunction, 2000, CI_TREAT_CHARGE, CI_LIBRARY_CUDA, false},
     [CI_cuModuleGetGlobal] = {"cuModuleGetGlobal", "cuModuleGetGlobal", (void *)cuModuleGetGlobal, 2000, CI_TREAT_CHARGE, CI_LIBRARY_CUDA, false},
     [CI_cuModuleGetGlobal_v2] = {"cuModuleGetGlobal_v2", "cuModuleGetGlobal", (void *)cuModuleGetGlobal_v2, 3020, CI_TREAT_CHARGE, CI_LIBRARY_CUDA, false},
+    [CI_cuModuleGetLoadingMode] = {"cuModuleGetLoadingMode", "cuModuleGetLoadingMode", NULL, 11070, CI_TREAT_PASS, CI_LIBRARY_CUDA, false},
     [CI_cuModuleGetSurfRef] = {"cuModuleGetSurfRef", "cuModuleGetSurfRef", (void *)cuModuleGetSurfRef, 3000, CI_TREAT_CHARGE, CI_LIBRARY_CUDA, false},
     [CI_cuModuleGetTexRef] = {"cuModuleGetTexRef", "cuModuleGetTexRef", (void *)cuModuleGetTexRef, 2000, CI_TREAT_CHARGE, CI_LIBRARY_CUDA, false},
     [CI_cuModuleLoad] = {"cuModuleLoad", "cuModuleLoad", (void *)cuModuleLoad, 2000, CI_TREAT_CHARGE, CI_LIBRARY_CUDA, false},

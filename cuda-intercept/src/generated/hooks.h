@@ -129,6 +129,7 @@ enum ci_symbol {
     CI_cuModuleGetFunction,
     CI_cuModuleGetGlobal,
     CI_cuModuleGetGlobal_v2,
+    CI_cuModuleGetLoadingMode,
     CI_cuModuleGetSurfRef,
     CI_cuModuleGetTexRef,
     CI_cuModuleLoad,
@@ -300,6 +301,7 @@ typedef CUresult (*ci_pfn_cuModuleEnumerateFunctions)(CUfunction *, unsigned int
 typedef CUresult (*ci_pfn_cuModuleGetFunction)(CUfunction *, CUmodule, const char *);
 typedef CUresult (*ci_pfn_cuModuleGetGlobal)(CUdeviceptr_v1 *, unsigned int *, CUmodule, const char *);
 typedef CUresult (*ci_pfn_cuModuleGetGlobal_v2)(CUdeviceptr *, size_t *, CUmodule, const char *);
+typedef CUresult (*ci_pfn_cuModuleGetLoadingMode)(CUmoduleLoadingMode *);
 typedef CUresult (*ci_pfn_cuModuleGetSurfRef)(CUsurfref *, CUmodule, const char *);
 typedef CUresult (*ci_pfn_cuModuleGetTexRef)(CUtexref *, CUmodule, const char *);
 typedef CUresult (*ci_pfn_cuModuleLoad)(CUmodule *, const char *);
