@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 import pytest
 
 from testbed.bed import Testbed
+from testbed.names import NAMESPACE
 from testbed.pods import bypassing, pod_on
 from testbed.seen import FAULTS, device, metrics, taints
 from testbed.story import Story
@@ -77,6 +78,26 @@ def test_on_bypass_evict_ends_the_pod_and_no_other(stories: Stories, bed: Testbe
         story.gone("pods", "bypass", timeout=60)
         assert story.containers("loop") == before
         assert UNHEALTHY not in taints(bed, gpu)
+
+
+def test_on_bypass_evict_waits_for_a_disruption_budget(stories: Stories, bed: Testbed) -> None:
+    """While it does not allow the eviction the pod stays, and its Event says why; then it goes."""
+    bed.install_driver("controller", kubeletPlugin__onBypass="evict")
+    with stories("faults") as story:
+        story.apply("pod.yaml")
+        node = story.running("loop")["spec"]["nodeName"]
+        story.kubectl.apply_text(budget(1))
+        story.kubectl.apply_text(bypassing(node))
+        story.running("bypass")
+        before = story.containers("bypass")
+        refusal = story.event_with("Pod", "bypass", "disruption budget")
+        assert refusal["reason"] == "PodNotEvicted"
+        refused = "pod not evicted, will retry"
+        until(lambda: plugin_log(bed, node).count(refused) > 1, "the eviction is tried again", timeout=90)
+        assert story.containers("bypass") == before
+        story.kubectl.apply_text(budget(0))
+        story.gone("pods", "bypass", timeout=90)
+        assert story.phase("loop") == "Running"
 
 
 def test_a_gpu_is_cordoned_by_settings_without_a_restart(stories: Stories, bed: Testbed) -> None:
@@ -158,6 +179,23 @@ def test_a_container_that_names_no_claim_has_no_gpu(stories: Stories, bed: Testb
         look = "nvidia-smi -L 2>&1 || true"
         assert "GPU-" in story.kubectl.exec("two", "sh", "-c", look, container="cuda")
         assert "GPU-" not in story.kubectl.exec("two", "sh", "-c", look, container="other")
+
+
+def plugin_log(bed: Testbed, node: str) -> str:
+    """What the plugin's process on a node has logged."""
+    return bed.kubectl.within(NAMESPACE)("logs", bed.plugin_pod(node)["metadata"]["name"])
+
+
+def budget(least: int) -> str:
+    """A PodDisruptionBudget that wants as many pods like `bypass`."""
+    return f"""
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {{name: bypass}}
+spec:
+  minAvailable: {least}
+  selector: {{matchLabels: {{app: bypass}}}}
+"""
 
 
 def taint_rule(name: str, pool: str, gpu: str) -> str:

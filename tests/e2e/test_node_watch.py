@@ -1,13 +1,16 @@
 """What the plugin sees on its node: failing GPUs, who uses what, who goes past the interceptor; and its own update."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from datetime import datetime
 
 import pytest
 
 from testbed.bed import Testbed
 from testbed.names import NAMESPACE, RELEASE
 from testbed.pods import bypassing, pod_on
+from testbed.reading import Json
 from testbed.seen import FAULTS, device, metrics, taints
 from testbed.story import Story
 from testbed.waiting import until
@@ -66,18 +69,48 @@ def test_a_failing_gpu_is_told_of_everywhere_and_heals(stories: Stories, bed: Te
 
 
 def test_use_is_shown_by_pod_and_a_bypass_is_seen(stories: Stories, bed: Testbed) -> None:
-    """A privileged pod takes the interceptor off: the driver's own word gives it away."""
+    """A privileged pod takes the interceptor off: the driver's own word gives it away; prints how long that took."""
     with stories("faults") as story:
         story.apply("pod.yaml")
         node = story.running("loop")["spec"]["nodeName"]
         wanted = f'namespace="{story.kubectl.namespace}",pod="loop"'
         until(lambda: wanted in metrics(bed, node), "metrics name the pod", timeout=60)
         story.kubectl.apply_text(bypassing(node))
-        story.running("bypass")
-        claim = story.claim("bypass")["metadata"]["name"]
-        for kind, name in (("Pod", "bypass"), ("ResourceClaim", claim)):
-            assert story.event_with(kind, name, "did not see")["reason"] == "ShareBypassed"
-        until(lambda: beyond(metrics(bed, node), "bypass"), "the metric names the pod", timeout=10)
+        claim = until(lambda: story.claim("bypass"), "the pod has a claim")["metadata"]["name"]
+        signs: dict[str, Callable[[], object]] = {
+            "the metric of its share": lambda: beyond(metrics(bed, node), "bypass"),
+            "the Event on its claim": lambda: told(story, "ResourceClaim", claim),
+            "the Event on the pod": lambda: told(story, "Pod", "bypass"),
+        }
+        seen = first_seen(signs)
+        began = allocated_at(story)
+        for sign, at in seen.items():
+            print(f"{sign} was seen {at - began:.1f} s after the first allocation past the interceptor")
+        assert min(seen.values()) > began
+
+
+def first_seen(signs: Mapping[str, Callable[[], object]], timeout: float = 90) -> dict[str, float]:
+    """When each of the signs was first there, by the clock of this machine, which is that of its nodes too."""
+    seen: dict[str, float] = {}
+
+    def look() -> bool:
+        seen.update({sign: time.time() for sign, is_there in signs.items() if sign not in seen and is_there()})
+        return seen.keys() == signs.keys()
+
+    until(look, f"all of {', '.join(signs)}", timeout=timeout)
+    return seen
+
+
+def told(story: Story, kind: str, name: str) -> list[Json]:
+    """The Events that say that somebody goes past the interceptor."""
+    events = story.events(kind, name)
+    return [e for e in events if e["reason"] == "ShareBypassed" and "did not see" in e["message"]]
+
+
+def allocated_at(story: Story) -> float:
+    """When the pod `bypass` said that it has its memory: containerd notes the time of each line."""
+    line = until(lambda: [x for x in story.log("bypass", "--timestamps").splitlines() if "holding" in x], "it holds")[0]
+    return datetime.fromisoformat(line.split()[0]).timestamp()
 
 
 def test_a_lost_checkpoint_costs_no_running_share(

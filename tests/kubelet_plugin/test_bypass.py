@@ -8,7 +8,7 @@ import pytest
 from plugin_objects import MIB, NODE, device, entry, share, share_id, uuid
 
 from hami_dra.api.names import DeviceName
-from hami_dra.kube.errors import Unavailable
+from hami_dra.kube.errors import Forbidden, KubeError, Unavailable
 from hami_dra.kube.events import EventType, ObjectReference
 from hami_dra.kubelet_plugin.accounting import Accounts, GpuAccount, ShareAccount, Stranger
 from hami_dra.kubelet_plugin.bypass import Bypass, BypassJudge, beyond_by_device
@@ -72,33 +72,39 @@ class Events:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str, str]] = []
+        self.refusals: list[tuple[str, str]] = []
 
     def emit(self, involved: ObjectReference, type_: EventType, reason: str, message: str) -> None:
         """Note down."""
+        assert type_ is EventType.WARNING
+        if reason == "PodNotEvicted":
+            self.refusals.append((involved.name, message))
+            return
         self.told.append((involved.kind, involved.name, involved.uid))
-        assert (type_, reason) == (EventType.WARNING, "ShareBypassed")
+        assert reason == "ShareBypassed"
 
 
 class Evictor:
-    """Remembers; fails as often as told."""
+    """Remembers; fails as long as told."""
 
-    def __init__(self, failures: int = 0) -> None:
-        self.failures = failures
+    def __init__(self) -> None:
+        self.failure: KubeError | None = None
+        self.attempts = 0
         self.evicted: list[str] = []
 
     def evict(self, namespace: str, pod: str) -> None:
         """Note down."""
-        if self.failures:
-            self.failures -= 1
-            raise Unavailable("a budget forbids it now")
+        self.attempts += 1
+        if self.failure:
+            raise self.failure
         self.evicted.append(f"{namespace}/{pod}")
 
 
 class Rig:
     """A reporter with fakes."""
 
-    def __init__(self, action: OnBypass, failures: int = 0) -> None:
-        self.events, self.evictor, self.board = Events(), Evictor(failures), HealthBoard(lambda: None)
+    def __init__(self, action: OnBypass) -> None:
+        self.events, self.evictor, self.board = Events(), Evictor(), HealthBoard(lambda: None)
         self.reporter = BypassReporter(self.events, self.board, self.evictor, action, NODE)
         self.now = 0.0
         self.reporter._clock = lambda: self.now
@@ -135,12 +141,35 @@ def test_the_taint_goes_with_the_bypass() -> None:
     assert rig.board.snapshot() == {}
 
 
-def test_an_eviction_that_is_refused_is_tried_again() -> None:
-    """Disruption budgets and API servers have moods."""
-    rig = Rig(OnBypass.EVICT, failures=1)
-    rig.report(rig.bypass)
-    assert rig.evictor.evicted == []
-    rig.report(rig.bypass, after=60)
+def test_an_eviction_that_a_budget_does_not_allow_is_tried_every_ten_seconds() -> None:
+    """The pod hears of it once a minute; as soon as the budget allows it the pod goes."""
+    rig = Rig(OnBypass.EVICT)
+    rig.evictor.failure = Unavailable("a budget does not allow it now", code=429)
+    for _ in range(59):
+        rig.report(rig.bypass)
+    assert rig.evictor.attempts == 6
+    ((pod, said),) = rig.events.refusals
+    assert pod == "pod-1"
+    assert "a budget does not allow it now; processes of share" in said
+    rig.report(rig.bypass, after=2)
+    assert (rig.evictor.attempts, len(rig.events.refusals)) == (7, 2)
+    rig.evictor.failure = None
+    rig.report(rig.bypass, after=10)
+    assert rig.evictor.evicted == ["default/pod-1"]
+    rig.report(rig.bypass, after=10)
+    assert rig.evictor.evicted == ["default/pod-1"]
+
+
+@pytest.mark.parametrize("failure", [Unavailable("no answer"), Forbidden("no permission", code=403)])
+def test_any_other_refusal_of_an_eviction_is_tried_again_after_a_minute(failure: KubeError) -> None:
+    """The looks at the GPUs wait for the answer, and a missing permission is not given within seconds."""
+    rig = Rig(OnBypass.EVICT)
+    rig.evictor.failure = failure
+    for _ in range(59):
+        rig.report(rig.bypass)
+    assert (rig.evictor.attempts, len(rig.events.refusals)) == (1, 1)
+    rig.evictor.failure = None
+    rig.report(rig.bypass, after=2)
     assert rig.evictor.evicted == ["default/pod-1"]
 
 

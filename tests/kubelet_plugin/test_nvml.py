@@ -18,6 +18,7 @@ from hami_dra.kubelet_plugin.pci import PciTree, normalise_bus_id
 
 CHECKOUT = Path(__file__).parents[2]
 BUILD = CHECKOUT / "build/native/fake"
+INSTALLER = CHECKOUT / "cuda-intercept/fake/install.py"
 
 # A process of its own: pynvml keeps one library for good.
 READ = """
@@ -45,8 +46,7 @@ def read(root: Path, *excluded: int) -> dict[str, Any]:
 
 def install(profile: str, root: Path) -> Path:
     """Lay out a driver root of the fake driver, as on a node of the local cluster."""
-    installer = CHECKOUT / "cuda-intercept/fake/install.py"
-    command = [sys.executable, str(installer), "--profile", profile, "--build", str(BUILD), "--root", str(root)]
+    command = [sys.executable, str(INSTALLER), "--profile", profile, "--build", str(BUILD), "--root", str(root)]
     subprocess.run(command, check=True, capture_output=True)
     return root
 
@@ -215,6 +215,51 @@ def test_faults_are_read_from_the_running_driver(tmp_path: Path) -> None:
     assert told["inventory"] == [[0, 1, 3], 1]
     assert told["healed"] == [False] * 4
     assert told["silence"] is None
+
+
+EXCHANGE = """
+import json, subprocess, sys
+from pathlib import Path
+from hami_dra.kubelet_plugin.errors import DriverUnavailable
+from hami_dra.kubelet_plugin.gpu_filter import GpuFilter
+from hami_dra.kubelet_plugin.nvml import NvmlSource
+from hami_dra.kubelet_plugin.nvml_health import NvmlHealth
+from hami_dra.kubelet_plugin.nvml_samples import NvmlSampler
+from hami_dra.kubelet_plugin.pci import PciTree
+root = Path(sys.argv[1])
+source, sampler, health = NvmlSource(root, PciTree(()), GpuFilter().admits), NvmlSampler(root), NvmlHealth(root)
+def look():
+    answers = []
+    for ask in (health.read, sampler.sample, source.read):
+        try:
+            answers.append(ask())
+        except DriverUnavailable as error:
+            answers.append(str(error))
+    return answers
+version = lambda answers: [len(answers[0]), len(answers[1]), answers[2].driver_version]
+found, faults = [version(look())], root / "etc/fake-gpu/faults"
+faults.write_text("unloaded\\n")
+found += [look(), look()]
+subprocess.run(sys.argv[2:], check=True)
+faults.unlink()
+found.append(version(look()))
+print(json.dumps(found))
+"""
+
+
+def test_a_driver_that_was_exchanged_is_read_by_its_own_library(tmp_path: Path) -> None:
+    """Over sessions that were open: they end with the driver, and the next ones are the new driver's."""
+    root = install("h100x4", tmp_path / "root")
+    newer = tmp_path / "newer"
+    newer.write_text((CHECKOUT / "cuda-intercept/fake/profiles/h100x4").read_text().replace("580.95.05", "590.44.01"))
+    update = [sys.executable, str(INSTALLER), "--profile", str(newer), "--build", str(BUILD), "--root", str(root)]
+    command = [sys.executable, "-c", EXCHANGE, str(root), *update]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    before, leaving, away, after = json.loads(done.stdout)
+    assert before == [4, 4, "580.95.05"]
+    assert all("stopped answering" in said for said in leaving[:2])
+    assert all("does not start" in said for said in [leaving[2], *away])
+    assert after == [4, 4, "590.44.01"]
 
 
 SMALL = "MIG-4c8e3a06-1d5f-5b29-9c3e-8f6a4b2d1e57"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,10 +18,14 @@ from fake_kubelet import CLAIMS, SLICE, SLICES, Kubelet, running
 from plugin_objects import BOOT, NODE, FakeGpus, Node, claim_json, device, gpu, instance, result, share_id, uuid
 
 from hami_dra.api import names
+from hami_dra.api.pb import dra_v1_pb2 as v1
 from hami_dra.kube.transport import Client
 from hami_dra.kubelet_plugin.mig_plan import MigStrategy
 from hami_dra.kubelet_plugin.settings import Allocator, Settings
 from hami_dra.kubelet_plugin.toolkit import Program
+
+Process = Callable[[], AbstractContextManager[Kubelet]]
+Answer = v1.NodePrepareResourceResponse
 
 BIG = {"memory": "79000Mi", "cores": "0", "shares": "1"}
 
@@ -168,29 +175,35 @@ def test_sockets_go_with_the_process_and_stale_ones_are_no_hindrance(
     assert not (node.paths.plugin_dir / "dra.sock").exists()
 
 
-def test_a_restart_keeps_what_was_prepared(
-    settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node
-) -> None:
-    """kubelet does not call prepare again when only the plugin restarted."""
+@pytest.fixture
+def process(settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node) -> Process:
+    """Runs the plugin on the node, each time in a new process as far as the node can tell."""
+    return partial(running, settings, server, client, gpus, node)
+
+
+@pytest.fixture
+def before(process: Process, server: FakeApiServer) -> Answer:
+    """What a process that has ended answered for claim-1; it left it prepared."""
     server.add(CLAIMS, claim_json())
-    with running(settings, server, client, gpus, node) as kubelet:
-        before = kubelet.prepare("claim-1").claims["claim-1"]
+    with process() as kubelet:
+        return kubelet.prepare("claim-1").claims["claim-1"]
+
+
+def test_a_restart_keeps_what_was_prepared(process: Process, before: Answer, node: Node) -> None:
+    """kubelet does not call prepare again when only the plugin restarted."""
     files = node.files()
-    with running(settings, server, client, gpus, node) as kubelet:
+    with process() as kubelet:
         assert node.files() == files
         assert kubelet.prepare("claim-1").claims["claim-1"] == before
 
 
 def test_a_corrupt_checkpoint_is_said_on_the_node_and_stops_nothing(
-    settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node
+    process: Process, before: Answer, server: FakeApiServer, node: Node
 ) -> None:
     """An operator hears of it; the shares that run go on."""
-    server.add(CLAIMS, claim_json())
-    with running(settings, server, client, gpus, node) as kubelet:
-        before = kubelet.prepare("claim-1").claims["claim-1"]
     node.paths.checkpoint.unlink()
     (node.paths.claims_dir / "claim-1").write_bytes(b"garbage")
-    with running(settings, server, client, gpus, node) as kubelet:
+    with process() as kubelet:
         server.wait_for(
             lambda: any(
                 e["reason"] == "CheckpointLost" and e["involvedObject"]["uid"] == e["involvedObject"]["name"]
@@ -201,17 +214,14 @@ def test_a_corrupt_checkpoint_is_said_on_the_node_and_stops_nothing(
 
 
 def test_the_record_of_an_older_version_alone_is_enough(
-    settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node
+    process: Process, before: Answer, server: FakeApiServer, node: Node
 ) -> None:
     """Version 0.1.0 left one file of schema 1: its claims are answered as before and end without a trace."""
-    server.add(CLAIMS, claim_json())
-    with running(settings, server, client, gpus, node) as kubelet:
-        before = kubelet.prepare("claim-1").claims["claim-1"]
     shutil.rmtree(node.paths.claims_dir)
     assert json.loads(node.paths.checkpoint.read_bytes().partition(b"\n")[0])["schema"] == 1
     usage = node.paths.share(share_id(1)) / "usage"
     usage.write_bytes(b"charged by a running program")
-    with running(settings, server, client, gpus, node) as kubelet:
+    with process() as kubelet:
         assert kubelet.prepare("claim-1").claims["claim-1"] == before
         assert usage.read_bytes().startswith(b"charged by a running program")
         assert kubelet.unprepare("claim-1") == ""
@@ -220,18 +230,16 @@ def test_the_record_of_an_older_version_alone_is_enough(
     assert not [event for event in server.objects("/api/v1/events") if event["reason"] == "CheckpointLost"]
 
 
+@pytest.mark.usefixtures("before")
 def test_the_record_of_an_unknown_newer_version_is_not_guessed_at(
-    settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node
+    process: Process, server: FakeApiServer, node: Node
 ) -> None:
     """It is set aside and told with both schemas; the claim stays booked by its files, and can be taken back."""
-    server.add(CLAIMS, claim_json())
     server.add(CLAIMS, claim_json("other", [result(share=2, consumedCapacity=BIG)]))
-    with running(settings, server, client, gpus, node) as kubelet:
-        kubelet.prepare("claim-1")
     node.paths.checkpoint.unlink()
     record = node.paths.claims_dir / "claim-1"
     record.write_bytes(record.read_bytes().replace(b'"schema":2', b'"schema":3'))
-    with running(settings, server, client, gpus, node) as kubelet:
+    with process() as kubelet:
         said = "its schema is 3, this version reads 2; it was set aside as claim-1.corrupt"
         server.wait_for(lambda: any(said in event["message"] for event in server.objects("/api/v1/events")))
         assert "holds 3000 MiB" in kubelet.prepare("other").claims["other"].error

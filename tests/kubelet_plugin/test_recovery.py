@@ -104,7 +104,7 @@ def test_running_shares_outlive_a_lost_checkpoint(node: Node, lost: str) -> None
     process = start(node)
     assert process.recovered.lost is not None
     assert node.files() == files
-    with pytest.raises(OverCapacity):
+    with pytest.raises(OverCapacity, match="left, the claim was given 3000: claim with UID claim-1 holds 78000 MiB"):
         process.prepare(claim("late", [result(share=2)]))
     # Also the start after: the second one finds a sound checkpoint again.
     process = start(node)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import signal
 import struct
 from pathlib import Path
 
 import pytest
-from plugin_objects import Node, claim, share, share_id, start
+from plugin_objects import Node, claim, result, share, share_id, start
 
 from hami_dra.kubelet_plugin import share_layout as layout
+from hami_dra.kubelet_plugin.entries import State
 from hami_dra.kubelet_plugin.errors import NodeStateError
 from hami_dra.kubelet_plugin.feeder import Feeder
 from hami_dra.kubelet_plugin.ledger import Ledger
@@ -142,6 +144,21 @@ def test_a_damaged_page_is_mended_and_counted(
     assert struct.unpack_from("<Q", (folder / "node").read_bytes(), layout.NODE_OFFSET_HEARTBEAT_NS) == (7,)
     assert feeder.mended(share_id(1)) == 1
     assert [record.getMessage() for record in caplog.records] == ["damaged node page written anew"]
+
+
+def test_what_was_mended_is_counted_as_long_as_the_share_is_there(node: Node) -> None:
+    """Shares come and go for as long as the plugin runs; also one that is prepared anew keeps its count."""
+    process = start(node)
+    kept = process.prepare(claim())
+    process.prepare(claim("ends", [result(share=2)]))
+    feeder = Feeder(process.ledger, ShareFiles(node.paths, lambda: 1), Look, lambda: None)
+    for number in (1, 2):
+        (node.paths.share(share_id(number)) / "node").write_bytes(bytes(layout.NODE_BYTES))
+    feeder.beat()
+    process.unprepare("ends")
+    process.ledger.put(dataclasses.replace(kept, state=State.STARTED))
+    feeder.beat()
+    assert [feeder.mended(share_id(number)) for number in (1, 2)] == [1, 0]
 
 
 def test_nothing_prepared_is_no_beat(node: Node) -> None:

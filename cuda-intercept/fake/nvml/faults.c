@@ -7,7 +7,7 @@
 
 #define FAULTS_PATH "/etc/fake-gpu/faults"
 
-static const char *const names[] = {"lost", "ecc", "recovery", "xid"};
+static const char *const names[] = {"lost", "ecc", "recovery", "xid", "unloaded"};
 
 struct line {
     enum fg_fault kind;
@@ -18,13 +18,15 @@ struct line {
 static bool parse(const char *text, struct line *line)
 {
     char name[16];
+    line->minor = 0;
     line->value = 0;
-    if (sscanf(text, " %15[a-z] %u %lu", name, &line->minor, &line->value) < 2)
+    int fields = sscanf(text, " %15[a-z] %u %lu", name, &line->minor, &line->value);
+    if (fields < 1)
         return false;
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
         line->kind = (enum fg_fault)i;
         if (!strcmp(name, names[i]))
-            return true;
+            return fields > 1 || line->kind == FG_FAULT_UNLOADED;
     }
     return false;
 }
@@ -50,6 +52,12 @@ bool fg_fault_of(enum fg_fault kind, unsigned minor, unsigned long *value)
     if (file)
         fclose(file);
     return found;
+}
+
+bool fg_fault_unloaded(void)
+{
+    unsigned long ignored;
+    return fg_fault_of(FG_FAULT_UNLOADED, 0, &ignored);
 }
 
 /* Counts XID lines up to `stop`, whose line is left in *line. */

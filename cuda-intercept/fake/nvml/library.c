@@ -15,7 +15,7 @@ const struct fg_machine *fg_nvml_machine(void)
     pthread_mutex_lock(&lock);
     const struct fg_machine *current = users ? machine : NULL;
     pthread_mutex_unlock(&lock);
-    return current;
+    return current && !fg_fault_unloaded() ? current : NULL;
 }
 
 static bool is_here(const struct fg_machine *current, const struct fg_gpu *gpu)
@@ -67,7 +67,7 @@ nvmlReturn_t nvmlInitWithFlags(unsigned int flags)
 {
     (void)flags; /* both flags only say what is no error */
     const struct fg_machine *found = fg_machine_load();
-    if (!found)
+    if (!found || fg_fault_unloaded())
         return NVML_ERROR_DRIVER_NOT_LOADED;
     pthread_mutex_lock(&lock);
     machine = found;

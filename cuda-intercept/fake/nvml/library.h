@@ -15,7 +15,7 @@
 
 #include <stdbool.h>
 
-/* The machine between nvmlInit and nvmlShutdown, else NULL. */
+/* The machine between nvmlInit and nvmlShutdown, while the driver is loaded, else NULL. */
 const struct fg_machine *fg_nvml_machine(void);
 
 /* The GPU behind a handle, or NULL with *result set. */

@@ -30,7 +30,7 @@ def bypassing(node: str) -> str:
     pod: Json = {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": "bypass"},
+        "metadata": {"name": "bypass", "labels": {"app": "bypass"}},
         "spec": {
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": 1,

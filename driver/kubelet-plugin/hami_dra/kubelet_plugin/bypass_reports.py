@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Protocol, TypeAlias
 
 from hami_dra.api.names import DeviceName
 from hami_dra.api.resources import API_VERSION
@@ -19,6 +20,11 @@ from hami_dra.kubelet_plugin.settings import OnBypass
 
 TROUBLE = "bypass"
 _REPEAT_SECONDS = 60.0
+# What Kubernetes itself wishes where a disruption budget does not allow an eviction now.
+_RETRY_SECONDS = 10.0
+
+Pod: TypeAlias = tuple[str, str]
+"""Namespace and name."""
 
 
 class Evictor(Protocol):
@@ -31,14 +37,18 @@ class Evictor(Protocol):
 
 @dataclass(frozen=True)
 class _Told:
-    """When somebody was last told of a bypass, and which of its pods were."""
+    """When somebody was last told of a bypass, which of its pods were, and when each is evicted next."""
 
     at: float
-    pods: frozenset[tuple[str, str]]
+    pods: frozenset[Pod]
+    due: Mapping[Pod, float] = field(default_factory=dict)
 
 
 class BypassReporter:
-    """Acts once for each bypass, at once for each pod that proves to have part in it, and again every minute."""
+    """Acts once for each bypass, at once for each pod that proves to have part in it, and again every minute.
+
+    An eviction that a disruption budget does not allow is tried again every ten seconds.
+    """
 
     def __init__(
         self, events: EventSink, board: HealthBoard, evictor: Evictor, action: OnBypass, node_name: str
@@ -67,25 +77,37 @@ class BypassReporter:
             self._log.warning("GPU memory used past the interceptor", device=bypass.device, text=bypass.text)
             self._emit(bypass, _owner(bypass, self._node_name))
             told = _Told(now, frozenset())
-        for namespace, pod in sorted(pods - told.pods):
-            self._emit(bypass, _pod(bypass, namespace, pod))
-            if self._action is OnBypass.EVICT:
-                self._evict(namespace, pod)
-        return _Told(told.at, told.pods | pods)
+        for pod in sorted(pods - told.pods):
+            self._emit(bypass, _pod(bypass, *pod))
+        due = self._evict_all(bypass, told, now) if self._action is OnBypass.EVICT else {}
+        return _Told(told.at, told.pods | pods, due)
 
     def _emit(self, bypass: Bypass, target: ObjectReference) -> None:
         self._events.emit(target, EventType.WARNING, "ShareBypassed", f"node {self._node_name}: {bypass.text}")
 
-    def _evict(self, namespace: str, pod: str) -> None:
+    def _evict_all(self, bypass: Bypass, told: _Told, now: float) -> dict[Pod, float]:
+        """Evict the pods whose time has come; when which one is due again."""
+        due = {**dict.fromkeys(_pods(bypass), now), **told.due}
+        for pod in sorted(_pods(bypass)):
+            if due[pod] <= now:
+                due[pod] = now + self._evict(bypass, pod, is_first=pod not in told.pods)
+        return due
+
+    def _evict(self, bypass: Bypass, pod: Pod, *, is_first: bool) -> float:
+        """Evict one pod; how long to wait until the next attempt, should it still be there."""
         try:
-            self._evictor.evict(namespace, pod)
+            self._evictor.evict(*pod)
         except KubeError as error:
-            self._log.warning("pod not evicted, will retry", pod=f"{namespace}/{pod}", error=str(error))
-            return
-        self._log.info("pod evicted", pod=f"{namespace}/{pod}")
+            self._log.warning("pod not evicted, will retry", pod="/".join(pod), error=str(error))
+            if is_first:
+                text = f"node {self._node_name}: its eviction was refused, and is tried again: {error}; {bypass.text}"
+                self._events.emit(_pod(bypass, *pod), EventType.WARNING, "PodNotEvicted", text)
+            return _RETRY_SECONDS if error.code == HTTPStatus.TOO_MANY_REQUESTS else _REPEAT_SECONDS
+        self._log.info("pod evicted", pod="/".join(pod))
+        return _REPEAT_SECONDS
 
 
-def _pods(bypass: Bypass) -> frozenset[tuple[str, str]]:
+def _pods(bypass: Bypass) -> frozenset[Pod]:
     return frozenset((consumer.namespace, consumer.pod) for consumer in bypass.consumers)
 
 

@@ -18,14 +18,14 @@ class State(enum.StrEnum):
 
 @dataclass(frozen=True)
 class ClaimRef:
-    """Names one ResourceClaim object."""
+    """Names one ResourceClaim object; namespace and name are empty while they are lost with the checkpoint."""
 
     namespace: str
     name: str
     uid: ClaimUid
 
     def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
+        return f"{self.namespace}/{self.name}" if self.name else f"with UID {self.uid}"
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,8 @@ class Feeder:
 
     def beat(self) -> None:
         """Write every page. A share that fails twice running is reported, once: it may be on its way out."""
-        shares = running_shares(self._ledger.snapshot())
+        entries = self._ledger.snapshot()
+        shares = running_shares(entries)
         self._contended = contended(shares)
         failing: dict[ShareId, int] = {}
         signals = self._decide(shares)
@@ -103,6 +104,9 @@ class Feeder:
                 if failing[share.share_id] == _REPORT_AT:
                     self._log.warning("no heartbeat for share", share=share.share_id, error=error)
         self._failing = failing
+        # Also those that are just being prepared anew: a counter must not fall while its share lives.
+        held = {share.share_id for entry in entries for share in entry.shares}
+        self._mended = Counter({share_id: times for share_id, times in self._mended.items() if share_id in held})
         self._told = signals
 
     def tick(self) -> None:

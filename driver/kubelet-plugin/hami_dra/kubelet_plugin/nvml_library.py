@@ -88,7 +88,8 @@ def _load(driver_root: Path) -> None:
     if pynvml.nvmlLib is not None and (_loaded_from == [identity] or _open_sessions):
         return
     try:
-        library = ctypes.CDLL(str(path))
+        # By the file's own name, which has the version in it: for a name that it knows the loader returns what it has.
+        library = ctypes.CDLL(str(path.resolve()))
     except OSError as error:
         raise DriverUnavailable(f"cannot load {path}: {error}") from error
     # After a driver update the old library would only say that versions do not match.
