@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
+from threading import Event
 
 from claim_books import BooksWatch
 from clusters import GATE_AND_PIN, SPACE, Clusters
 from patience import all_patiently, create, patiently
+from telling import tell
 
 from faultproxy.proxy import FaultProxy
 from hami_dra.api.names import ALLOCATION_GATE
@@ -43,6 +45,7 @@ MEMORIES = ("4000Mi", "6000Mi", "9000Mi", "12000Mi")
 CORES = 5
 _SETTLE_SECONDS = 5.0
 _REST_SECONDS = 60.0
+_TOLD = 10
 _LEASE = named(namespaced(LEASES, NAMESPACE), CONTROLLER)
 
 
@@ -61,6 +64,8 @@ class Ordeal:
     """The pods that the API server said it holds when it created them, by name."""
     proxies: dict[int, FaultProxy] = field(default_factory=dict)
     """By number."""
+    given_up: Event = field(default_factory=Event)
+    """Set when the test has failed, for those of its threads that wait."""
 
     @property
     def client(self) -> Client:
@@ -103,6 +108,7 @@ class Ordeal:
         """Until at least so many allocations have begun; how many have."""
 
         def begun() -> int:
+            assert not self.given_up.is_set(), "the test has failed elsewhere"
             seen = self.books.begun()
             return seen if seen >= claims else 0
 
@@ -150,7 +156,10 @@ class Ordeal:
                 at_bar = share
             return share >= BAR_SHARE
 
-        until(enough, f"{BAR_SHARE:.0%} of {len(self.alive)} pods run", timeout=LIMIT_SECONDS)
+        try:
+            until(enough, f"{BAR_SHARE:.0%} of {len(self.alive)} pods run", timeout=LIMIT_SECONDS)
+        except NotReachedError as error:
+            raise AssertionError("\n".join([str(error), *self._idle()])) from error
         took = time.monotonic() - last_fault
         bar = f"{BAR_SHARE:.0%} of {len(self.alive)} pods ran {took:.0f} s after the last fault"
         print(f"\n{title}: {bar} ({at_bar:.1%} within {BAR_SECONDS:.0f} s)")
@@ -163,10 +172,11 @@ class Ordeal:
         self.check()
 
     def _idle(self) -> list[str]:
+        """What the first of the pods have come to that do not run."""
         running = {
             item["metadata"]["name"] for item in self.pods.store.snapshot() if item["status"].get("phase") == "Running"
         }
-        return sorted(self.alive.keys() - running)
+        return [tell(self.client, name) for name in sorted(self.alive.keys() - running)[:_TOLD]]
 
     def check(self) -> None:
         """Nothing ever was beyond capacity, and whatever else was wrong has passed."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from clusters import SPACE
-from ordeal import Ordeal
+from ordeal import LIMIT_SECONDS, Ordeal
 from patience import create, patiently
+from telling import claim_names, tell
 
 from hami_dra.api.resources import JsonObject
 from hami_dra.kube.errors import KubeError, NotFound
@@ -17,7 +18,6 @@ from hami_dra.kube.paths import CLAIMS, PODS, named, namespaced
 from hollow.kubelet import remove_pod
 
 _LOOK_SECONDS = 0.02
-_LIMIT_SECONDS = 240.0
 
 
 class Stage(IntEnum):
@@ -44,10 +44,12 @@ class Victim:
     def strike(self, stage: Stage, blow: Callable[[Victim], None]) -> None:
         """Create the pod, do something to it as soon as it has come so far, and see to it that it is there again."""
         self.trial.put_pods([self.body])
-        deadline = time.monotonic() + _LIMIT_SECONDS
+        deadline = time.monotonic() + LIMIT_SECONDS
         # A stage may last a few milliseconds, so this looks more often than waiting elsewhere does.
         while self._stage() < stage:
-            assert time.monotonic() < deadline, f"pod {self.name} came to {self._stage()!r}, wanted {stage!r}"
+            if time.monotonic() >= deadline:
+                raise AssertionError(f"{stage!r} was not reached in time: {tell(self.trial.client, self.name)}")
+            assert not self.trial.given_up.is_set(), "the test has failed elsewhere"
             time.sleep(_LOOK_SECONDS)
         blow(self)
 
@@ -86,9 +88,4 @@ class Victim:
         return Stage.ALLOCATED if (claim.get("status") or {}).get("allocation") else Stage.CLAIMED
 
     def _claim_name(self, pod: JsonObject) -> str:
-        generated = (pod.get("status") or {}).get("resourceClaimStatuses") or [{}]
-        return str(
-            self.body["spec"]["resourceClaims"][0].get("resourceClaimName")
-            or generated[0].get("resourceClaimName")
-            or ""
-        )
+        return next(claim_names(pod), "") if pod else ""

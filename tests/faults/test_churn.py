@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
+from abreast import abreast
 from clusters import AS_INSTALLED, SPACE, Clusters
 from ordeal import CORES, MEMORIES, Ordeal, ordeal, template_name
 from proxying import DENIED_BINDINGS, proxied_scheduler
@@ -52,6 +53,13 @@ DISTURBANCES: tuple[Callable[[Ordeal], None], ...] = (lose_gpus, kill_scheduler,
 BLOWS: tuple[Callable[[Victim], None], ...] = (Victim.delete_claim, Victim.replace)
 
 
+def disturb_all(trial: Ordeal) -> None:
+    """One after the other, each while pods come."""
+    for number, disturb in enumerate(DISTURBANCES):
+        trial.add_pods(f"amid-{number}", 15)
+        disturb(trial)
+
+
 def victims(trial: Ordeal) -> list[tuple[Victim, Stage, Callable[[Victim], None]]]:
     """A pod for each stage and blow, with a claim of its own, and with one that it names."""
     cases = list(itertools.product(Stage, BLOWS))
@@ -70,13 +78,8 @@ def test_everything_changes_under_the_pods(clusters: Clusters) -> None:
         for number in (0, 1):
             trial.bed.controllers.start(number)
         trial.add_pods("steady", 60)
-        with ThreadPoolExecutor(WORKERS) as pool:
-            blows = [pool.submit(victim.strike, stage, blow) for victim, stage, blow in victims(trial)]
-            for number, disturb in enumerate(DISTURBANCES):
-                trial.add_pods(f"amid-{number}", 15)
-                disturb(trial)
-            for blow in blows:
-                blow.result()
+        blows = [partial(victim.strike, stage, blow) for victim, stage, blow in victims(trial)]
+        abreast([partial(disturb_all, trial), *blows], WORKERS + 1, trial.given_up)
         for proxy in trial.proxies.values():
             proxy.set_faults()
         trial.restore_pods()
