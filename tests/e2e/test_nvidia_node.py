@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
@@ -14,7 +14,9 @@ from testbed import nvidia_node
 from testbed.bed import Testbed
 from testbed.local import LocalBackend
 from testbed.names import PROFILES
+from testbed.pods import pod_on
 from testbed.reading import Json
+from testbed.seen import FAULTS
 from testbed.story import Story
 from testbed.waiting import until
 
@@ -23,6 +25,7 @@ Stories = Callable[[str], AbstractContextManager[Story]]
 pytestmark = pytest.mark.parametrize("allocator", ["controller"], indirect=True)
 
 BASE = "/var/run/cdi/k8s.gpu.hami.io-base.json"
+NEWER = "590.44.1"
 
 
 @pytest.fixture
@@ -85,3 +88,55 @@ def test_a_share_beside_nvidias_own_programs_is_one_gpu_once(stories: Stories, b
         assert "allocated 1900 MiB" in story.kubectl.exec("shared", "gpu-sample", "alloc", "1900")
         story.running("bare")
         assert story.kubectl.exec("bare", "sh", "-c", "ls /dev | grep -c 'nvidia[0-9]'").strip() == "4"
+
+
+def states(bed: Testbed, node: str) -> set[tuple[str, str]]:
+    """What the node's GPUs say of their driver: its version, and what is wrong."""
+    devices = [device for piece in bed.slices(node) for device in piece["spec"].get("devices", [])]
+    return {
+        (
+            device["attributes"]["driverVersion"]["version"],
+            next((t["value"] for t in device["taints"] if t["key"] == "gpu.hami.io/unhealthy"), ""),
+        )
+        for device in devices
+    }
+
+
+@contextmanager
+def unloaded(bed: Testbed, node: str) -> Iterator[None]:
+    """The kernel has no driver; one GPU had an XID just before."""
+    try:
+        bed.cluster.node_exec(node, ["sh", "-c", f"echo 'xid 0 48' > {FAULTS}"])
+        until(lambda: "xid-48" in {value for _, value in states(bed, node)}, "the XID is seen", timeout=90)
+        bed.cluster.node_exec(node, ["sh", "-c", f"echo unloaded > {FAULTS}"])
+        yield
+    finally:
+        bed.cluster.node_exec(node, ["rm", "-f", FAULTS])
+
+
+def test_a_driver_is_exchanged_under_a_plugin_that_runs_on(stories: Stories, bed: Testbed, node: str) -> None:
+    """Its GPUs are tainted while it is away; then slices, base spec and new containers have the new one."""
+    assert isinstance(bed.cluster, LocalBackend)
+    bed.install_driver("controller", **settings_of(node))
+    until(lambda: len(published(bed, node)) == 3, f"{node} publishes what its settings say")
+    old = nvidia_node.driver_version(PROFILES[0])
+    assert f".so.{old}" in bed.cluster.node_exec(node, ["cat", BASE])
+    plugin = bed.plugin_pod(node)["status"]["containerStatuses"][0]["containerID"]
+    with stories("faults") as story:
+        story.apply("pod.yaml")
+        story.kubectl.apply_text(pod_on(node, "before"))
+        story.running("before")
+        before = story.containers("before")
+        with unloaded(bed, node):
+            until(lambda: {v.split(".")[0] for _, v in states(bed, node)} == {"driver"}, "all are tainted", timeout=90)
+            story.kubectl.apply_text(pod_on(node))
+            story.event_with("Pod", "after", "CardNotHealth")
+            nvidia_node.exchange_driver(bed.cluster, node, PROFILES[0], NEWER)
+        until(lambda: states(bed, node) == {(NEWER, "")}, "the GPUs are those of the new driver, and well", timeout=90)
+        base = bed.cluster.node_exec(node, ["cat", BASE])
+        assert (f".so.{NEWER}" in base, f".so.{old}" in base) == (True, False)
+        story.running("after", timeout=120)
+        assert NEWER in story.kubectl.exec("after", "nvidia-smi")
+        assert "allocated 1000 MiB" in story.kubectl.exec("after", "gpu-sample", "alloc", "1000")
+        assert story.containers("before") == before
+        assert bed.plugin_pod(node)["status"]["containerStatuses"][0]["containerID"] == plugin

@@ -108,6 +108,16 @@ def writes_device_status(scene: Scene, node: str, driver: str = DRIVER) -> None:
     scene.thief.update(f"{namespaced(CLAIMS, scene.namespace, node)}/status{DRY}", claim)
 
 
+def patches_device_status(scene: Scene, node: str) -> None:
+    devices = scene.claim(node)["status"]["devices"]
+    devices[0]["conditions"][0]["message"] = "stolen"
+    patches_status(scene, node, {"devices": devices})
+
+
+def patches_status(scene: Scene, node: str, status: Json) -> None:
+    scene.thief.patch(f"{namespaced(CLAIMS, scene.namespace, node)}/status{DRY}", {"status": status})
+
+
 def evicts(scene: Scene, node: str) -> None:
     body = {
         "apiVersion": "policy/v1",
@@ -197,6 +207,14 @@ ATTACKS: dict[str, tuple[Callable[[Scene], object], str]] = {
     ),
     "taint devices by a rule": (makes_taint_rule, NO_PERMISSION),
     "take an allocation back": (gives_out_claim, "changing status.allocation or status.reservedFor requires"),
+    "take an allocation back by a patch": (
+        lambda s: patches_status(s, s.mine, {"allocation": None, "reservedFor": None}),
+        "changing status.allocation or status.reservedFor requires",
+    ),
+    "say by a patch how another node's devices are": (
+        lambda s: patches_device_status(s, s.theirs),
+        "changing status.devices requires",
+    ),
     "say how another node's devices are": (
         lambda s: writes_device_status(s, s.theirs),
         "changing status.devices requires",
@@ -252,6 +270,7 @@ OWN_BUSINESS: dict[str, Callable[[Scene], object]] = {
     ),
     "delete its slice": lambda s: s.thief.delete(f"{named(SLICES, s.slice(s.mine)['metadata']['name'])}{DRY}"),
     "say how its devices are": lambda s: writes_device_status(s, s.mine),
+    "say by a patch how its devices are": lambda s: patches_device_status(s, s.mine),
     "tell of its node": lambda s: tells_event(s, node_reference(s.mine), s.mine),
     "tell of a pod": lambda s: tells_event(s, s.pod(s.mine), s.mine),
 }

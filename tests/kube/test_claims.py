@@ -8,7 +8,7 @@ from fake_api_server import FakeApiServer
 
 from hami_dra.api.resources import AllocationResult, Claim, ConsumerReference, DeviceResult, node_selector_for
 from hami_dra.kube.claims import Claims
-from hami_dra.kube.errors import Conflict, DroppedFields, NotFound
+from hami_dra.kube.errors import Conflict, DroppedFields, Invalid, NotFound
 from hami_dra.kube.paths import CLAIMS, namespaced
 from hami_dra.kube.transport import Client
 
@@ -143,6 +143,23 @@ def test_device_statuses_are_written_again_after_a_conflict(
     assert stored["status"]["devices"] == [OURS]
     server.fail(409, "Conflict", verb="update", times=5)
     with pytest.raises(Conflict):
+        claims.update_device_statuses("team", "c", uid, "gpu.hami.io", [])
+
+
+def test_device_statuses_are_patched_where_an_update_is_refused(
+    server: FakeApiServer, claims: Claims, claim: dict[str, object]
+) -> None:
+    """An update sends the allocation, in which kube-scheduler spelt opaque parameters in its own way."""
+    uid = claims.write_allocation(claim, ALLOCATION, [POD])["metadata"]["uid"]
+    server.change(PATH, {"status": {"devices": [OTHER]}})
+    server.fail(422, "Invalid", verb="update", times=2)
+    stored = claims.update_device_statuses("team", "c", uid, "gpu.hami.io", [OURS])
+    assert stored["status"]["devices"] == [OTHER, OURS]
+    patch = server.cluster.requests[-1]
+    assert (patch.verb, patch.path, set(patch.body["status"])) == ("patch", f"{PATH}/status", {"devices"})
+    server.change(PATH, {"metadata": {"labels": {"c": "d"}}})
+    server.fail(422, "Invalid", verb="patch")
+    with pytest.raises(Invalid):
         claims.update_device_statuses("team", "c", uid, "gpu.hami.io", [])
 
 

@@ -1,10 +1,13 @@
 """NVIDIA's toolkit on a node of a local cluster: its programs, a CDI spec of its own, its container runtime."""
 
+import re
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from testbed import fakes
 from testbed.local import LocalBackend
-from testbed.names import DRIVER_ROOT
+from testbed.names import DRIVER_ROOT, ROOT
 
 FOLDER = PurePosixPath("/opt/nvidia-toolkit")
 """The nodes know it: containerd's runtime `nvidia` is the program there."""
@@ -43,3 +46,24 @@ def set_up(cluster: LocalBackend, node: str, programs: Sequence[Path]) -> None:
 def take_down(cluster: LocalBackend, node: str) -> None:
     """Remove all of it."""
     cluster.node_exec(node, ["sh", "-c", _TAKE_DOWN])
+
+
+def driver_version(profile: str) -> str:
+    """The version of the driver on a node with that profile."""
+    (version,) = re.findall(r"^driver (.+)$", _text(profile), flags=re.M)
+    return str(version)
+
+
+def exchange_driver(cluster: LocalBackend, node: str, profile: str, version: str) -> None:
+    """Put a driver of another version in the place of the one that is there, as a package's update does."""
+    old = driver_version(profile)
+    with tempfile.TemporaryDirectory() as folder:
+        changed = Path(folder) / "profile"
+        changed.write_text(_text(profile).replace(old, version))
+        fakes.install(str(changed), node, cluster.cluster.layout.node(node).opt, Path(folder))
+    gone = f"rm -r {DRIVER_ROOT}/usr/lib/x86_64-linux-gnu/lib*.so.{old} {DRIVER_ROOT}/lib/firmware/nvidia/{old}"
+    cluster.node_exec(node, ["sh", "-c", gone])
+
+
+def _text(profile: str) -> str:
+    return (ROOT / "cuda-intercept" / "fake" / "profiles" / profile).read_text()

@@ -7,7 +7,7 @@ from typing import Final
 from hami_dra.api.names import DELETE_PROTECTION_FINALIZER
 from hami_dra.api.resources import API_VERSION, AllocationResult, ConsumerReference, JsonObject
 from hami_dra.kube import times
-from hami_dra.kube.errors import Conflict, DroppedFields, NotFound
+from hami_dra.kube.errors import Conflict, DroppedFields, Invalid, NotFound
 from hami_dra.kube.paths import CLAIM_TEMPLATES, CLAIMS, namespaced
 from hami_dra.kube.replies import dropped_fields
 from hami_dra.kube.transport import Client
@@ -88,22 +88,36 @@ class Claims:
             if "allocation" not in status or wanted == current:
                 return claim
             try:
-                return self._write_status(claim, {"devices": wanted})
+                return self._write_devices(claim, wanted)
             except Conflict:
                 if attempt == _ATTEMPTS:
                     raise
         raise AssertionError("unreachable")
 
+    def _write_devices(self, claim: JsonObject, devices: Sequence[JsonObject]) -> JsonObject:
+        try:
+            return self._write_status(claim, {"devices": devices})
+        except Invalid:
+            # An update sends the allocation too, and opaque parameters in it are compared byte by byte: those that
+            # kube-scheduler wrote have no spaces. In a patch the API server writes them itself, without: ours have some.
+            wanted = {"devices": devices}
+            body = {"metadata": {"resourceVersion": claim["metadata"]["resourceVersion"]}, "status": wanted}
+            return _checked(claim, wanted, self._client.patch(_path(claim, "status"), body))
+
     def _write_status(self, claim: JsonObject, wanted: JsonObject, without: Sequence[str] = ()) -> JsonObject:
         kept = {key: value for key, value in (claim.get("status") or {}).items() if key not in without}
         body = _typed({**claim, "status": {**kept, **wanted}})
-        stored = self._client.update(_path(claim, "status"), body)
-        dropped = dropped_fields(wanted, stored.get("status") or {})
-        if dropped:
-            metadata = claim["metadata"]
-            what = f"ResourceClaim {metadata['namespace']}/{metadata['name']} status"
-            raise DroppedFields(what, dropped, stored)
-        return stored
+        return _checked(claim, wanted, self._client.update(_path(claim, "status"), body))
+
+
+def _checked(claim: JsonObject, wanted: JsonObject, stored: JsonObject) -> JsonObject:
+    """What was stored, if it has all of the status that was wanted; raises DroppedFields."""
+    dropped = dropped_fields(wanted, stored.get("status") or {})
+    if dropped:
+        metadata = claim["metadata"]
+        what = f"ResourceClaim {metadata['namespace']}/{metadata['name']} status"
+        raise DroppedFields(what, dropped, stored)
+    return stored
 
 
 def _path(claim: JsonObject, subresource: str = "") -> str:
