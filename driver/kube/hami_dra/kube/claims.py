@@ -99,7 +99,8 @@ class Claims:
             return self._write_status(claim, {"devices": devices})
         except Invalid:
             # An update sends the allocation too, and opaque parameters in it are compared byte by byte: those that
-            # kube-scheduler wrote have no spaces. In a patch the API server writes them itself, without: ours have some.
+            # kube-scheduler wrote have no spaces. In a patch the API server writes them itself, without any:
+            # ours have some.
             wanted = {"devices": devices}
             body = {"metadata": {"resourceVersion": claim["metadata"]["resourceVersion"]}, "status": wanted}
             return _checked(claim, wanted, self._client.patch(_path(claim, "status"), body))
