@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from hami_dra.api.resources import JsonObject
-from hami_dra.kube.errors import AlreadyExists, NotFound, Unavailable
+from hami_dra.kube.errors import AlreadyExists, Conflict, NotFound, Unavailable
 from hami_dra.kube.transport import Client
 from testbed.waiting import until
 
@@ -14,12 +14,15 @@ _SECONDS = 120.0
 
 
 def patiently(write: Callable[[], object]) -> None:
-    """Write until it is done or need not be done any more. Raises KubeError where it never will be."""
+    """Write until it is done or need not be done any more. Raises KubeError where it never will be.
+
+    A write of what was read before is tried again where somebody else came in between: also one who was stopped then.
+    """
 
     def done() -> bool:
         try:
             write()
-        except Unavailable:
+        except (Unavailable, Conflict):
             return False
         except NotFound:
             return True
