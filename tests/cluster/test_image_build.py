@@ -46,3 +46,10 @@ def test_newest_archives_of_a_repository_are_kept(tmp_path: Path) -> None:
     kept = sorted(path.name.split("-")[2] for path in tmp_path.glob("x-driver-*"))
     assert kept == ["0", "1", "2", "3"]
     assert (tmp_path / "x-workload-1-000000000000.tar").exists()
+
+
+def test_archives_that_another_process_removes_are_no_error(tmp_path: Path) -> None:
+    """Test processes that build images at the same time tidy up at the same time."""
+    for age in range(5):
+        (tmp_path / f"x-driver-{age}-00000000000{age}.tar").symlink_to("gone")
+    forget_older(tmp_path, "x-driver")

@@ -141,5 +141,13 @@ def _mounts(scratch: Path) -> list[str]:
 def forget_older(folder: Path, repository: str, kept: int = _ARCHIVES_KEPT) -> None:
     """Remove all but the newest archives of a repository: a checkout that changes makes many."""
     archives = folder.glob(f"{repository}-*-????????????.tar")
-    for old in sorted(archives, key=lambda path: path.stat().st_mtime)[:-kept]:
+    for old in sorted(archives, key=_changed_at)[:-kept]:
         old.unlink(missing_ok=True)
+
+
+def _changed_at(path: Path) -> float:
+    """0 where another process removes old archives just now."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0
