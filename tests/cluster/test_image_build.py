@@ -53,3 +53,4 @@ def test_archives_that_another_process_removes_are_no_error(tmp_path: Path) -> N
     for age in range(5):
         (tmp_path / f"x-driver-{age}-00000000000{age}.tar").symlink_to("gone")
     forget_older(tmp_path, "x-driver")
+    assert len(list(tmp_path.iterdir())) == 4
