@@ -37,7 +37,7 @@ def main() -> None:
     _draw(start, "start to published slices, ms", starts, bar=2_000)
     _draw(
         memory,
-        "RSS ten seconds and ten scrapes after the start, MiB",
+        "RSS after ten seconds and scrapes, MiB",
         [("RSS", [grown.rss_mib for grown in found])],
         bar=80,
     )
