@@ -13,6 +13,7 @@ BIN := .venv/bin
 PY := $(BIN)/python
 VENV := .venv/.locked
 NATIVE := build/native/.built
+SHARE := build/native/.share
 WHEELS := build/wheels/.built
 
 NATIVE_SOURCES := $(shell find cuda-intercept -type f -not -path '*/__pycache__/*')
@@ -57,16 +58,25 @@ packages: $(VENV)
 programs: packages
 	@$(PY) -m testbed programs
 
+CONFIGURE = $(BIN)/cmake -S cuda-intercept -B build/native -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DPython3_EXECUTABLE=$(abspath $(PY)) -DCMAKE_BUILD_TYPE=RelWithDebInfo >build/native-configure.log 2>&1 || { cat build/native-configure.log; exit 1; }
+
 $(NATIVE): $(VENV) $(NATIVE_SOURCES)
 	@echo "==> the interceptor, the fake driver and their tests"
-	@$(BIN)/cmake -S cuda-intercept -B build/native -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DPython3_EXECUTABLE=$(abspath $(PY)) -DCMAKE_BUILD_TYPE=RelWithDebInfo >build/native-configure.log 2>&1 || { cat build/native-configure.log; exit 1; }
+	@$(CONFIGURE)
 	@$(BIN)/cmake --build build/native
+	@touch $@
+
+# What a cluster takes of it, for whoever wants no tests.
+$(SHARE): $(VENV) $(NATIVE_SOURCES)
+	@echo "==> the interceptor and the fake driver"
+	@$(CONFIGURE)
+	@$(BIN)/cmake --build build/native --target hami_share fake/all
 	@touch $@
 
 build:
 	@mkdir -p $@
 
-$(NATIVE): | build
+$(NATIVE) $(SHARE): | build
 
 # The driver's image installs from these files only, so its build needs no network.
 $(WHEELS): $(VENV) requirements.lock $(PYTHON_SOURCES)
@@ -76,13 +86,13 @@ $(WHEELS): $(VENV) requirements.lock $(PYTHON_SOURCES)
 	@$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w build/wheels .
 	@touch $@
 
-images: programs $(NATIVE) $(WHEELS)
+images: programs $(SHARE) $(WHEELS)
 	@$(PY) -m testbed images
 
-driver-image: $(NATIVE) $(WHEELS)
+driver-image: $(SHARE) $(WHEELS)
 	@if docker info >/dev/null 2>&1; then docker build -f deploy/images/driver/Dockerfile -t hami-dra:$$($(PY) -c 'import importlib.metadata as m; print(m.version("hami-dra"))') .; else $(MAKE) images; fi
 
-demo: programs $(NATIVE) $(WHEELS)
+demo: programs $(SHARE) $(WHEELS)
 	@$(PY) -m testbed up
 
 demo-down: $(VENV)
