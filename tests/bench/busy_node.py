@@ -14,6 +14,7 @@ import borrowed  # noqa: F401
 from plugin_objects import NODE, Node, claim_json, inventory, result, start
 
 from hami_dra.api.resources import Claim
+from hami_dra.kubelet_plugin.bypass_evictions import Answer
 from hami_dra.kubelet_plugin.bypass_reports import BypassReporter
 from hami_dra.kubelet_plugin.health import HealthBoard
 from hami_dra.kubelet_plugin.observation import Observation, ObservationOptions, Surroundings
@@ -49,8 +50,9 @@ class _Silent:
     def emit(self, *event: object) -> None:
         """No matter."""
 
-    def evict(self, namespace: str, pod: str) -> None:
+    def evict(self, namespace: str, pod: str) -> Answer:
         """No matter."""
+        return Answer()
 
 
 class BusyNode:

@@ -12,6 +12,7 @@ from hami_dra.kube.errors import Forbidden, KubeError, Unavailable
 from hami_dra.kube.events import EventType, ObjectReference
 from hami_dra.kubelet_plugin.accounting import Accounts, GpuAccount, ShareAccount, Stranger
 from hami_dra.kubelet_plugin.bypass import Bypass, BypassJudge, beyond_by_device
+from hami_dra.kubelet_plugin.bypass_evictions import Answer
 from hami_dra.kubelet_plugin.bypass_reports import BypassReporter
 from hami_dra.kubelet_plugin.consumers import Consumer, Consumers
 from hami_dra.kubelet_plugin.health import HealthBoard
@@ -85,19 +86,31 @@ class Events:
 
 
 class Evictor:
-    """Remembers; fails as long as told."""
+    """Remembers; refuses as long as told, and is slow to answer as long as told."""
 
     def __init__(self) -> None:
         self.failure: KubeError | None = None
+        self.slow = False
         self.attempts = 0
         self.evicted: list[str] = []
+        self._waiting: list[Answer] = []
 
-    def evict(self, namespace: str, pod: str) -> None:
+    def evict(self, namespace: str, pod: str) -> Answer:
         """Note down."""
         self.attempts += 1
-        if self.failure:
-            raise self.failure
-        self.evicted.append(f"{namespace}/{pod}")
+        if not self.failure:
+            self.evicted.append(f"{namespace}/{pod}")
+        answer = Answer()
+        self._waiting.append(answer)
+        if not self.slow:
+            self.answer()
+        return answer
+
+    def answer(self) -> None:
+        """Say what became of all that was asked."""
+        for answer in self._waiting:
+            answer.set_result(self.failure)
+        self._waiting.clear()
 
 
 class Rig:
@@ -162,7 +175,7 @@ def test_an_eviction_that_a_budget_does_not_allow_is_tried_every_ten_seconds() -
 
 @pytest.mark.parametrize("failure", [Unavailable("no answer"), Forbidden("no permission", code=403)])
 def test_any_other_refusal_of_an_eviction_is_tried_again_after_a_minute(failure: KubeError) -> None:
-    """The looks at the GPUs wait for the answer, and a missing permission is not given within seconds."""
+    """An API server that does not answer is not asked more, and a missing permission is not given within seconds."""
     rig = Rig(OnBypass.EVICT)
     rig.evictor.failure = failure
     for _ in range(59):
@@ -171,6 +184,21 @@ def test_any_other_refusal_of_an_eviction_is_tried_again_after_a_minute(failure:
     rig.evictor.failure = None
     rig.report(rig.bypass, after=2)
     assert rig.evictor.evicted == ["default/pod-1"]
+
+
+def test_an_answer_that_takes_long_is_waited_for_by_nobody() -> None:
+    """The looks at the GPUs go on meanwhile; nothing is asked twice, and the answer counts when it comes."""
+    rig = Rig(OnBypass.EVICT)
+    rig.evictor.failure, rig.evictor.slow = Unavailable("a budget does not allow it now", code=429), True
+    for _ in range(30):
+        rig.report(rig.bypass)
+    assert (rig.evictor.attempts, rig.events.refusals) == (1, [])
+    rig.evictor.answer()
+    for _ in range(10):
+        rig.report(rig.bypass)
+    assert (rig.evictor.attempts, len(rig.events.refusals)) == (1, 1)
+    rig.report(rig.bypass)
+    assert rig.evictor.attempts == 2
 
 
 def test_a_pod_that_is_known_later_hears_of_it_at_once() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from hami_dra.api.names import DeviceName, ShareId, device_name
 from hami_dra.api.quantity import MIB
@@ -16,6 +17,9 @@ from hami_dra.kubelet_plugin.entries import ClaimRef, Entry
 from hami_dra.kubelet_plugin.look import Look
 
 _LOOKS = 3
+
+Pod: TypeAlias = tuple[str, str]
+"""Namespace and name."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,11 @@ class Bypass:
     consumers: tuple[Consumer, ...]
     text: str
     pod_uids: tuple[str, ...] = ()
+
+    @property
+    def pods(self) -> frozenset[Pod]:
+        """The pods that have part in it, as far as they are known."""
+        return frozenset((consumer.namespace, consumer.pod) for consumer in self.consumers)
 
 
 class BypassJudge:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from hami_dra.kube.errors import NotFound
+import threading
+from concurrent.futures import Future
+
+from hami_dra.kube.errors import KubeError, NotFound
 from hami_dra.kube.paths import PODS, namespaced
 from hami_dra.kube.transport import Client
 
@@ -13,8 +16,15 @@ class KubeEvictor:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def evict(self, namespace: str, pod: str) -> None:
-        """Evict one; no error where it is gone. Raises KubeError."""
+    def evict(self, namespace: str, pod: str) -> Future[KubeError | None]:
+        """Ask for the eviction of one and return at once: why it was refused, None where it goes or is gone."""
+        answer: Future[KubeError | None] = Future()
+        # The API server, or a webhook that it asks, may take as long as the client waits.
+        thread = threading.Thread(target=self._ask, args=(namespace, pod, answer), name="evict", daemon=True)
+        thread.start()
+        return answer
+
+    def _ask(self, namespace: str, pod: str, answer: Future[KubeError | None]) -> None:
         body = {
             "apiVersion": "policy/v1",
             "kind": "Eviction",
@@ -23,4 +33,8 @@ class KubeEvictor:
         try:
             self._client.create(namespaced(PODS, namespace, pod, "eviction"), body)
         except NotFound:
-            return
+            answer.set_result(None)
+        except KubeError as error:
+            answer.set_result(error)
+        else:
+            answer.set_result(None)
