@@ -29,6 +29,8 @@ from hami_dra.kubelet_plugin.processes import Alive
 
 _FIRST_SECONDS = 5.0
 _PERIOD_SECONDS = 60.0
+# What kubelet is about to unprepare it has unprepared by then; and booked memory is missed.
+_AGAIN_SECONDS = 15.0
 _ROUNDS_PER_READING = 10
 
 
@@ -92,8 +94,11 @@ class Upkeep:
         """Whether this process does it."""
         self._leading = leading
 
-    def round(self) -> None:
-        """Mend, tidy up, and read claims: all of them every tenth time, else those that seemed forgotten."""
+    def round(self) -> bool:
+        """Mend, tidy up, and read claims: all of them every tenth time, else those that seemed forgotten.
+
+        Whether any seemed so for the first time, and the next round should come soon.
+        """
         entries = self._sources.ledger.snapshot()
         self._mend(entries)
         everything = self._rounds % _ROUNDS_PER_READING == 0
@@ -105,14 +110,14 @@ class Upkeep:
         self._told &= self._forgotten
         if everything:
             self._sources.tidy()
+        return not self._forgotten <= before
 
     def _run(self) -> None:
         pause = _FIRST_SECONDS
         # All nodes of a cluster may have started in the same second.
         while not self._stopping.wait(pause * (0.75 + random.random() / 2)):  # noqa: S311
             if self._leading:
-                pause = _PERIOD_SECONDS
-                self.round()
+                pause = _AGAIN_SECONDS if self.round() else _PERIOD_SECONDS
 
     def _mend(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
