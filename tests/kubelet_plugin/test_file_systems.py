@@ -97,16 +97,18 @@ def test_a_reboot_on_a_full_disk_brings_the_shares_back(node: Node) -> None:
 
 
 def test_on_a_read_only_disk_what_runs_goes_on(node: Node) -> None:
-    """A disk that failed is remounted so by the kernel; everything that must be written says so."""
+    """A disk that failed is remounted so by the kernel; what must be written says so, what was never there can end."""
     with mounted(node.paths.plugin_dir, 200) as disk:
         process = start(node)
         entry = process.prepare(claim())
         remount(disk, "ro")
         assert process.prepare(claim()) == entry
         ShareFiles(node.paths, lambda: 1).beat(share_id(1), NodeFields(0))
-        for call in (lambda: process.prepare(LATE), lambda: process.unprepare("claim-1")):
-            with pytest.raises(NodeStateError, match="Read-only file system"):
-                call()
+        with pytest.raises(NodeStateError, match=r"^cannot write \S+: Read-only file system"):
+            process.prepare(LATE)
+        process.unprepare("late")
+        with pytest.raises(NodeStateError, match=r"^cannot remove \S+/claim-1: Read-only file system"):
+            process.unprepare("claim-1")
         remount(disk, "rw")
         process.unprepare("claim-1")
         assert node.files() == set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 
@@ -60,7 +61,8 @@ def remove_file(path: Path, *, durable: bool = False) -> None:
         if durable:
             _sync_folder(path.parent)
     except OSError as error:
-        raise NodeStateError.from_os("remove", path, error) from error
+        if not _was_gone(path, error):
+            raise NodeStateError.from_os("remove", path, error) from error
 
 
 def remove_folder(path: Path) -> None:
@@ -69,10 +71,9 @@ def remove_folder(path: Path) -> None:
         for child in list_folder(path):
             child.unlink(missing_ok=True)
         path.rmdir()
-    except FileNotFoundError:
-        return
     except OSError as error:
-        raise NodeStateError.from_os("remove", path, error) from error
+        if not _was_gone(path, error):
+            raise NodeStateError.from_os("remove", path, error) from error
 
 
 def list_folder(path: Path) -> list[Path]:
@@ -83,6 +84,11 @@ def list_folder(path: Path) -> list[Path]:
         return []
     except OSError as error:
         raise NodeStateError.from_os("list", path, error) from error
+
+
+def _was_gone(path: Path, error: OSError) -> bool:
+    # A read-only file system refuses before it looks whether there is anything to remove.
+    return error.errno in (errno.ENOENT, errno.EROFS) and not os.path.lexists(path)
 
 
 def _sync_folder(path: Path) -> None:

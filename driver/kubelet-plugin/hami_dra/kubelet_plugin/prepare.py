@@ -103,7 +103,9 @@ class Preparer:
             return self._complete(entry, fresh=not rebuilt)
         except NodeStateError:
             if not rebuilt:
-                self._undo(entry.claim.uid)
+                # Why it could not be written is told, not that it cannot be removed either; the next call goes on.
+                with contextlib.suppress(NodeStateError):
+                    self._undo(entry.claim.uid)
             raise
 
     def _complete(self, entry: Entry, *, fresh: bool) -> Entry:
