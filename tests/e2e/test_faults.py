@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 import pytest
 
 from testbed.bed import Testbed
-from testbed.errors import CommandError
+from testbed.looping import goes_on
 from testbed.pods import pod_on
 from testbed.reading import Json
 from testbed.story import Story
@@ -19,27 +19,6 @@ def container(pod: Json) -> tuple[str, int]:
     """The identity of a pod's only container and how often it was restarted."""
     (status,) = pod["status"]["containerStatuses"]
     return status["containerID"], status["restartCount"]
-
-
-def counted(story: Story) -> int:
-    """How many rounds the loop has printed; fails when it printed anything else."""
-
-    def look() -> list[str]:
-        # A log that kubelet or containerd cannot serve yet says nothing about the loop.
-        try:
-            return [line for line in story.log("loop").splitlines() if "unable to retrieve" not in line]
-        except CommandError:
-            return []
-
-    lines = until(look, "the loop's log can be read")
-    assert all(line.startswith("ok ") for line in lines), lines[-5:]
-    return len(lines)
-
-
-def goes_on(story: Story) -> None:
-    """The loop prints more rounds than it had."""
-    before = counted(story)
-    until(lambda: counted(story) > before + 1, "the loop goes on")
 
 
 @pytest.mark.parametrize("victim", ["hami-dra-kubelet-plugin", "kubelet", "containerd"])

@@ -6,9 +6,8 @@ from contextlib import AbstractContextManager
 import pytest
 
 from testbed.bed import Testbed
-from testbed.names import NAMESPACE
 from testbed.pods import bypassing, pod_on
-from testbed.seen import FAULTS, device, metrics, taints
+from testbed.seen import FAULTS, device, metrics, plugin_log, taints
 from testbed.story import Story
 from testbed.waiting import until
 
@@ -179,11 +178,6 @@ def test_a_container_that_names_no_claim_has_no_gpu(stories: Stories, bed: Testb
         look = "nvidia-smi -L 2>&1 || true"
         assert "GPU-" in story.kubectl.exec("two", "sh", "-c", look, container="cuda")
         assert "GPU-" not in story.kubectl.exec("two", "sh", "-c", look, container="other")
-
-
-def plugin_log(bed: Testbed, node: str) -> str:
-    """What the plugin's process on a node has logged."""
-    return bed.kubectl.within(NAMESPACE)("logs", bed.plugin_pod(node)["metadata"]["name"])
 
 
 def budget(least: int) -> str:

@@ -10,8 +10,8 @@ import pytest
 
 from testbed import chart
 from testbed.bed import Testbed
-from testbed.errors import CommandError
 from testbed.images import Image
+from testbed.looping import goes_on
 from testbed.names import NAMESPACE
 from testbed.newer import VERSION, newer_image
 from testbed.pods import pod_on
@@ -63,20 +63,6 @@ def version_of(bed: Testbed, story: Story, pod: str) -> str:
     (version,) = [Path(m["hostPath"]).name for m in mounts if m["containerPath"] == "/etc/ld.so.preload"]
     assert version in story.kubectl.exec(pod, "cat", "/etc/ld.so.preload")
     return str(version)
-
-
-def goes_on(story: Story) -> None:
-    """The loop prints more rounds than it had, and has printed nothing else."""
-
-    def rounds() -> list[str]:
-        try:
-            return [line for line in story.log("loop").splitlines() if "unable to retrieve" not in line]
-        except CommandError:
-            return []
-
-    before = until(rounds, "the loop's log can be read")
-    lines = until(lambda: [*rounds()] if len(rounds()) > len(before) + 1 else [], "the loop goes on")
-    assert all(line.startswith("ok ") for line in lines), lines[-5:]
 
 
 def end(bed: Testbed, story: Story, pod: str) -> None:

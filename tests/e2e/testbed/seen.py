@@ -1,4 +1,4 @@
-"""What a cluster shows of a node's GPUs: published devices, their taints, the plugin's metrics."""
+"""What a cluster shows of a node's GPUs: published devices, their taints, what the daemons say."""
 
 from testbed.bed import Testbed
 from testbed.names import DRIVER_ROOT, NAMESPACE
@@ -20,6 +20,14 @@ def taints(bed: Testbed, name: str) -> dict[str, str]:
 
 def metrics(bed: Testbed, node: str) -> str:
     """What the node's plugin serves."""
-    pod = bed.plugin_pod(node)["metadata"]["name"]
+    return _served(bed, bed.plugin_pod(node)["metadata"]["name"])
+
+
+def plugin_log(bed: Testbed, node: str) -> str:
+    """What the plugin's process on a node has logged."""
+    return bed.kubectl.within(NAMESPACE)("logs", bed.plugin_pod(node)["metadata"]["name"])
+
+
+def _served(bed: Testbed, pod: str) -> str:
     text: str = bed.kubectl("get", "--raw", f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}:8080/proxy/metrics")
     return text
