@@ -2,7 +2,17 @@
 
 import json
 
+import yaml
+
 from testbed.reading import Json
+from testbed.story import EXAMPLES
+
+
+def loop_on(node: str) -> str:
+    """The story itself, its template and its pod, on that node."""
+    template, pod = yaml.safe_load_all((EXAMPLES / "faults" / "pod.yaml").read_text())
+    pod["spec"]["nodeSelector"] = {"kubernetes.io/hostname": node}
+    return yaml.safe_dump_all([template, pod])
 
 
 def pod_on(node: str, name: str = "after") -> str:
