@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import pytest
 from plugin_objects import Node, claim, result, share_id, start
 
 from hami_dra.api.names import ClaimUid
+from hami_dra.kubelet_plugin import sockets
 from hami_dra.kubelet_plugin.errors import NodeStateError
 from hami_dra.kubelet_plugin.node_page import NodeFields
 from hami_dra.kubelet_plugin.share_files import ShareFiles
@@ -112,6 +114,19 @@ def test_on_a_read_only_disk_what_runs_goes_on(node: Node) -> None:
         remount(disk, "rw")
         process.unprepare("claim-1")
         assert node.files() == set()
+
+
+def test_a_plugin_that_ended_cannot_serve_on_a_read_only_disk(node: Node) -> None:
+    """It says which file; what it left there is the socket that kubelet would dial."""
+    with mounted(node.paths.plugin_dir, 200) as disk:
+        path = sockets.dra_socket(disk, "")
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(path))
+        remount(disk, "ro")
+        with pytest.raises(NodeStateError, match=r"^cannot remove \S+\.sock: Read-only file system"):
+            sockets.make_way(path)
+        remount(disk, "rw")
+        sockets.make_way(path)
 
 
 def test_a_full_cdi_folder_fails_one_claim(node: Node) -> None:

@@ -13,6 +13,7 @@ from hami_dra.kube.errors import Unavailable
 from hami_dra.kubelet_plugin.cdi_files import CdiFiles
 from hami_dra.kubelet_plugin.consumers import Consumer, Consumers
 from hami_dra.kubelet_plugin.entries import ClaimRef, Entry
+from hami_dra.kubelet_plugin.errors import NodeStateError
 from hami_dra.kubelet_plugin.processes import Alive
 from hami_dra.kubelet_plugin.share_files import ShareFiles
 from hami_dra.kubelet_plugin.upkeep import Upkeep, UpkeepSources
@@ -33,6 +34,7 @@ class Rig:
         self.restored: list[str] = []
         self.unallocated: list[str] = []
         self.tidied: list[int] = []
+        self.untidy: NodeStateError | None = None
         shares, specs = ShareFiles(node.paths, lambda: 1), CdiFiles(node.paths)
         sources = UpkeepSources(
             ledger=self.process.ledger,
@@ -42,7 +44,7 @@ class Rig:
             is_whole=lambda entry: specs.has(entry.claim.uid) and all(shares.has(s.share_id) for s in entry.shares),
             restored=self._restored,
             unallocated=lambda entry: self.unallocated.append(entry.claim.uid),
-            tidy=lambda: self.tidied.append(1),
+            tidy=self._tidy,
         )
         self.upkeep = Upkeep(sources, self.process.preparer)
 
@@ -50,6 +52,11 @@ class Rig:
         """That many minutes."""
         for _ in range(count):
             self.upkeep.round()
+
+    def _tidy(self) -> None:
+        self.tidied.append(1)
+        if self.untidy:
+            raise self.untidy
 
     def _restored(self, claim: Claim, entry: Entry) -> None:
         self.restored.append(claim.uid)
@@ -115,6 +122,14 @@ def test_a_claim_that_is_there_stays_and_its_status_is_looked_at(rig: Rig) -> No
     assert len(rig.process.entries()) == 1
     assert rig.restored == ["claim-1"]
     assert rig.tidied == [1]
+
+
+def test_a_disk_that_cannot_be_tidied_up_ends_nothing(rig: Rig) -> None:
+    """It is read-only now: shares are fed and claims looked after as before."""
+    rig.untidy = NodeStateError("cannot remove dra-gone.sock: Read-only file system")
+    rig.rounds(11)
+    assert rig.tidied == [1, 1]
+    assert rig.process.entries() == ()
 
 
 def test_a_claim_that_comes_back_is_no_orphan(rig: Rig) -> None:

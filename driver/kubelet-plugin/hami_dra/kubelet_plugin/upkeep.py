@@ -54,7 +54,8 @@ class Keeper(Protocol):
 class UpkeepSources:
     """`is_whole` tells whether all files of an entry are there.
 
-    `restored` hears of claims as they are read, `unallocated` of shares that run though no claim has them.
+    `restored` hears of claims as they are read, `unallocated` of shares that run though no claim has them; `tidy`
+    removes what dead plugin processes left, and raises PluginError.
     """
 
     ledger: Ledger
@@ -109,7 +110,7 @@ class Upkeep:
         self._identify([entry for entry in entries if not entry.claim.name], before)
         self._told &= self._forgotten
         if everything:
-            self._sources.tidy()
+            self._tidy()
         return not self._forgotten <= before
 
     def _run(self) -> None:
@@ -127,6 +128,12 @@ class Upkeep:
                     self._log.warning("files of a claim were gone, written anew", claim=str(entry.claim))
                 except PluginError as error:
                     self._log.error("claim not mended", claim=str(entry.claim), error=str(error))
+
+    def _tidy(self) -> None:
+        try:
+            self._sources.tidy()
+        except PluginError as error:
+            self._log.error("sockets of dead plugin processes stay", error=str(error))
 
     def _read(self, entries: Iterable[Entry], before: Container[ClaimUid]) -> None:
         for entry in entries:
