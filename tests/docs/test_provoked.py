@@ -13,18 +13,28 @@ PROVOKED: dict[str, dict[str, list[str] | str]] = tomllib.loads((Path(__file__).
 ROW = re.compile(r"\| (.+?) \|")
 
 
+PAGE = (ROOT / "docs/operations.md").read_text()
+NO_SYMPTOMS = {"Where to look"}
+
+
 def symptoms(section: str) -> list[str]:
     """The first cells of the tables in a section of the page, without their heads."""
-    _, found, rest = (ROOT / "docs/operations.md").read_text().partition(f"\n## {section}\n")
+    _, found, rest = PAGE.partition(f"\n## {section}\n")
     assert found, f"docs/operations.md has no section {section}"
     rows = [match[1] for line in rest.partition("\n## ")[0].splitlines() if (match := ROW.match(line))]
-    return [row for row, after in zip(rows, [*rows[1:], ""], strict=True) if row != "---" and after != "---"]
+    return [row for row, after in zip(rows, [*rows, ""][1:], strict=True) if row != "---" and after != "---"]
 
 
 @pytest.mark.parametrize("section", PROVOKED)
 def test_every_symptom_names_what_provokes_it(section: str) -> None:
     """A symptom that is added, dropped or worded anew changes the list of tests too."""
     assert list(PROVOKED[section]) == symptoms(section)
+
+
+def test_no_section_with_symptoms_is_overlooked() -> None:
+    """A table that is added to the page is a list of symptoms, unless it is said here to be none."""
+    sections = re.findall("^## (.+)$", PAGE, re.MULTILINE)
+    assert {section for section in sections if symptoms(section)} == {*PROVOKED, *NO_SYMPTOMS}
 
 
 def test_what_provokes_a_symptom_is_there() -> None:

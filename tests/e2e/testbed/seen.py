@@ -28,6 +28,13 @@ def plugin_log(bed: Testbed, node: str) -> str:
     return bed.kubectl.within(NAMESPACE)("logs", bed.plugin_pod(node)["metadata"]["name"])
 
 
+def controller_metrics(bed: Testbed) -> str:
+    """What all replicas of the controller serve."""
+    pods = bed.kubectl.within(NAMESPACE).items("pods", labels="app.kubernetes.io/component=controller")
+    running = [pod["metadata"]["name"] for pod in pods if pod["status"]["phase"] == "Running"]
+    return "".join(_served(bed, pod) for pod in running)
+
+
 def _served(bed: Testbed, pod: str) -> str:
     text: str = bed.kubectl("get", "--raw", f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}:8080/proxy/metrics")
     return text
