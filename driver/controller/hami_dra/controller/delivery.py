@@ -61,6 +61,7 @@ class Delivery:
     def send(self, pod: Pod, parcels: Sequence[Parcel], *, is_last: bool) -> None:
         """Write these; ``is_last``: with them the pod has everything it needs of us."""
         for parcel in parcels:
+            self._state.move_place(pod, parcel.known.claim, parcel.allocation)
             # In the ledger before the write: what may be written counts from then on.
             self._state.ledger.put(parcel.uid, parcel.allocation.results)
             self._state.writing.add(parcel.uid)

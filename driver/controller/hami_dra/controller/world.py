@@ -159,12 +159,12 @@ class World:
             self._place_users(old)
         return old, new
 
-    def drop_claim(self, raw: JsonObject) -> KnownClaim | None:
-        """Forget a claim."""
+    def drop_claim(self, raw: JsonObject) -> tuple[KnownClaim | None, list[Pod]]:
+        """Forget a claim; what it was, and the pods that referred to it."""
         key = f"{raw['metadata']['namespace']}/{raw['metadata']['name']}"
         known = self.claims.get(key)
         if known is None or known.claim.uid != raw["metadata"]["uid"]:
-            return None
+            return None, []
         users = self.users_of(known)
         owner, entry = owner_of(known.claim), known.claim.metadata.annotations.get(CLAIM_NAME_ANNOTATION, "")
         if owner in self._owned and self._owned[owner].get(entry) == known.claim.name:
@@ -174,7 +174,7 @@ class World:
         del self.claims[key]
         for pod in users:
             self._place(pod)
-        return known
+        return known, users
 
     def _place_users(self, known: KnownClaim) -> None:
         for pod in self.users_of(known):
