@@ -115,6 +115,30 @@ def test_a_crash_between_allocation_and_ungating_is_made_good(claim_first: bool)
     assert bench.metric("taken_back_total", cause="unbound") == 1
 
 
+def test_a_pod_whose_claim_was_made_twice_is_held_until_the_one_it_names_is_allocated() -> None:
+    """The other one came, and was named, while the first was being written: the pod is pinned all the same."""
+    bench = Bench(pins=True)
+    made = {
+        "ownerReferences": [{"kind": "Pod", "name": "pod", "uid": "uid-pod", "controller": True}],
+        "annotations": {"resource.kubernetes.io/pod-claim-name": "gpu"},
+    }
+    entries = [{"name": "gpu", "resourceClaimTemplateName": "template"}]
+    pod = pod_json("pod", [], schedulingGates=[{"name": GATE}], resourceClaims=entries)
+
+    def make_another() -> None:
+        if bench.verbs("made-1")[-1:] == ["allocate"] and "default/made-2" not in bench.claims.stored:
+            bench.add_claim(claim_json("made-2", **made))
+            named = {"resourceClaimStatuses": [{"name": "gpu", "resourceClaimName": "made-2"}]}
+            bench.add_pod({**pod, "status": {**pod["status"], **named}})
+
+    bench.add_claim(claim_json("made-1", **made))
+    bench.claims.on_write = make_another
+    bench.add_pod(pod)
+    bench.run(1)
+    assert bench.node_of("made-2") == "node-a"
+    assert bench.pods.writes == [("pin", "pod")]
+
+
 def test_a_lost_answer_is_no_loss() -> None:
     """The write is repeated until the pod is seen without the gate."""
     bench = Bench(pins=True)

@@ -16,7 +16,6 @@ from testbed.names import NAMESPACE
 from testbed.waiting import until
 
 AS_INSTALLED: Mapping[str, str] = {}
-SPREAD: Mapping[str, str] = {"controller.placement.node": "spread"}
 GATE_AND_PIN: Mapping[str, str] = {"controller.gateAndPin": "true"}
 SPACE = "default"
 """The namespace of all pods."""

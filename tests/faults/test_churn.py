@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 from abreast import abreast
-from clusters import SPACE, SPREAD, Clusters
+from clusters import AS_INSTALLED, SPACE, Clusters
 from ordeal import CORES, MEMORIES, Ordeal, ordeal, template_name
 from proxying import DENIED_BINDINGS, proxied_scheduler
 from stages import Stage, Victim
@@ -72,12 +72,8 @@ def victims(trial: Ordeal) -> list[tuple[Victim, Stage, Callable[[Victim], None]
 
 
 def test_everything_changes_under_the_pods(clusters: Clusters) -> None:
-    """Claims are deleted and pods replaced at every step, while GPUs, nodes and kube-scheduler come and go.
-
-    No node fills up: a pod that was bound unheard while its claim was deleted finds room where it is, for it cannot
-    be moved.
-    """
-    with ordeal(clusters, NODES, SPREAD) as trial, proxied_scheduler(trial) as scheduler:
+    """Claims are deleted and pods replaced at every step, while GPUs, nodes and kube-scheduler come and go."""
+    with ordeal(clusters, NODES, AS_INSTALLED) as trial, proxied_scheduler(trial) as scheduler:
         scheduler.set_faults(*DENIED_BINDINGS)
         for number in (0, 1):
             trial.bed.controllers.start(number)

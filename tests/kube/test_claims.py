@@ -111,15 +111,6 @@ def test_taking_back_clears_everything_that_hangs_on_the_allocation(
     assert claims.clear_allocation(claims.get("team", "c"))["status"] == {}
 
 
-def test_reservation_can_be_replaced(claims: Claims, claim: dict[str, object]) -> None:
-    """A second pod of a shared claim is added without touching the allocation."""
-    stored = claims.write_allocation(claim, ALLOCATION, [POD])
-    other = ConsumerReference(name="q", uid="u-2")
-    again = Claim.from_json(claims.write_reserved_for(stored, [POD, other]))
-    assert again.reserved_for == (POD, other)
-    assert again.allocation is not None
-
-
 def test_device_statuses_replace_only_those_of_the_driver(
     server: FakeApiServer, claims: Claims, claim: dict[str, object]
 ) -> None:

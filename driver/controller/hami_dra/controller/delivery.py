@@ -61,6 +61,7 @@ class Delivery:
     def send(self, pod: Pod, parcels: Sequence[Parcel], *, is_last: bool) -> None:
         """Write these; ``is_last``: with them the pod has everything it needs of us."""
         for parcel in parcels:
+            self._state.move_place(pod, parcel.known.claim, parcel.allocation)
             # In the ledger before the write: what may be written counts from then on.
             self._state.ledger.put(parcel.uid, parcel.allocation.results)
             self._state.writing.add(parcel.uid)
@@ -100,11 +101,11 @@ class Delivery:
             return
         all_written = all(booked)
         if all_written and is_last:
-            self._served(pod)
+            self._served(pod, parcels)
         elif not all_written and pod.uid in self._state.pending:
             self._state.obstacles[pod.uid] = WRITE_FAILED
 
-    def _served(self, pod: Pod) -> None:
+    def _served(self, pod: Pod, parcels: Sequence[Parcel]) -> None:
         seen = self._state.seen.get(pod.uid)
         self._state.settle(pod.uid)
         if seen is not None:
@@ -112,7 +113,10 @@ class Delivery:
         current = self._state.world.pods.get(pod.uid)
         if current is not None and current.held:
             claims = [known.claim for known in self._state.world.claims_of(current) if known is not None]
-            self._releaser.release(current, claims)
+            if {parcel.uid for parcel in parcels} <= {claim.uid for claim in claims}:
+                self._releaser.release(current, claims)
+            else:  # One of these was made twice, say, and the pod names the other by now.
+                self._state.revisit_pod(current.uid, self._tools.clock.monotonic())
 
     def _book(self, pod: Pod, parcel: Parcel, attempt: _Attempt) -> bool:
         written = attempt.written

@@ -34,7 +34,7 @@ class Loop:
             Turn.POD: lambda key: placer.turn(PodUid(key)),
             Turn.CLAIM: tender.turn,
             Turn.SLICE: left_out.turn,
-            Turn.PLACE: tender.release_place,
+            Turn.PLACE: lambda key: state.end_held(key, tools.clock.monotonic()),
         }
 
     def observe(self, observed: Observed) -> None:
@@ -91,6 +91,7 @@ class Loop:
         sender = self._tools.sender
         sender.collect()
         if not self._state.active:
+            self._drop_held()
             return None
         began = self._tools.clock.monotonic()
         for work in self._state.agenda.take_due(began):
@@ -103,6 +104,13 @@ class Loop:
         if self._due:
             return None if sender.full else began
         return self._state.agenda.next_due()
+
+    def _drop_held(self) -> None:
+        # Whoever does not lead holds places too, for it may lead in the next moment; but it gives no turns.
+        now = self._tools.clock.monotonic()
+        for place in self._state.held:
+            if place.until <= now:
+                self._state.end_held(place.key, now)
 
     def _show(self, now: float) -> None:
         # It looks at everything that waits: not at every step while there is much to do, nor while a write, which is

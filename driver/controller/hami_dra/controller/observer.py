@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hami_dra.api.resources import DeviceClass, JsonObject
+from hami_dra.api.resources import AllocationResult, DeviceClass, JsonObject
 from hami_dra.controller.allocation import is_foreign
 from hami_dra.controller.clock import Clock
+from hami_dra.controller.held import held_key, role_of
 from hami_dra.controller.inventory import locks_of, why_unserved
 from hami_dra.controller.pods import Pod
 from hami_dra.controller.reporter import Reporter
@@ -83,6 +84,7 @@ class Observer:
             self._state.seen.setdefault(new.uid, now)
         if new.node_name or new.finished:
             self._state.refusals.forget(new.uid)
+        self._state.release_held(new, now)
         self._revisit_claims_of(new, now)
 
     def _note_released(self, old: Pod | None, new: Pod, now: float) -> None:
@@ -116,6 +118,7 @@ class Observer:
     def _pod_gone(self, pod: Pod, now: float) -> None:
         state = self._state
         state.settle(pod.uid)
+        state.release_held(pod, now, gone=True)
         state.refusals.forget(pod.uid)
         state.released.discard(pod.uid)
         state.queue.leave(pod.uid)
@@ -131,22 +134,23 @@ class Observer:
 
     def _claim(self, observed: Observed, now: float) -> None:
         if observed.deleted:
-            known = self._state.world.drop_claim(observed.object)
+            known, users = self._state.world.drop_claim(observed.object)
             if known is not None:
-                self._claim_gone(known, now)
+                self._claim_gone(known, users, now)
             return
         old, new = self._state.world.put_claim(observed.object)
         if new is None or new is old:
             return
         self._state.lost.pop(new.key, None)
         if old is not None and old.claim.uid != new.claim.uid:
-            self._claim_gone(old, now)
+            self._claim_gone(old, self._state.users_of(old), now)
         elif old is not None:
             self._note_cleared(old, new, now)
         self._account(new, now)
 
-    def _claim_gone(self, known: KnownClaim, now: float) -> None:
+    def _claim_gone(self, known: KnownClaim, users: Sequence[Pod], now: float) -> None:
         uid = known.claim.uid
+        self._hold_place(known, self._state.unresolved.get(uid), users, now)
         self._state.ledger.drop(uid)
         self._state.unresolved.pop(uid, None)
         self._state.holdings.pop(uid, None)
@@ -164,6 +168,7 @@ class Observer:
         allocation = old.claim.allocation
         if allocation is None or new.claim.allocation is not None or not is_our_allocation(old.claim):
             return
+        self._hold_place(old, None, self._state.users_of(new), now)
         reserved = {consumer.uid for consumer in old.claim.reserved_for}
         for pod in self._state.users_of(new):
             if (
@@ -173,6 +178,14 @@ class Observer:
                 and (not reserved or pod.uid in reserved)
             ):
                 self._state.refusals.refuse(pod.uid, allocation.node_name, now)
+
+    def _hold_place(
+        self, known: KnownClaim, unanswered: AllocationResult | None, users: Sequence[Pod], now: float
+    ) -> None:
+        # Somebody else took it away: whether a binding to its node was under way is not known.
+        allocation = known.claim.allocation if is_our_allocation(known.claim) else unanswered
+        if allocation is not None:
+            self._state.hold_place(known.claim, allocation, users, now)
 
     def _account(self, known: KnownClaim, now: float) -> None:
         self.book(known, now)
@@ -186,6 +199,8 @@ class Observer:
         if claim.allocation is not None:
             state.ledger.put(claim.uid, claim.allocation.results)
             state.unresolved.pop(claim.uid, None)
+            if state.held:  # Whoever allocated it, its pods need their room there only once.
+                state.drop_held(held_key(role_of(claim), claim.allocation.node_name or ""), now)
             self._note_holding(known, now)
         elif claim.uid not in state.unresolved and claim.uid not in state.writing:
             state.ledger.drop(claim.uid)

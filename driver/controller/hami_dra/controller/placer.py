@@ -11,6 +11,7 @@ from hami_dra.api.resources import Claim
 from hami_dra.controller.allocation import build_allocation
 from hami_dra.controller.asks import class_is_ours, is_ours
 from hami_dra.controller.delivery import Delivery, Parcel
+from hami_dra.controller.held import held_key, role_of
 from hami_dra.controller.keeper import Keeper, Waiting
 from hami_dra.controller.long_evaluations import LongEvaluations
 from hami_dra.controller.long_searches import LongSearches
@@ -23,7 +24,7 @@ from hami_dra.controller.reasons import NODE_SHORTAGES
 from hami_dra.controller.recreation import Recreation
 from hami_dra.controller.releaser import Releaser
 from hami_dra.controller.snapshot import Snapshot
-from hami_dra.controller.state import UNDECIDED, State, Turn, Work, held_key
+from hami_dra.controller.state import UNDECIDED, State, Turn, Work
 from hami_dra.controller.tools import Tools
 from hami_dra.controller.unsupported import unsupported_by_scheduler
 from hami_dra.controller.world import Kind, KnownClaim
@@ -112,7 +113,7 @@ class Placer:
         if self._must_wait(pod, claims, now):
             return
         with self._tools.metrics.decision_seconds.time():
-            snapshot, policy = self._snapshot(pod, now), self._policy(pod, now)
+            snapshot, policy = self._snapshot(pod, claims, now), self._policy(pod, now)
             outcome = plan(snapshot, pod, relevant, policy, self._evaluations.interrupted_after(now))
         if isinstance(outcome, Refusal) and outcome.unfinished:
             self._go_on_later(pod, claims, now)
@@ -169,13 +170,13 @@ class Placer:
             self._warn(pod, [], BAD_ANNOTATION, "; ".join(problems), now)
         return found.policy
 
-    def _snapshot(self, pod: Pod, now: float) -> Snapshot:
+    def _snapshot(self, pod: Pod, claims: Sequence[Claim], now: float) -> Snapshot:
         state = self._state
         return Snapshot(
             inventory=state.world.inventory,
             nodes=state.world.nodes,
             classes=state.world.classes,
-            totals=state.totals_for(pod),
+            totals=state.totals_for(pod, claims),
             refused=state.refused_nodes(pod, now),
             waiting=state.locks.waiting(now),
             loads=state.world.loads.without(pod.uid),
@@ -237,8 +238,10 @@ class Placer:
         known = next((known for known in open_claims if known.claim.uid in self._state.unresolved), None)
         if known is None:
             return False
+        unanswered = self._state.unresolved[known.claim.uid]
         read = self._tools.writer.read(known.claim.namespace, known.claim.name)
         if read.outcome is Outcome.GONE:
+            self._state.hold_place(known.claim, unanswered, self._state.users_of(known), now)
             self._state.unresolved.pop(known.claim.uid)
             self._state.ledger.drop(known.claim.uid)
             return True
@@ -257,10 +260,10 @@ class Placer:
     def _restore(self, pod: Pod, open_claims: list[KnownClaim]) -> bool:
         """Give a pod that was bound while its allocation was taken back the same place again."""
         for known in open_claims:
-            held = self._state.held.get(known.claim.uid)
-            if held is not None and pod.node_name == held.node:
-                self._state.ledger.drop(held_key(known.claim.uid))
-                del self._state.held[known.claim.uid]
-                self._delivery.send(pod, [Parcel(known, held.allocation)], is_last=False)
+            place = self._state.held.get(held_key(role_of(known.claim), pod.node_name))
+            # Another pod that shares the claim is planned for: it has never been found to fit there. So is a claim
+            # that was made in place of a deleted one: it may ask for something else.
+            if place is not None and pod.uid in place.pods and place.claim_uid == known.claim.uid:
+                self._delivery.send(pod, [Parcel(known, place.allocation)], is_last=False)
                 return True
         return False

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, NewType
 
 from hami_dra.api import names
+from hami_dra.api.resources import Claim
 from hami_dra.controller.needs import NOTHING, Needs, read_needs
 
 PodUid = NewType("PodUid", str)
@@ -17,6 +18,7 @@ CLAIM_NAME_ANNOTATION = "resource.kubernetes.io/pod-claim-name"
 EXTENDED_RESOURCE_PREFIX = "deviceclass.resource.kubernetes.io/"
 POLICY_ANNOTATIONS = frozenset({names.NODE_POLICY_ANNOTATION, names.DEVICE_POLICY_ANNOTATION})
 _FINISHED = frozenset({"Succeeded", "Failed"})
+_NOT_STARTED = frozenset({"", "Pending"})
 _NO_VERDICTS = frozenset({"SchedulingGated", "SchedulerError"})
 """Reasons of PodScheduled=False that say nothing about nodes. After an error, such as a binding that the API server
 refused, kube-scheduler tries the same pod and claim again."""
@@ -83,6 +85,11 @@ class Pod:
         return self.phase in _FINISHED
 
     @property
+    def started(self) -> bool:
+        """Whether its containers run or ran."""
+        return self.phase not in _NOT_STARTED
+
+    @property
     def needs_claims(self) -> bool:
         """Whether an allocation is wanted now: not finished, not deleting, without scheduling gates but ours."""
         return not (self.finished or self.deleting or (self.gated and not self.node_name))
@@ -131,6 +138,14 @@ class Pod:
             pinned_to=(meta.get("annotations") or {}).get(names.PINNED_ANNOTATION, ""),
             relates_to_pods=bool(read_pod_rules(spec)),
         )
+
+
+def owner_of(claim: Claim) -> PodUid:
+    """The pod that the claim was generated for; empty where there is none."""
+    for reference in claim.metadata.owner_references:
+        if reference.get("controller") and reference.get("kind") == "Pod":
+            return PodUid(str(reference.get("uid", "")))
+    return PodUid("")
 
 
 def _pod_claims(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Iterator[PodClaim]:

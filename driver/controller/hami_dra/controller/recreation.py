@@ -21,7 +21,6 @@ LOG = logging.getLogger(__name__)
 UNSEEN_SECONDS = 5.0
 """How long a claim that was never seen must be missing: the pods' watch may be ahead of the claims'."""
 _AGAIN_SECONDS = 30.0
-_PENDING = frozenset({"", "Pending"})
 
 
 class Recreation:
@@ -34,7 +33,7 @@ class Recreation:
 
     def ask(self, pod: Pod, now: float) -> None:
         """Do what can be done now about each claim that is missing."""
-        if pod.phase not in _PENDING:
+        if pod.started:
             return  # Whoever takes a claim away from a pod that runs has to end the pod too.
         for entry in pod.claims:
             # One that has no name yet is still to be made for the first time.

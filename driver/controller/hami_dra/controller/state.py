@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -13,6 +14,16 @@ from hami_dra.api.resources import AllocationResult, Claim
 from hami_dra.controller.agenda import Agenda
 from hami_dra.controller.allocation import is_foreign
 from hami_dra.controller.gauges import View
+from hami_dra.controller.held import (
+    PLACE_HELD_SECONDS,
+    HeldPlace,
+    HeldPlaces,
+    find_holders,
+    held_key,
+    held_until,
+    may_come,
+    role_of,
+)
 from hami_dra.controller.hosting import find_shortage
 from hami_dra.controller.kept import KeptPlaces
 from hami_dra.controller.loads import NO_LOAD
@@ -24,8 +35,8 @@ from hami_dra.controller.takeback import Holding
 from hami_dra.controller.usage import Ledger
 from hami_dra.controller.world import KnownClaim, World
 
-PLACE_HELD_SECONDS = 10.0
-"""How long the place of an allocation that was taken back stays reserved."""
+LOG = logging.getLogger(__name__)
+
 UNDECIDED = "Undecided"
 """The reason of a pod that was not decided about yet, or whose allocation is being written."""
 
@@ -40,19 +51,10 @@ class Turn(StrEnum):
 
 
 class Work(NamedTuple):
-    """A piece of work: a pod by uid, a claim by ``namespace/name``, a slice by name, a held place by claim uid."""
+    """A piece of work: a pod by uid, a claim by ``namespace/name``, a slice by name, a held place by key."""
 
     turn: Turn
     key: str
-
-
-@dataclass(frozen=True)
-class HeldPlace:
-    """An allocation that was taken back and may come back, in case its pod was bound in that instant."""
-
-    node: str
-    allocation: AllocationResult
-    until: float
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ class State:
     """Since when pods need claims that they may not have yet, by the monotonic clock."""
     holdings: dict[str, Holding] = field(default_factory=dict)
     queue: SchedulerQueue = field(default_factory=SchedulerQueue)
-    held: dict[str, HeldPlace] = field(default_factory=dict)
+    held: HeldPlaces = field(default_factory=HeldPlaces)
+    """Places of allocations that ended, which their pods may have been bound to in that instant."""
     writing: set[str] = field(default_factory=set)
     """Claims whose allocation is being written; the ledger counts it."""
     unresolved: dict[str, AllocationResult] = field(default_factory=dict)
@@ -169,10 +172,64 @@ class State:
             self.ledger.drop(kept_key(uid))
             self.revisit_pending(0.0)  # At once, but for their back-off.
 
-    def totals_for(self, pod: Pod) -> Totals:
-        """What is taken, from this pod's view: its own place and those of pods behind it are free for it."""
-        before = self.kept.before(pod)
-        return self.ledger.totals([kept_key(uid) for uid in self.kept if uid not in before])
+    def hold_place(self, claim: Claim, allocation: AllocationResult, users: Iterable[Pod], now: float) -> None:
+        """The allocation ends or has ended: hold its place for those of the claim's pods that may be bound there."""
+        node = allocation.node_name or ""
+        pods = find_holders(users, node) if node else frozenset()
+        if pods:
+            until = now + PLACE_HELD_SECONDS
+            if self.active:
+                fields = {"claim": f"{claim.namespace}/{claim.name}", "node": node, "pod_uids": sorted(pods)}
+                LOG.info("place-held", extra=fields)
+            self._hold(HeldPlace(role_of(claim), node, claim.uid, allocation, pods, now, until))
+
+    def move_place(self, pod: Pod, claim: Claim, allocation: AllocationResult) -> None:
+        """The pod is about to get this: where a place was held for it there, this is its place from now on."""
+        place = self.held.get(held_key(role_of(claim), allocation.node_name or ""))
+        if place is not None and pod.uid in place.pods:
+            self._hold(replace(place, claim_uid=claim.uid, allocation=allocation))
+
+    def _hold(self, place: HeldPlace) -> None:
+        self.held.put(place)
+        self.ledger.reserve(place.key, place.allocation.results, place.claim_uid)
+        self.agenda.add(Work(Turn.PLACE, place.key), place.until)
+
+    def drop_held(self, key: str, now: float) -> None:
+        """Hold this place no longer."""
+        if self.held.drop(key) is not None:
+            self.ledger.drop(key)
+            self.revisit_pending(now)
+
+    def end_held(self, key: str, now: float) -> None:
+        """The time of a held place is over, unless a pod was bound there since."""
+        place = self.held.get(key)
+        if place is None:
+            return
+        until = held_until(place, self._waiting(place.pods), now)
+        if until > now:
+            self._hold(replace(place, until=until))
+        else:
+            self.drop_held(key, now)
+
+    def release_held(self, pod: Pod, now: float, *, gone: bool = False) -> None:
+        """The pod has changed, or is gone: hold nothing for it where it cannot come any more."""
+        for place in self.held.of(pod):
+            if not gone and may_come(pod, place.node):
+                continue
+            others = place.pods - {pod.uid}
+            if others:
+                self.held.put(replace(place, pods=others))
+            else:
+                self.drop_held(place.key, now)
+
+    def totals_for(self, pod: Pod, claims: Iterable[Claim]) -> Totals:
+        """What is taken, from this pod's view: its own place and those of pods behind it are free for it.
+
+        So are the places that are held for it and these claims, which all get theirs at once.
+        """
+        before, roles = self.kept.before(pod), {role_of(claim) for claim in claims}
+        held = [place.key for place in self.held.of(pod) if place.role in roles]
+        return self.ledger.totals([*held, *(kept_key(uid) for uid in self.kept if uid not in before)])
 
     def view(self) -> View:
         """This moment, for the metrics. A claim that several pods wait for counts once."""
@@ -195,11 +252,6 @@ def holds_ours(claim: Claim) -> bool:
 def is_our_allocation(claim: Claim) -> bool:
     """Whether we allocated it."""
     return holds_ours(claim) and not is_foreign(claim)
-
-
-def held_key(claim_uid: str) -> str:
-    """The ledger's key for a held place: the claim itself may hold another place at the same time."""
-    return f"held/{claim_uid}"
 
 
 def kept_key(uid: PodUid) -> str:

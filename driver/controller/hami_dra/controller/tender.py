@@ -5,17 +5,10 @@ from __future__ import annotations
 import logging
 
 from hami_dra.api import names
+from hami_dra.controller.held import PLACE_HELD_SECONDS, held_key, role_of
 from hami_dra.controller.observer import Observed
 from hami_dra.controller.pods import Pod
-from hami_dra.controller.state import (
-    PLACE_HELD_SECONDS,
-    HeldPlace,
-    State,
-    Turn,
-    Work,
-    held_key,
-    holds_ours,
-)
+from hami_dra.controller.state import State, holds_ours
 from hami_dra.controller.takeback import Cause, judge
 from hami_dra.controller.tools import Tools
 from hami_dra.controller.world import Kind, KnownClaim
@@ -67,16 +60,6 @@ class Tender:
         elif verdict.look_again is not None:
             self._state.revisit_claim(key, verdict.look_again)
 
-    def release_place(self, claim_uid: str) -> None:
-        """The place of an allocation that was taken back is free for all."""
-        now = self._tools.clock.monotonic()
-        held = self._state.held.get(claim_uid)
-        if held is not None and held.until > now:  # It was taken back once more since.
-            self._state.agenda.add(Work(Turn.PLACE, claim_uid), held.until)
-        elif held is not None:
-            self._drop_place(claim_uid)
-            self._state.revisit_pending(now)
-
     def _resolve_unwanted(self, known: KnownClaim, now: float) -> None:
         """A write without an answer, for a claim that no pod needs any more: nobody else will ask."""
         if any(pod.needs_claims for pod in self._state.users_of(known)):
@@ -125,8 +108,8 @@ class Tender:
             if stays:
                 self._state.revisit_claim(known.key, now + stays)
                 return
-        if cause in (Cause.UNBOUND, Cause.UNSCHEDULABLE):
-            self._hold_place(known, now)  # Before the write: its reply may be lost, and the pod bound.
+            if known.claim.allocation is not None:  # Before the write: its reply may be lost, and the pod bound.
+                self._state.hold_place(known.claim, known.claim.allocation, users, now)
         cleared = self._tools.writer.clear(known.raw)
         if cleared.outcome is not Outcome.WRITTEN or cleared.claim is None:
             self._not_ended(known, cleared.outcome, cleared.message, now)
@@ -157,20 +140,13 @@ class Tender:
         if read.claim is not None and read.claim["metadata"]["uid"] == known.claim.uid:
             self._tools.observer.take(Observed(Kind.CLAIM, read.claim))
             if self._state.world.claims[known.key].claim.allocation is not None:
-                self._drop_place(known.claim.uid)
+                self._drop_place(known, now)
         self._state.revisit_claim(known.key, now + _RETRY_SECONDS)
 
-    def _hold_place(self, known: KnownClaim, now: float) -> None:
-        state, uid, allocation = self._state, known.claim.uid, known.claim.allocation
-        if allocation is None or allocation.node_name is None:
-            return
-        state.ledger.put(held_key(uid), allocation.results)
-        state.held[uid] = HeldPlace(allocation.node_name, allocation, now + PLACE_HELD_SECONDS)
-        state.agenda.add(Work(Turn.PLACE, uid), now + PLACE_HELD_SECONDS)
-
-    def _drop_place(self, uid: str) -> None:
-        if self._state.held.pop(uid, None) is not None:
-            self._state.ledger.drop(held_key(uid))
+    def _drop_place(self, known: KnownClaim, now: float) -> None:
+        allocation = known.claim.allocation
+        if allocation is not None:
+            self._state.drop_held(held_key(role_of(known.claim), allocation.node_name or ""), now)
 
     def _refuse(self, known: KnownClaim, users: list[Pod], cause: Cause, now: float) -> None:
         state, claim, allocation = self._state, known.claim, known.claim.allocation

@@ -113,6 +113,7 @@ class Ledger:
         self._by_device: dict[DeviceKey, dict[str, Usage]] = {}
         self._sums: dict[str, Pool] = {}
         self._journal: list[str] = []
+        self._held_for: dict[str, str] = {}
 
     def put(self, claim_uid: str, results: Iterable[DeviceResult]) -> None:
         """Record what the claim holds, in place of what it held before."""
@@ -126,8 +127,16 @@ class Ledger:
             self._by_device.setdefault(key, {})[claim_uid] = taken
             self._sum(key)
 
+    def reserve(self, key: str, results: Iterable[DeviceResult], claim_uid: str) -> None:
+        """Hold a place under a key of its own, for a claim: on devices where the claim itself counts, it does not."""
+        self.put(key, results)
+        self._held_for[key] = claim_uid
+        for device in self._by_claim.get(key, {}):
+            self._sum(device)
+
     def drop(self, claim_uid: str) -> None:
         """Forget what the claim holds; nothing happens when it held nothing."""
+        self._held_for.pop(claim_uid, None)
         for key in self._by_claim.pop(claim_uid, {}):
             del self._by_device[key][claim_uid]
             self._sum(key)
@@ -140,7 +149,7 @@ class Ledger:
         # A new mapping in place of the old one: that one is shared with every version of the sums that was given out.
         pool = dict(self._sums.get(key.pool, {}))
         if holders:
-            pool[key.device] = _total(holders.values())
+            pool[key.device] = self._total(holders)
         else:
             del self._by_device[key]
             pool.pop(key.device, None)
@@ -153,20 +162,21 @@ class Ledger:
         """The sums by device, leaving out the claims ``without``. Later changes do not show."""
         pools = dict(self._sums)
         for key in {key for uid in without for key in self._by_claim.get(uid, {})}:
-            others = [taken for uid, taken in self._by_device[key].items() if uid not in without]
-            pools[key.pool] = {**pools.get(key.pool, {}), key.device: _total(others)}
+            others = {uid: taken for uid, taken in self._by_device[key].items() if uid not in without}
+            pools[key.pool] = {**pools.get(key.pool, {}), key.device: self._total(others)}
         return Sums(pools, () if without else self._journal)
 
     def holders(self, key: DeviceKey) -> frozenset[str]:
         """The claims that hold something of a device."""
         return frozenset(self._by_device.get(key, ()))
 
-
-def _total(holders: Iterable[Usage]) -> Usage:
-    consumed: dict[str, int] = {}
-    blocked = False
-    for taken in holders:
-        blocked = blocked or taken.blocked
-        for name, amount in taken.consumed.items():
-            consumed[name] = consumed.get(name, 0) + amount
-    return Usage(consumed, blocked)
+    def _total(self, holders: Mapping[str, Usage]) -> Usage:
+        consumed: dict[str, int] = {}
+        blocked = False
+        for uid, taken in holders.items():
+            if self._held_for.get(uid) in holders:
+                continue
+            blocked = blocked or taken.blocked
+            for name, amount in taken.consumed.items():
+                consumed[name] = consumed.get(name, 0) + amount
+        return Usage(consumed, blocked)

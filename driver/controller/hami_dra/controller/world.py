@@ -15,7 +15,7 @@ from hami_dra.api.resources import Claim, DeviceClass, DeviceTaintRule, JsonObje
 from hami_dra.controller.inventory import EMPTY, Inventory, Piece, build_inventory
 from hami_dra.controller.loads import NodeLoads
 from hami_dra.controller.nodes import Node
-from hami_dra.controller.pods import CLAIM_NAME_ANNOTATION, EXTENDED_RESOURCE_PREFIX, Pod, PodUid
+from hami_dra.controller.pods import CLAIM_NAME_ANNOTATION, EXTENDED_RESOURCE_PREFIX, Pod, PodUid, owner_of
 from hami_dra.controller.volumes import Volumes
 
 LOG = logging.getLogger(__name__)
@@ -159,14 +159,14 @@ class World:
             self._place_users(old)
         return old, new
 
-    def drop_claim(self, raw: JsonObject) -> KnownClaim | None:
-        """Forget a claim."""
+    def drop_claim(self, raw: JsonObject) -> tuple[KnownClaim | None, list[Pod]]:
+        """Forget a claim; what it was, and the pods that referred to it."""
         key = f"{raw['metadata']['namespace']}/{raw['metadata']['name']}"
         known = self.claims.get(key)
         if known is None or known.claim.uid != raw["metadata"]["uid"]:
-            return None
+            return None, []
         users = self.users_of(known)
-        owner, entry = _owner(known.claim), known.claim.metadata.annotations.get(CLAIM_NAME_ANNOTATION, "")
+        owner, entry = owner_of(known.claim), known.claim.metadata.annotations.get(CLAIM_NAME_ANNOTATION, "")
         if owner in self._owned and self._owned[owner].get(entry) == known.claim.name:
             del self._owned[owner][entry]
             if not self._owned[owner]:
@@ -174,7 +174,7 @@ class World:
         del self.claims[key]
         for pod in users:
             self._place(pod)
-        return known
+        return known, users
 
     def _place_users(self, known: KnownClaim) -> None:
         for pod in self.users_of(known):
@@ -216,7 +216,7 @@ class World:
         return frozenset(spellings.intersection(pod.extended_resources))
 
     def _link_owner(self, known: KnownClaim) -> None:
-        owner, entry = _owner(known.claim), known.claim.metadata.annotations.get(CLAIM_NAME_ANNOTATION)
+        owner, entry = owner_of(known.claim), known.claim.metadata.annotations.get(CLAIM_NAME_ANNOTATION)
         if owner and entry:
             self._owned[owner][entry] = known.claim.name
 
@@ -256,7 +256,7 @@ class World:
     def users_of(self, known: KnownClaim) -> list[Pod]:
         """The pods that name the claim, or own it as generated from their template."""
         uids = set(self._users.get(known.key, ()))
-        owner = _owner(known.claim)
+        owner = owner_of(known.claim)
         if owner in self.pods and self.claim_name(self.pods[owner], known.claim) == known.claim.name:
             uids.add(owner)
         return sorted((self.pods[uid] for uid in uids), key=lambda pod: (pod.created, pod.name, pod.uid))
@@ -267,7 +267,7 @@ class World:
         kube-controller-manager makes a second one when its request for the first was left without an answer. The pod
         names one of them for good; the other is kept as long as the pod lives.
         """
-        pod = self.pods.get(_owner(known.claim))
+        pod = self.pods.get(owner_of(known.claim))
         if pod is None or any(consumer.uid != pod.uid for consumer in known.claim.reserved_for):
             return False
         entry = known.claim.metadata.annotations.get(CLAIM_NAME_ANNOTATION)
@@ -289,7 +289,7 @@ class World:
                 continue
             name = self._name(pod, entry.name, entry.claim_name)
             known = self.claims.get(f"{pod.namespace}/{name}") if name else None
-            if known is not None and entry.from_template and _owner(known.claim) != pod.uid:
+            if known is not None and entry.from_template and owner_of(known.claim) != pod.uid:
                 known = None  # A claim of an earlier pod of this name.
             yield known
 
@@ -300,10 +300,3 @@ class World:
 def _may_be_for(claim: Claim, pod: Pod) -> bool:
     # kube-scheduler takes a pod out of the reservation when its binding fails; it is tried again.
     return not claim.reserved_for or any(consumer.uid == pod.uid for consumer in claim.reserved_for)
-
-
-def _owner(claim: Claim) -> PodUid:
-    for reference in claim.metadata.owner_references:
-        if reference.get("controller") and reference.get("kind") == "Pod":
-            return PodUid(str(reference.get("uid", "")))
-    return PodUid("")

@@ -65,10 +65,6 @@ class Claims:
         # The API server refuses one without the other, and device statuses end with the allocation.
         return self._write_status(claim, {}, without=("allocation", "reservedFor", "devices"))
 
-    def write_reserved_for(self, claim: JsonObject, reserved_for: Sequence[ConsumerReference]) -> JsonObject:
-        """Replace the reservations of an allocated claim. Raises Conflict, DroppedFields."""
-        return self._write_status(claim, {"reservedFor": [consumer.to_json() for consumer in reserved_for]})
-
     def update_device_statuses(
         self, namespace: str, name: str, uid: str, driver: str, entries: Sequence[JsonObject]
     ) -> JsonObject:
