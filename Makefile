@@ -132,10 +132,12 @@ native-sanitized: packages
 	done
 NOT_SANITIZED = ^(build|generator|generated_is_current|release_.*|other_release_.*)$$
 
-# Stories wait for daemons most of the time, so two clusters take turns well; the faults need the machine for themselves.
+# Stories and faults wait for daemons most of the time, so several clusters take turns well. The local cluster's own
+# tests compare the machine before and after, and have it for themselves.
+E2E_PROCESSES ?= 3
 e2e: programs $(NATIVE) $(WHEELS)
-	@echo "==> the local cluster's own tests, faults on hollow clusters, then every story of deploy/examples on a cluster"
-	@if [ "$$($(PY) -m testbed chosen)" = local ]; then $(BIN)/pytest -v --durations=15 tests/cluster tests/faults && $(BIN)/pytest -v --durations=25 -n 2 --dist loadscope tests/e2e; else $(BIN)/pytest -v --durations=25 tests/e2e; fi
+	@echo "==> the local cluster's own tests, then faults on hollow clusters and every story of deploy/examples on a cluster"
+	@if [ "$$($(PY) -m testbed chosen)" = local ]; then $(BIN)/pytest -v --durations=10 tests/cluster && $(BIN)/pytest -v --durations=40 -n $(E2E_PROCESSES) --dist loadscope tests/faults tests/e2e; else $(BIN)/pytest -v --durations=25 tests/e2e; fi
 
 e2e-1.36: export KUBE_VERSION = 1.36
 e2e-1.36: export HAMI_DRA_E2E_CLUSTER = e2e-136

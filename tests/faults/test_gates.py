@@ -18,6 +18,7 @@ from hami_dra.kube.paths import EVENTS, NODES, SLICES, namespaced
 from hami_dra.kube.transport import Client, connect
 from hami_dra.kubelet_plugin.plugin import Plugin
 from hami_dra.kubelet_plugin.settings import Settings
+from testbed.turns import worker
 from testbed.waiting import until
 
 pytestmark = pytest.mark.cluster
@@ -54,7 +55,7 @@ class ControlPlane:
 @pytest.fixture
 def control_plane() -> Iterator[ControlPlane]:
     """One whose API server has the gate off."""
-    cluster = Cluster(os.environ.get("HAMI_DRA_GATES_CLUSTER", "gates"))
+    cluster = Cluster("-".join([os.environ.get("HAMI_DRA_GATES_CLUSTER", "gates"), *worker()]))
     cluster.down()
     try:
         cluster.up([], flags={API_SERVER: OFF})
