@@ -21,7 +21,7 @@ NVIDIA = $(wildcard .venv/lib/python3.*/site-packages/nvidia)
 HEADERS = --cuda12 $(NVIDIA)/cuda_runtime/include --cuda13 $(NVIDIA)/cu13/include --nvml $(NVIDIA)/cu13/include/nvml.h
 PYTHON_SOURCES := $(shell find api driver -name '*.py' -o -name '*.pyi') pyproject.toml
 
-.PHONY: help demo demo-down test unit native-test native-sanitized e2e e2e-1.36 e2e-containerd-1.7 e2e-kind-short lint bench gpu-check gpu-check-bundle bench-control-plane plot-control-plane plot-cores plots packages programs images driver-image generate lock clean
+.PHONY: help demo demo-down test unit native-test native-sanitized lint-beside-build e2e e2e-1.36 e2e-containerd-1.7 e2e-kind-short lint bench gpu-check gpu-check-bundle bench-control-plane plot-control-plane plot-cores plots packages programs images driver-image generate lock clean
 
 help:
 	@echo "make demo        a two-node cluster with fake GPUs, the driver, and a pod with a share of a GPU"
@@ -63,7 +63,8 @@ CONFIGURE = $(BIN)/cmake -S cuda-intercept -B build/native -G Ninja -DCMAKE_MAKE
 $(NATIVE): $(VENV) $(NATIVE_SOURCES)
 	@echo "==> the interceptor, the fake driver and their tests"
 	@$(CONFIGURE)
-	@$(BIN)/cmake --build build/native
+	@# ninja would want make's job slots, which no recipe gets.
+	@MAKEFLAGS= $(BIN)/cmake --build build/native
 	@touch $@
 
 # What a cluster takes of it, for whoever wants no tests.
@@ -132,10 +133,12 @@ native-sanitized: packages
 	done
 NOT_SANITIZED = ^(build|generator|generated_is_current|release_.*|other_release_.*)$$
 
-# Stories wait for daemons most of the time, so two clusters take turns well; the faults need the machine for themselves.
+# Stories and faults wait for daemons most of the time, so several clusters take turns well. The local cluster's own
+# tests compare the machine before and after, and have it for themselves.
+E2E_PROCESSES ?= 3
 e2e: programs $(NATIVE) $(WHEELS)
-	@echo "==> the local cluster's own tests, faults on hollow clusters, then every story of deploy/examples on a cluster"
-	@if [ "$$($(PY) -m testbed chosen)" = local ]; then $(BIN)/pytest -v --durations=15 tests/cluster tests/faults && $(BIN)/pytest -v --durations=25 -n 2 --dist loadscope tests/e2e; else $(BIN)/pytest -v --durations=25 tests/e2e; fi
+	@echo "==> the local cluster's own tests, then faults on hollow clusters and every story of deploy/examples on a cluster"
+	@if [ "$$($(PY) -m testbed chosen)" = local ]; then $(BIN)/pytest -v --durations=10 tests/cluster && $(BIN)/pytest -v --durations=40 -n $(E2E_PROCESSES) --dist loadscope tests/faults tests/e2e; else $(BIN)/pytest -v --durations=25 tests/e2e; fi
 
 e2e-1.36: export KUBE_VERSION = 1.36
 e2e-1.36: export HAMI_DRA_E2E_CLUSTER = e2e-136
@@ -157,7 +160,11 @@ e2e-kind-short: packages programs $(NATIVE) $(WHEELS)
 	@echo "==> sharing, faults and the chart on kind"
 	@$(BIN)/pytest -v tests/e2e/test_sharing.py tests/e2e/test_faults.py tests/e2e/test_controller_faults.py tests/e2e/test_chart.py
 
-test: packages lint native-test unit e2e
+test: packages lint-beside-build native-test unit e2e
+
+# What lint does uses one core, and so does the end of a build. A line of either is printed when it is done.
+lint-beside-build: packages
+	@$(MAKE) -j2 --output-sync=line lint $(NATIVE) $(WHEELS)
 
 bench: programs $(NATIVE)
 	@for bench in tests/bench/bench_*.py; do echo "==> $$bench"; $(PY) $$bench || exit 1; done

@@ -11,6 +11,7 @@ import pytest
 from testbed import clusters, host_state
 from testbed.bed import Testbed, testbed
 from testbed.story import Story, story
+from testbed.turns import worker
 
 
 @pytest.fixture(scope="session")
@@ -36,11 +37,6 @@ def bed_without_driver() -> Iterator[Testbed]:
         bed.cluster.down(keep_logs=True)
     if choice.brings_all:
         assert host_state.left_behind(before, host_state.look(), name) == []
-
-
-def worker() -> list[str]:
-    """The name of this process, where several share the tests: each has a cluster of its own."""
-    return [os.environ["PYTEST_XDIST_WORKER"]] if "PYTEST_XDIST_WORKER" in os.environ else []
 
 
 @pytest.fixture(scope="session", params=["scheduler", "controller"])

@@ -19,10 +19,17 @@ UNHEALTHY, CORDONED = "gpu.hami.io/unhealthy", "gpu.hami.io/cordoned"
 
 
 @pytest.fixture(autouse=True)
-def settings_as_before(bed: Testbed) -> Iterator[None]:
+def driver(request: pytest.FixtureRequest, bed: Testbed) -> None:
+    """The driver with the values that the test is marked with; nothing restarts where the one before had the same."""
+    marked = request.node.get_closest_marker("values")
+    bed.install_driver("controller", **(marked.kwargs if marked else {}))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def driver_as_before(bed_without_driver: Testbed) -> Iterator[None]:
     """Leave the driver as other modules know it."""
     yield
-    bed.install_driver("controller")
+    bed_without_driver.install_driver("controller")
 
 
 def plugin_pods(bed: Testbed) -> set[str]:
@@ -51,9 +58,9 @@ def other_gpu(story: Story, node: str, gpu: str) -> None:
     story.kubectl.delete("pod", "after")
 
 
+@pytest.mark.values(kubeletPlugin__onBypass="taint")
 def test_on_bypass_taint_keeps_pods_off_the_gpu_while_it_lasts(stories: Stories, bed: Testbed) -> None:
     """The pods that run there stay."""
-    bed.install_driver("controller", kubeletPlugin__onBypass="taint")
     with stories("faults") as story:
         node, gpu = start(story)
         story.kubectl.apply_text(bypassing(node))
@@ -66,9 +73,9 @@ def test_on_bypass_taint_keeps_pods_off_the_gpu_while_it_lasts(stories: Stories,
         until(lambda: UNHEALTHY not in taints(bed, gpu), "the taint goes", timeout=60)
 
 
+@pytest.mark.values(kubeletPlugin__onBypass="evict")
 def test_on_bypass_evict_ends_the_pod_and_no_other(stories: Stories, bed: Testbed) -> None:
     """Its neighbour on the same GPU runs on."""
-    bed.install_driver("controller", kubeletPlugin__onBypass="evict")
     with stories("faults") as story:
         node, gpu = start(story)
         before = story.containers("loop")
@@ -79,9 +86,9 @@ def test_on_bypass_evict_ends_the_pod_and_no_other(stories: Stories, bed: Testbe
         assert UNHEALTHY not in taints(bed, gpu)
 
 
+@pytest.mark.values(kubeletPlugin__onBypass="evict")
 def test_on_bypass_evict_waits_for_a_disruption_budget(stories: Stories, bed: Testbed) -> None:
     """While it does not allow the eviction the pod stays, and its Event says why; then it goes."""
-    bed.install_driver("controller", kubeletPlugin__onBypass="evict")
     with stories("faults") as story:
         story.apply("pod.yaml")
         node = story.running("loop")["spec"]["nodeName"]
@@ -131,9 +138,9 @@ def test_a_gpu_is_cordoned_by_a_device_taint_rule(stories: Stories, bed: Testbed
 @pytest.mark.parametrize(
     ("fault", "value"), [("ecc {} 3", "ecc"), ("recovery {} 1", "reset"), ("xid {0} 31\nxid {0} 48", "xid-48")]
 )
+@pytest.mark.values(kubeletPlugin__xidHoldSeconds="15")
 def test_each_word_of_the_driver_taints_its_gpu(stories: Stories, bed: Testbed, fault: str, value: str) -> None:
     """Until it is well; an XID that programs bring upon themselves (31) counts in a metric only."""
-    bed.install_driver("controller", kubeletPlugin__xidHoldSeconds="15")
     with stories("faults") as story:
         node, gpu = start(story)
         text = fault.format(device(bed, gpu)["attributes"]["minor"]["int"])
@@ -148,9 +155,9 @@ def test_each_word_of_the_driver_taints_its_gpu(stories: Stories, bed: Testbed, 
             assert all(f'xid="{xid}"' in metrics(bed, node) for xid in (31, 48))
 
 
+@pytest.mark.values(kubeletPlugin__onUnhealthy="NoExecute")
 def test_on_unhealthy_no_execute_ends_the_pods_of_a_failing_gpu(stories: Stories, bed: Testbed) -> None:
     """Kubernetes evicts them; the setting only chooses the taint's effect."""
-    bed.install_driver("controller", kubeletPlugin__onUnhealthy="NoExecute")
     with stories("faults") as story:
         node, gpu = start(story)
         minor = device(bed, gpu)["attributes"]["minor"]["int"]

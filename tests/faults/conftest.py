@@ -12,11 +12,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from clusters import Clusters
 
+from testbed.turns import worker
 
-@pytest.fixture(scope="session")
+
+@pytest.fixture(scope="module")
 def clusters() -> Iterator[Clusters]:
-    """Hollow clusters; none is left at the end."""
-    made = Clusters(os.environ.get("HAMI_DRA_FAULTS_CLUSTER", "faults"))
+    """Hollow clusters, of another name in each process of several; none is left at the end of a module."""
+    made = Clusters("-".join([os.environ.get("HAMI_DRA_FAULTS_CLUSTER", "faults"), *worker()]))
     made.down()
     yield made
     if os.environ.get("HAMI_DRA_KEEP") != "1":

@@ -18,13 +18,16 @@ from hami_dra.kube.paths import EVENTS, NODES, SLICES, namespaced
 from hami_dra.kube.transport import Client, connect
 from hami_dra.kubelet_plugin.plugin import Plugin
 from hami_dra.kubelet_plugin.settings import Settings
+from testbed.turns import worker
 from testbed.waiting import until
 
 pytestmark = pytest.mark.cluster
 
 OFF = ("--feature-gates=DRAConsumableCapacity=false",)
-LOOK_SECONDS = 120.0
-"""The plugin asks every minute at the latest; the API server needs some seconds to come back."""
+LOOK_SECONDS = 5
+"""How often the plugin asks; every minute where nothing is said."""
+LIMIT_SECONDS = 120.0
+"""When the test gives up: the API server needs some seconds to come back, and the plugin backs off meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class ControlPlane:
 @pytest.fixture
 def control_plane() -> Iterator[ControlPlane]:
     """One whose API server has the gate off."""
-    cluster = Cluster(os.environ.get("HAMI_DRA_GATES_CLUSTER", "gates"))
+    cluster = Cluster("-".join([os.environ.get("HAMI_DRA_GATES_CLUSTER", "gates"), *worker()]))
     cluster.down()
     try:
         cluster.up([], flags={API_SERVER: OFF})
@@ -76,6 +79,7 @@ def test_gates_that_change_are_seen_without_a_restart(control_plane: ControlPlan
         static_cdi_dir=node.paths.static_cdi_dir,
         run_dir=node.paths.run_dir,
         http_address="127.0.0.1:0",
+        gate_look_seconds=LOOK_SECONDS,
     )
     plugin = Plugin(settings, outside(control_plane.client, FakeGpus(inventory()), node))
     plugin.start()
@@ -88,11 +92,11 @@ def test_gates_that_change_are_seen_without_a_restart(control_plane: ControlPlan
         assert control_plane.devices() == []
         assert kubelet.get("/readyz")[0] == 503
         control_plane.restart_api_server()
-        until(lambda: len(control_plane.devices()) == 2, "the GPUs are published", timeout=LOOK_SECONDS)
+        until(lambda: len(control_plane.devices()) == 2, "the GPUs are published", timeout=LIMIT_SECONDS)
         until(lambda: control_plane.told("DevicesPublished"), "the Node hears of it")
         until(lambda: kubelet.get("/readyz") == (200, "ok\n"), "the plugin is ready")
         control_plane.restart_api_server(*OFF)
-        until(lambda: not control_plane.devices(), "the GPUs are withdrawn", timeout=LOOK_SECONDS)
+        until(lambda: not control_plane.devices(), "the GPUs are withdrawn", timeout=LIMIT_SECONDS)
         assert [s["spec"]["driver"] for s in control_plane.client.list(SLICES).items] == [DRIVER]
     finally:
         plugin.stop()

@@ -70,7 +70,7 @@ class FakeReporter:
     """Remembers what it was told."""
 
     def __init__(self) -> None:
-        self.published = threading.Event()
+        self.published, self.withdrew = threading.Event(), threading.Event()
         self.withdrawals: list[str] = []
 
     def observe_publish(self, *, ok: bool) -> None:
@@ -81,6 +81,7 @@ class FakeReporter:
     def withdrawn(self, node: NodeIdentity, error: DroppedFields) -> None:
         """No devices any more."""
         self.withdrawals.append(str(error))
+        self.withdrew.set()
 
     def restored(self, node: NodeIdentity) -> None:
         """Devices again."""
@@ -90,7 +91,7 @@ class FakeReporter:
 class Rig:
     """A publisher with fakes around it."""
 
-    def __init__(self, *, reserve: bool = True) -> None:
+    def __init__(self, *, reserve: bool = True, probe_seconds: float = 60.0) -> None:
         self.slices = FakeSlices()
         self.troubles: dict[DeviceName, dict[str, Trouble]] = {}
         self.reporter = FakeReporter()
@@ -98,7 +99,7 @@ class Rig:
         self.publisher = Publisher(
             self.slices,
             PublishSources(lambda: NodeIdentity(NODE, "node-uid"), lambda: self.inventory, lambda: self.troubles),
-            PublishOptions(shares_per_gpu=10, reserve=reserve),
+            PublishOptions(shares_per_gpu=10, reserve=reserve, probe_seconds=probe_seconds),
             self.reporter,
         )
 
@@ -201,6 +202,21 @@ def test_a_gate_that_was_turned_off_is_found_out_without_a_write(rig: Rig) -> No
     assert rig.slices.devices() == []
     assert "taints" in rig.publisher.withdrawn
     assert list(rig.slices.stored) == ["node-a-gpu.hami.io-00000"]
+
+
+def test_a_gate_is_looked_at_as_often_as_the_setting_says() -> None:
+    """By the thread alone: nothing wakes it when a gate is turned off."""
+    rig = Rig(probe_seconds=0.1)
+    rig.publisher.start()
+    try:
+        rig.publisher.set_leading(True)
+        rig.publisher.set_registered(True)
+        assert rig.reporter.published.wait(5)
+        rig.slices.answer = drop
+        assert rig.reporter.withdrew.wait(10)
+    finally:
+        rig.publisher.stop()
+    assert rig.slices.devices() == []
 
 
 def test_a_gate_that_was_turned_on_again_brings_the_devices_back(rig: Rig) -> None:

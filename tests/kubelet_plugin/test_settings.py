@@ -27,6 +27,7 @@ SAMPLES = {
     "on_unhealthy": "NoExecute",
     "application_xids": "1, 2",
     "xid_hold_seconds": "9",
+    "gate_look_seconds": "5",
 }
 NAMED = {"HAMI_DRA_NODE_NAME": "node-a"}
 

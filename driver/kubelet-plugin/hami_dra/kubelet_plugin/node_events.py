@@ -32,7 +32,7 @@ class NodeReporter:
         self._emit(
             node.uid,
             "DevicesWithdrawn",
-            f"no GPU of this node is published: {error}. {remedy}; the kubelet plugin looks again every minute",
+            f"no GPU of this node is published: {error}. {remedy}; the kubelet plugin looks again by itself",
         )
 
     def restored(self, node: NodeIdentity) -> None:

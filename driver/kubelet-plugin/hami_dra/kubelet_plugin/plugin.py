@@ -244,7 +244,9 @@ class Plugin:
     def _make_publisher(self, slices: Slices) -> Publisher:
         settings = self._settings
         options = PublishOptions(
-            shares_per_gpu=settings.shares_per_gpu, reserve=settings.allocator is Allocator.CONTROLLER
+            shares_per_gpu=settings.shares_per_gpu,
+            reserve=settings.allocator is Allocator.CONTROLLER,
+            probe_seconds=settings.gate_look_seconds,
         )
         sources = PublishSources(self._find_node, self._gpus.find, self._health.snapshot)
         return Publisher(slices, sources, options, self._node_reporter)

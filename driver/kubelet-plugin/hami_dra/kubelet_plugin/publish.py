@@ -30,8 +30,6 @@ from hami_dra.kubelet_plugin.log import Log
 from hami_dra.kubelet_plugin.slice_plan import NodeIdentity, SlicePlan, plan_slices
 from hami_dra.kubelet_plugin.taints import join, plan_health_taints, plan_taints
 
-_PROBE_SECONDS = 60.0
-
 
 class SliceApi(Protocol):
     """The node's slices; all raise KubeError."""
@@ -75,10 +73,14 @@ class PublishReporter(Protocol):
 
 @dataclass(frozen=True)
 class PublishOptions:
-    """`reserve`: with the taint that keeps every allocator but our controller off."""
+    """`reserve`: with the taint that keeps every allocator but our controller off.
+
+    `probe_seconds`: the longest time between two questions to the API server what it would store.
+    """
 
     shares_per_gpu: int
     reserve: bool
+    probe_seconds: float
 
 
 @dataclass(frozen=True)
@@ -238,7 +240,7 @@ class Publisher:
     def _run(self) -> None:
         pause: float | None = None
         while True:
-            woken = self._wake.wait(_PROBE_SECONDS / 4 if pause is None else pause)
+            woken = self._wake.wait(self._options.probe_seconds / 4 if pause is None else pause)
             self._wake.clear()
             if self._stopping:
                 return
@@ -252,7 +254,7 @@ class Publisher:
     def _try(self, work: Callable[[], None]) -> float | None:
         """Do it once; how long to wait before the next sync, None where it worked."""
         # All nodes of a cluster may have started in the same second.
-        self._probe_due = time.monotonic() + _PROBE_SECONDS * (0.5 + random.random() / 2)  # noqa: S311
+        self._probe_due = time.monotonic() + self._options.probe_seconds * (0.5 + random.random() / 2)  # noqa: S311
         try:
             work()
         except (KubeError, ApiError) as error:

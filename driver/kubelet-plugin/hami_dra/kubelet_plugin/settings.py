@@ -128,6 +128,8 @@ class Settings:
     """How long any other XID counts against a GPU whose driver asks for no recovery."""
     cordon_file: Path = Path("/etc/hami-dra/cordon/gpus")
     """The operator's list of GPUs that get no further claims; read again every few seconds."""
+    gate_look_seconds: int = 60
+    """How often at least the API server is asked whether its feature gates let it keep our devices whole."""
     hami_metrics: bool = False
     """Metrics also under HAMi's names."""
     http_address: str = ":8080"
