@@ -4,9 +4,6 @@
 
 #include "../include/share_env.h"
 #include "cuda_device.h"
-#include "process.h"
-#include "relaxed.h"
-#include "resolve.h"
 
 /* Which entry of the table pays. */
 struct owner {
@@ -15,23 +12,12 @@ struct owner {
     void *context;
 };
 
-static bool begin(struct ci_implicit *implicit, const struct ci_device *device, uint64_t estimate_bytes)
+void ci_code_begin(struct ci_code *code, const struct ci_device *device, uint64_t estimate_bytes)
 {
     /* What is there already takes nothing: the estimate alone refuses nothing. */
-    if (ci_implicit_begin(implicit, HAMI_TOTAL_MODULE, device, estimate_bytes) == CUDA_SUCCESS)
-        return true;
-    return ci_implicit_begin(implicit, HAMI_TOTAL_MODULE, device, 0) == CUDA_SUCCESS;
-}
-
-void ci_code_begin(struct ci_code *code, uint64_t estimate_bytes)
-{
-    struct ci_device device = ci_device_of_context(ci_process_join());
-    code->is_open = false;
-    if (device.access != CI_ACCESS_SHARED)
-        return;
-    struct ci_relaxed relaxed = ci_relax();
-    code->is_open = begin(&code->implicit, &device, estimate_bytes);
-    ci_relax_end(relaxed);
+    code->is_open =
+        ci_implicit_begin(&code->implicit, HAMI_TOTAL_MODULE, device, estimate_bytes) == CUDA_SUCCESS ||
+        ci_implicit_begin(&code->implicit, HAMI_TOTAL_MODULE, device, 0) == CUDA_SUCCESS;
 }
 
 static struct owner owner_of(enum ci_space space, const void *handle)
@@ -54,9 +40,7 @@ uint64_t ci_code_end(struct ci_code *code, enum ci_space space, const void *hand
 {
     if (!code->is_open)
         return 0;
-    struct ci_relaxed relaxed = ci_relax();
     uint64_t bytes = ci_implicit_force(&code->implicit);
-    ci_relax_end(relaxed);
     struct owner owner = owner_of(space, handle);
     struct ci_allocation *entry = find_entry(&owner);
     if (bytes == 0)

@@ -13,9 +13,10 @@ struct ci_code {
     bool is_open;
 };
 
-/* Around a call that may load something into the current context. `estimate_bytes` is
- * charged meanwhile where it fits; nothing is refused, as nothing could be unloaded. */
-void ci_code_begin(struct ci_code *code, uint64_t estimate_bytes);
+/* Around a call that may load something into the current context, which is on `device`. Of a
+ * thread that is relaxed, in both. `estimate_bytes` is charged meanwhile where it fits; nothing
+ * is refused, as nothing could be unloaded. */
+void ci_code_begin(struct ci_code *code, const struct ci_device *device, uint64_t estimate_bytes);
 
 /* What was seen to go, which is charged to the owner whether it fits or not. */
 uint64_t ci_code_end(struct ci_code *code, enum ci_space space, const void *owner);

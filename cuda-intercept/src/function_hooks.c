@@ -8,7 +8,6 @@
 #include "code.h"
 #include "cuda_device.h"
 #include "lazy.h"
-#include "process.h"
 #include "relaxed.h"
 #include "resolve.h"
 
@@ -39,14 +38,21 @@ static size_t load_and_measure(CUfunction function)
     return (size_t)local;
 }
 
-static void load_charged(CUfunction function, enum ci_space space, const void *owner)
+struct load {
+    CUfunction function;
+    enum ci_space space;
+    const void *owner;
+};
+
+static void load_charged(const struct ci_device *device, void *argument)
 {
+    const struct load *load = argument;
     struct ci_code code;
-    bool was_loaded = is_loaded(function);
+    bool was_loaded = is_loaded(load->function);
     if (!was_loaded)
-        ci_code_begin(&code, atomic_load(&largest));
-    size_t local = load_and_measure(function);
-    uint64_t bytes = was_loaded ? 0 : ci_code_end(&code, space, owner);
+        ci_code_begin(&code, device, atomic_load(&largest));
+    size_t local = load_and_measure(load->function);
+    uint64_t bytes = was_loaded ? 0 : ci_code_end(&code, load->space, load->owner);
     uint64_t known = atomic_load(&largest);
     while (bytes > known && !atomic_compare_exchange_weak(&largest, &known, bytes))
         continue;
@@ -56,11 +62,7 @@ static void load_charged(CUfunction function, enum ci_space space, const void *o
 
 static void take(CUfunction function, enum ci_space space, const void *owner)
 {
-    if (ci_device_of_context(ci_process_join()).access != CI_ACCESS_SHARED)
-        return;
-    struct ci_relaxed relaxed = ci_relax();
-    load_charged(function, space, owner);
-    ci_relax_end(relaxed);
+    ci_relaxed_on_share(load_charged, &(struct load){function, space, owner});
 }
 
 CUresult cuModuleGetFunction(CUfunction *hfunc, CUmodule hmod, const char *name)

@@ -5,7 +5,30 @@
 #include "code.h"
 #include "lookups.h"
 #include "process.h"
+#include "relaxed.h"
 #include "resolve.h"
+
+static void open_code(const struct ci_device *device, void *code)
+{
+    ci_code_begin(code, device, 0);
+}
+
+/* Between begin and end the thread is as it was: what the driver forbids the program stays
+ * forbidden. */
+static void begin(struct ci_code *code)
+{
+    code->is_open = false;
+    ci_relaxed_on_share(open_code, code);
+}
+
+static void end(struct ci_code *code, enum ci_space space, const void *owner)
+{
+    if (!code->is_open)
+        return;
+    struct ci_relaxed relaxed = ci_relax();
+    ci_code_end(code, space, owner);
+    ci_relax_end(relaxed);
+}
 
 #define VARIABLE(function, space, parameters, owner, arguments)                                                        \
     CUresult function parameters                                                                                       \
@@ -18,9 +41,9 @@
         uint64_t mark = ci_lookup_mark(CI_##function, owner, name);                                                    \
         if (ci_lookup_is_known(mark))                                                                                  \
             return real arguments;                                                                                     \
-        ci_code_begin(&code, 0);                                                                                       \
+        begin(&code);                                                                                                  \
         CUresult result = real arguments;                                                                              \
-        ci_code_end(&code, space, owner);                                                                              \
+        end(&code, space, owner);                                                                                      \
         if (result == CUDA_SUCCESS)                                                                                    \
             ci_lookup_remember(mark);                                                                                  \
         return result;                                                                                                 \
@@ -48,9 +71,9 @@ CUresult cuLibraryGetModule(CUmodule *pMod, CUlibrary library)
     struct ci_code code;
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    ci_code_begin(&code, 0);
+    begin(&code);
     CUresult result = real(pMod, library);
-    ci_code_end(&code, CI_SPACE_LIBRARY, library);
+    end(&code, CI_SPACE_LIBRARY, library);
     if (result == CUDA_SUCCESS)
         ci_code_belongs(*pMod, library);
     return result;

@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 
+#include "process.h"
 #include "resolve.h"
 
 static bool exchange(CUstreamCaptureMode *mode)
@@ -21,4 +22,14 @@ void ci_relax_end(struct ci_relaxed relaxed)
 {
     if (relaxed.is_set)
         exchange(&relaxed.before);
+}
+
+void ci_relaxed_on_share(void (*body)(const struct ci_device *device, void *argument), void *argument)
+{
+    struct ci_device device = ci_device_of_context(ci_process_join());
+    if (device.access != CI_ACCESS_SHARED)
+        return;
+    struct ci_relaxed relaxed = ci_relax();
+    body(&device, argument);
+    ci_relax_end(relaxed);
 }

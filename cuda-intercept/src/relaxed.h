@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "abi.h"
+#include "cuda_device.h"
 
 struct ci_relaxed {
     CUstreamCaptureMode before;
@@ -16,5 +16,9 @@ struct ci_relaxed {
 
 struct ci_relaxed ci_relax(void);
 void ci_relax_end(struct ci_relaxed relaxed);
+
+/* Calls `body` with the current context's GPU, the thread relaxed meanwhile; not at all
+ * where no share limits that GPU, or no context is current. */
+void ci_relaxed_on_share(void (*body)(const struct ci_device *device, void *argument), void *argument);
 
 #endif

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import fcntl
 import os
 import shutil
 import struct
@@ -9,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -23,6 +26,7 @@ USAGE_BYTES = 266240
 NODE_BYTES = 4096
 TOTALS_OFFSET = 64
 SKIPPED = 77  # what ctest takes for it
+CLONE_NEWNS = 0x00020000
 FIRST_GPU = "GPU-1f2e6a40-5c0d-4b7e-9a31-0d6c1b8e7f01"
 SECOND_GPU = "GPU-3b9c7d52-8e4f-4a16-b2c7-5f0e9d4a6c12"
 
@@ -55,10 +59,25 @@ class Share:
         return int(struct.unpack_from("<Q", data, TOTALS_OFFSET + 8 * index)[0])
 
 
+@cache
+def have_own_root() -> None:
+    """The test library begins at one path for all: each run has a file system of its own there, or waits its turn."""
+    TEST_ROOT.mkdir(parents=True, exist_ok=True)
+    if not can_mount():
+        fcntl.flock(os.open(TEST_ROOT, os.O_RDONLY), fcntl.LOCK_EX)  # until this process ends
+        return
+    if ctypes.CDLL(None).unshare(CLONE_NEWNS) != 0:
+        raise OSError("unshare gives no mount namespace, which the program of that name gets")
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "test-root", str(TEST_ROOT)], check=True)
+
+
 def lay_out(*shares: Share, ours: bool = True) -> None:
     """Makes the container's files anew under the path that the test library begins at."""
-    shutil.rmtree(TEST_ROOT, ignore_errors=True)
-    (TEST_ROOT / "etc").mkdir(parents=True)
+    have_own_root()
+    for entry in TEST_ROOT.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    (TEST_ROOT / "etc").mkdir()
     (TEST_ROOT / "run/hami/shares").mkdir(parents=True)
     line = "/etc/libhami_share-0.1.0-abc.so\n" if ours else "/usr/lib/libother.so\n"
     (TEST_ROOT / "etc/ld.so.preload").write_text(line)
@@ -71,6 +90,7 @@ def lay_out(*shares: Share, ours: bool = True) -> None:
 
 def install_driver(profile: str = "h100x4") -> tempfile.TemporaryDirectory[str]:
     """A driver root of the fake; needs root, for its device nodes."""
+    have_own_root()  # before any program runs in it
     root = tempfile.TemporaryDirectory(prefix="fake-gpu-")
     installer = HERE.parent / "fake" / "install.py"
     command = [sys.executable, str(installer), "--profile", profile, "--build", str(FAKE), "--root", root.name]

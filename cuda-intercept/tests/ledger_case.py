@@ -24,6 +24,8 @@ class LedgerCase(unittest.TestCase):
     percent = 100
     chunk = model.CHUNK
     more = ""
+    others: tuple[Share, ...] = ()
+    """Shares of further GPUs, which `more` describes to the driver."""
     variables: Mapping[str, str] = MappingProxyType({})
     driver: Driver
 
@@ -35,7 +37,7 @@ class LedgerCase(unittest.TestCase):
 
     def setUp(self) -> None:
         self.share = Share(memory_mib=LIMIT // MIB)
-        container.lay_out(self.share)
+        container.lay_out(self.share, *self.others)
         self.start()
 
     def start(self) -> None:

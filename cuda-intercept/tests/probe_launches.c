@@ -241,6 +241,21 @@ static void *launch_on(void *argument)
     return NULL;
 }
 
+/* Looks a function up, which loads it, while a stream of the same thread is captured. */
+static int look_up_within_a_capture(void)
+{
+    CUmodule module;
+    CUgraph graph;
+    struct work work = make_work(100000);
+    must(cuModuleLoadData(&module, KERNELS), "cuModuleLoadData");
+    must(cuStreamBeginCapture_v2(work.stream, CU_STREAM_CAPTURE_MODE_GLOBAL), "cuStreamBeginCapture");
+    must(cuModuleGetFunction(&work.kernel, module, TIMED_KERNEL), "cuModuleGetFunction");
+    must(launch_kernel(&work), "cuLaunchKernel");
+    must(cuStreamEndCapture(work.stream, &graph), "cuStreamEndCapture");
+    printf("%zu nodes\n", count_nodes(graph));
+    return EXIT_SUCCESS;
+}
+
 /* Captures again and again beside a thread whose launches are measured. */
 static int capture_beside_launches(int rounds)
 {
@@ -294,6 +309,8 @@ int main(int count, char **arguments)
     int number = count > 2 ? atoi(arguments[2]) : 0;
     if (strcmp(word, "capture") == 0)
         return capture_beside_launches(number);
+    if (strcmp(word, "look-up") == 0)
+        return look_up_within_a_capture();
     if (strcmp(word, "debt") == 0)
         return die_in_debt();
     if (strcmp(word, "fork") == 0)

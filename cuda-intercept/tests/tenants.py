@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -27,7 +26,7 @@ from hami_dra.kubelet_plugin.share_files import ShareFiles
 BENCH = FAKE / "gpu-bench"
 WATCH = FAKE / "gpu-watch"
 LONGEST_MS = 60_000
-_NODE = TEST_ROOT.with_name("test-node")
+_NODE = TEST_ROOT / "node"
 _WATCH_SECONDS = 60
 _PATIENCE_SECONDS = 30
 
@@ -63,7 +62,6 @@ def share(number: int, *, cores: int = 0, priority: int | None = None) -> ShareR
 def node(*shares: ShareResult) -> Iterator[None]:
     """The shares' files, and the thread that tells each share of the others: the plugin's own code."""
     container.lay_out()
-    shutil.rmtree(_NODE, ignore_errors=True)
     paths = NodePaths(_NODE, TEST_ROOT / "run/hami", _NODE / "cdi", _NODE / "static-cdi")
     files, ledger = (
         ShareFiles(paths, time.monotonic_ns),

@@ -157,6 +157,13 @@ class LaunchTest(CoresCase):
         container.lay_out(Share(cores=50))
         self.assertEqual(self.run_program(LAUNCHES, "capture", "50").stdout, "200 of 200 nodes\n")
 
+    def test_look_up_within_a_capture_leaves_it_whole(self) -> None:
+        """The function is loaded and measured meanwhile, by calls that the driver forbids the program then."""
+        for share in (Share(), Share(cores=50)):
+            with self.subTest(share=share):
+                container.lay_out(share)
+                self.assertEqual(self.run_program(LAUNCHES, "look-up").stdout, "1 nodes\n")
+
 
 class ProcessTest(CoresCase):
     """Processes that die or fork."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import unittest
 from types import MappingProxyType
 
-import container
 from container import MIB, SECOND_GPU, Share
 from ledger_case import LIMIT, TOTAL_CHARGED, LedgerCase
 from model import CONTEXT, MODULE
@@ -13,7 +12,7 @@ from model_world import OUT_OF_MEMORY
 
 CODE = 24 * MIB
 LIBRARY = MODULE + CODE
-SECOND = f"gpu 1\nuuid {SECOND_GPU}\npci 00000000:2B:00.0\n"
+OTHER = Share(name="5e3f-second", uuid=SECOND_GPU, memory_mib=LIMIT // MIB)
 
 
 class EagerCase(LedgerCase):
@@ -82,26 +81,23 @@ class OneGpuTest(EagerCase):
 class TwoGpusTest(EagerCase):
     """A context on another GPU than the current one."""
 
-    more = SECOND
+    more = f"gpu 1\nuuid {SECOND_GPU}\npci 00000000:2B:00.0\n"
+    others = (OTHER,)
 
     def setUp(self) -> None:
         super().setUp()
-        self.other = Share(name="5e3f-second", uuid=SECOND_GPU, memory_mib=LIMIT // MIB)
-        self.worker.end()
-        container.lay_out(self.share, self.other)
-        self.start()
         self.call("C 1 1")
 
     def expect_both(self, charged: int) -> None:
         """Each GPU's share in turn, the second after one of the next synchronizations."""
         self.expect(charged)
-        self.wait_for(self.other, charged)
-        self.assertEqual((self.other.total(TOTAL_CHARGED), self.driver.used(1)), (charged, charged))
+        self.wait_for(OTHER, charged)
+        self.assertEqual((OTHER.total(TOTAL_CHARGED), self.driver.used(1)), (charged, charged))
 
     def test_other_gpu_is_charged_at_the_next_synchronization(self) -> None:
         """And no more as soon as the library is gone, whether kernels of it were looked up or not."""
         self.call(f"L 1 {CODE}")
-        self.assertEqual((self.other.total(TOTAL_CHARGED), self.driver.used(1)), (CONTEXT, CONTEXT + LIBRARY))
+        self.assertEqual((OTHER.total(TOTAL_CHARGED), self.driver.used(1)), (CONTEXT, CONTEXT + LIBRARY))
         self.expect_both(CONTEXT + LIBRARY)
         self.call("V 1")
         self.expect_both(CONTEXT)
@@ -111,8 +107,8 @@ class TwoGpusTest(EagerCase):
         rest = LIMIT - CONTEXT
         self.call(f"k 1 1 {rest}")
         self.call(f"L 1 {CODE}")
-        self.wait_for(self.other, LIMIT + LIBRARY)
-        self.assertEqual(self.other.total(TOTAL_CHARGED), LIMIT + LIBRARY)
+        self.wait_for(OTHER, LIMIT + LIBRARY)
+        self.assertEqual(OTHER.total(TOTAL_CHARGED), LIMIT + LIBRARY)
         self.call("f 1")
         self.assertEqual(self.refusal(f"k 1 1 {rest}"), OUT_OF_MEMORY)
         self.call(f"k 1 1 {rest - LIBRARY}")

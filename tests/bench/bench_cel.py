@@ -15,6 +15,7 @@ from typing import Any
 import celpy
 from busy_cluster import build_cluster, make_selectors
 from celpy import celtypes
+from celpy.adapter import json_to_cel
 from figures import machine, print_table, spread
 
 from hami_dra.api import names
@@ -108,7 +109,7 @@ def _seconds(call: Callable[[], object]) -> float:
 
 
 def _activation(gpu: Gpu) -> celtypes.MapType:
-    ours = {name: celpy.json_to_cel(value.value) for name, value in gpu.device.attributes.items() if "/" not in name}
+    ours = {name: json_to_cel(value.value) for name, value in gpu.device.attributes.items() if "/" not in name}
     text = celtypes.StringType
     domain = celtypes.MapType({text(name): value for name, value in ours.items()})
     return celtypes.MapType(

@@ -182,5 +182,5 @@ def _condition(kind: str) -> Json:
 
 
 def _managed(manager: str, size: int) -> Json:
-    fields = {f"f:field-{index}": {} for index in range(size // 20)}
+    fields: Json = {f"f:field-{index}": {} for index in range(size // 20)}
     return {"manager": manager, "operation": "Update", "apiVersion": "v1", "time": CREATED, "fieldsV1": fields}

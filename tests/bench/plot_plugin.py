@@ -28,11 +28,8 @@ def main() -> None:
     prepare, start, memory = figure.subplots(1, 3)
     _draw_prepare(prepare, found)
     starts = [
-        (name, [percentile(taken(grown), 50) for grown in found])
-        for name, taken in (
-            ("by the clock, median", lambda grown: grown.starts),
-            ("CPU", lambda grown: grown.starts_cpu),
-        )
+        ("by the clock, median", [percentile(grown.starts, 50) for grown in found]),
+        ("CPU", [percentile(grown.starts_cpu, 50) for grown in found]),
     ]
     _draw(start, "start to published slices, ms", starts, bar=2_000)
     _draw(
@@ -46,8 +43,11 @@ def main() -> None:
 
 def _draw_prepare(axes: Axes, found: Sequence[Grown]) -> None:
     lines = [
-        (f"{name}, p{percent}", [percentile(taken(grown), percent) for grown in found])
-        for name, taken in (("alone", lambda grown: grown.alone), ("alone, CPU", lambda grown: grown.alone_cpu))
+        (f"{name}, p{percent}", [percentile(times, percent) for times in taken])
+        for name, taken in (
+            ("alone", [grown.alone for grown in found]),
+            ("alone, CPU", [grown.alone_cpu for grown in found]),
+        )
         for percent in (50, 99)
     ]
     _draw(axes, "prepare of one more claim, ms", lines, bar=10)

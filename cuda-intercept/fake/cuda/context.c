@@ -2,19 +2,17 @@
 #include "fault.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define STACK_DEPTH 64
 
-/* Written under the lock; a primary context exists while it is retained. */
+/* Guarded by the lock, which is held while a context comes or goes. */
 static struct CUctx_st primaries[FG_MAX_GPUS];
-static unsigned primary_flags[FG_MAX_GPUS];
+static unsigned primary_flags[FG_MAX_GPUS]; /* for when they are made next */
 static CUcontext created; /* all others, those that are gone too */
+static uint64_t next_context_id = 1;
 static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER;
-
-static _Atomic uint64_t next_context_id = 1;
 
 static _Thread_local CUcontext stack[STACK_DEPTH];
 static _Thread_local unsigned depth;
@@ -83,11 +81,6 @@ static CUresult begin(CUcontext context, CUdevice ordinal, unsigned flags)
     return result;
 }
 
-CUcontext fg_primary(CUdevice ordinal)
-{
-    return &primaries[ordinal];
-}
-
 CUresult fg_contexts_visit(CUresult (*visit)(void *argument, CUcontext context), void *argument)
 {
     CUresult result = CUDA_SUCCESS;
@@ -100,14 +93,6 @@ CUresult fg_contexts_visit(CUresult (*visit)(void *argument, CUcontext context),
             result = visit(argument, context);
     pthread_mutex_unlock(&changing);
     return result;
-}
-
-static void enlist(CUcontext context)
-{
-    pthread_mutex_lock(&changing);
-    context->next = created;
-    created = context;
-    pthread_mutex_unlock(&changing);
 }
 
 static CUresult check_device(CUdevice device)
@@ -188,11 +173,13 @@ CUresult cuDevicePrimaryCtxReset(CUdevice device)
 CUresult cuDevicePrimaryCtxSetFlags_v2(CUdevice device, unsigned int flags)
 {
     CUresult result = check_device(device);
-    if (result == CUDA_SUCCESS) {
-        primary_flags[device] = flags;
-        primaries[device].flags = flags;
-    }
-    return result;
+    if (result != CUDA_SUCCESS)
+        return result;
+    pthread_mutex_lock(&changing);
+    primary_flags[device] = flags;
+    primaries[device].flags = flags;
+    pthread_mutex_unlock(&changing);
+    return CUDA_SUCCESS;
 }
 
 CUresult cuDevicePrimaryCtxSetFlags(CUdevice device, unsigned int flags)
@@ -207,8 +194,10 @@ CUresult cuDevicePrimaryCtxGetState(CUdevice device, unsigned int *flags, int *a
         return result;
     if (!flags || !active)
         return CUDA_ERROR_INVALID_VALUE;
+    pthread_mutex_lock(&changing);
     *flags = primary_flags[device];
     *active = primaries[device].retained > 0;
+    pthread_mutex_unlock(&changing);
     return CUDA_SUCCESS;
 }
 
@@ -225,19 +214,24 @@ static CUresult create(CUcontext *out, unsigned flags, CUdevice device)
     CUresult result = check_device(device);
     if (result != CUDA_SUCCESS)
         return result;
-    CUcontext context = out ? calloc(1, sizeof *context) : NULL;
-    if (!context)
+    if (!out)
         return CUDA_ERROR_INVALID_VALUE;
+    CUcontext context = depth < STACK_DEPTH ? calloc(1, sizeof *context) : NULL;
+    if (!context)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    pthread_mutex_lock(&changing);
     result = FG_FAULTY("cuCtxCreate", begin(context, device, flags));
-    if (result == CUDA_SUCCESS)
-        result = push(context);
+    if (result == CUDA_SUCCESS) {
+        context->next = created;
+        created = context;
+    }
+    pthread_mutex_unlock(&changing);
     if (result != CUDA_SUCCESS) {
         free((void *)context);
         return result;
     }
-    enlist(context);
     *out = context;
-    return result;
+    return push(context);
 }
 
 CUresult cuCtxCreate(CUcontext *out, unsigned int flags, CUdevice device)
@@ -265,19 +259,36 @@ CUresult cuCtxCreate_v4(CUcontext *out, CUctxCreateParams *params, unsigned int 
     return create(out, flags, device);
 }
 
+static CUresult check_created(CUcontext context)
+{
+    CUresult result = fg_ready();
+    if (result == CUDA_SUCCESS && (!context || context->primary))
+        result = CUDA_ERROR_INVALID_CONTEXT;
+    return result;
+}
+
+static void leave(CUcontext context)
+{
+    if (depth && stack[depth - 1] == context)
+        depth--;
+}
+
 /* The memory of a destroyed context is kept: another thread may still have it
  * on its stack and must find out that it is gone. */
 CUresult cuCtxDestroy_v2(CUcontext context)
 {
-    CUresult result = fg_ready();
+    CUresult result = check_created(context);
     if (result != CUDA_SUCCESS)
         return result;
-    if (!context || context->primary || !context->retained)
-        return CUDA_ERROR_INVALID_CONTEXT;
-    if (depth && stack[depth - 1] == context)
-        depth--;
-    end(context);
-    return CUDA_SUCCESS;
+    pthread_mutex_lock(&changing);
+    if (context->retained)
+        end(context);
+    else
+        result = CUDA_ERROR_INVALID_CONTEXT;
+    pthread_mutex_unlock(&changing);
+    if (result == CUDA_SUCCESS)
+        leave(context);
+    return result;
 }
 
 CUresult cuCtxDestroy(CUcontext context)
@@ -293,22 +304,32 @@ CUresult cuCtxAttach(CUcontext *out, unsigned int flags)
         return result;
     if (!out || flags)
         return CUDA_ERROR_INVALID_VALUE;
-    context->retained++;
-    *out = context;
-    return CUDA_SUCCESS;
+    pthread_mutex_lock(&changing);
+    if (context->retained)
+        context->retained++;
+    else
+        result = CUDA_ERROR_CONTEXT_IS_DESTROYED;
+    pthread_mutex_unlock(&changing);
+    if (result == CUDA_SUCCESS)
+        *out = context;
+    return result;
 }
 
 CUresult cuCtxDetach(CUcontext context)
 {
-    CUresult result = fg_ready();
+    CUresult result = check_created(context);
     if (result != CUDA_SUCCESS)
         return result;
-    if (!context || context->primary || !context->retained)
-        return CUDA_ERROR_INVALID_CONTEXT;
-    if (context->retained == 1)
-        return cuCtxDestroy_v2(context);
-    context->retained--;
-    return CUDA_SUCCESS;
+    pthread_mutex_lock(&changing);
+    unsigned before = context->retained;
+    if (before > 1)
+        context->retained--;
+    else if (before == 1)
+        end(context);
+    pthread_mutex_unlock(&changing);
+    if (before == 1)
+        leave(context);
+    return before ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
 }
 
 CUresult cuCtxPushCurrent_v2(CUcontext context)

@@ -47,7 +47,7 @@ struct CUctx_st {
     CUdevice ordinal;
     CUcontext next; /* made before it; of those that are not primary */
     unsigned flags;
-    unsigned retained; /* primary contexts; 1 for others */
+    _Atomic unsigned retained; /* by those who hold a primary context or are attached to another; 0: it is gone */
     bool primary;
     uint64_t id;
     uint64_t charged_bytes;
@@ -70,7 +70,6 @@ uint64_t fg_capacity_bytes(const struct fg_gpu *gpu);
 
 /* The calling thread's context, or NULL with *result set. */
 CUcontext fg_current(CUresult *result);
-CUcontext fg_primary(CUdevice ordinal);
 /* For each context that there is, until a visit fails. */
 CUresult fg_contexts_visit(CUresult (*visit)(void *argument, CUcontext context), void *argument);
 

@@ -5,6 +5,8 @@
  */
 #include "growth.h"
 
+#include "capture.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,7 +72,10 @@ CUresult cuFuncLoad(CUfunction function)
     CUcontext context = fg_current(&result);
     if (!context)
         return result;
-    return function ? fg_function_load(function, context) : CUDA_ERROR_INVALID_HANDLE;
+    if (!function)
+        return CUDA_ERROR_INVALID_HANDLE;
+    result = fg_capture_forbids(); /* it takes memory of the device, as allocations do */
+    return result == CUDA_SUCCESS ? fg_function_load(function, context) : result;
 }
 
 CUresult cuFuncIsLoaded(CUfunctionLoadingState *state, CUfunction function)

@@ -12,7 +12,7 @@
 
 /* Guards the lists of functions and of images. */
 static pthread_mutex_t naming = PTHREAD_MUTEX_INITIALIZER;
-static struct fg_image *images; /* those that cost memory of a context */
+static struct fg_image *images;
 
 static bool is_text(const char *image)
 {
@@ -112,7 +112,8 @@ bool fg_function_is_loaded(CUfunction function, CUcontext context)
 
 static CUresult enter(void *image, CUcontext context)
 {
-    return load_data(image, context);
+    struct fg_place *place;
+    return fg_data_load(image, context, &place);
 }
 
 CUresult fg_modules_enter(CUcontext context)
@@ -139,6 +140,31 @@ static void free_image(struct fg_image *image)
     free(image);
 }
 
+static void enlist(struct fg_image *image)
+{
+    pthread_mutex_lock(&naming);
+    image->next = images;
+    images = image;
+    pthread_mutex_unlock(&naming);
+}
+
+static void unlist(struct fg_image *image)
+{
+    pthread_mutex_lock(&naming);
+    struct fg_image **link = &images;
+    while (*link && *link != image)
+        link = &(*link)->next;
+    if (*link)
+        *link = image->next;
+    pthread_mutex_unlock(&naming);
+}
+
+static void destroy(struct fg_image *image)
+{
+    unlist(image);
+    free_image(image);
+}
+
 /* With its data only where that is not left for later; an eager library into all contexts. */
 static CUresult load_first(struct fg_image *image, CUcontext context, bool is_module)
 {
@@ -147,7 +173,7 @@ static CUresult load_first(struct fg_image *image, CUcontext context, bool is_mo
     if (!context)
         return CUDA_SUCCESS;
     bool has_data = loads_eagerly() || (is_module && !fg_machine()->profile.lazy_module_data);
-    return has_data ? load_data(image, context) : load_image(image, context);
+    return has_data ? enter(image, context) : fg_image_load(image, context);
 }
 
 static CUresult create(CUcontext context, const void *image, bool is_module, struct fg_image **out)
@@ -162,27 +188,13 @@ static CUresult create(CUcontext context, const void *image, bool is_module, str
         created->data_bytes = data_bytes(image);
         created->text = strdup(image);
     }
+    enlist(created); /* first: a context that comes while it is loaded gets it one way or the other */
     if (load_first(created, context, is_module) != CUDA_SUCCESS) {
-        free_image(created);
+        destroy(created);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
-    pthread_mutex_lock(&naming);
-    created->next = images;
-    images = created;
-    pthread_mutex_unlock(&naming);
     *out = created;
     return CUDA_SUCCESS;
-}
-
-static void unlist(struct fg_image *image)
-{
-    pthread_mutex_lock(&naming);
-    struct fg_image **link = &images;
-    while (*link && *link != image)
-        link = &(*link)->next;
-    if (*link)
-        *link = image->next;
-    pthread_mutex_unlock(&naming);
 }
 
 void fg_modules_release(CUcontext context)
@@ -195,12 +207,6 @@ void fg_modules_release(CUcontext context)
             fg_place_leave(&function->code, context);
     }
     pthread_mutex_unlock(&naming);
-}
-
-static void destroy(struct fg_image *image)
-{
-    unlist(image);
-    free_image(image);
 }
 
 /* A binary image is not looked into: it has whatever it is asked for. */

@@ -176,6 +176,18 @@ static void contexts_cost_what_the_profile_says(void)
     CHECK_EQUAL(free_mebibytes(), 524);
 }
 
+static void a_context_for_which_the_stack_has_no_place_costs_nothing(void)
+{
+    CUcontext first, second;
+    CHECK_EQUAL(use_gpu(0), CUDA_SUCCESS);
+    CHECK_EQUAL(cuCtxGetCurrent(&first), CUDA_SUCCESS);
+    while (cuCtxPushCurrent_v2(first) == CUDA_SUCCESS)
+        ;
+    size_t before = free_mebibytes();
+    CHECK_EQUAL(cuCtxCreate_v2(&second, 0, 0), CUDA_ERROR_OUT_OF_MEMORY);
+    CHECK_EQUAL(free_mebibytes(), before);
+}
+
 static void the_reserved_part_is_not_to_be_had(void)
 {
     CHECK_EQUAL(use_gpu(0), CUDA_SUCCESS);
@@ -196,6 +208,7 @@ static const struct test tests[] = {
     {"unknown", "pointers that are not the driver's are refused", unknown_pointers_are_refused, NULL},
     {"kinds", "pitched, stream-ordered and managed memory counts, host memory does not", every_kind_of_device_memory_is_counted, NULL},
     {"contexts", "a context costs what the profile says", contexts_cost_what_the_profile_says, CONTEXT_PROFILE},
+    {"stack", "a context that cannot be made current is not made", a_context_for_which_the_stack_has_no_place_costs_nothing, CONTEXT_PROFILE},
     {"reserved", "the reserved part of the memory is no program's", the_reserved_part_is_not_to_be_had, RESERVED_PROFILE},
     {0},
 };
