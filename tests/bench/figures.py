@@ -52,6 +52,6 @@ def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) 
     print(flush=True)
 
 
-def machine() -> str:
+def machine(when: str = "start") -> str:
     """What the numbers depend on most."""
-    return f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start"
+    return f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the {when}"

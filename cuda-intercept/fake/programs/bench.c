@@ -37,11 +37,16 @@ typedef CUresult launch_function(CUfunction, unsigned, unsigned, unsigned, unsig
 static uint64_t samples[MAX_SAMPLES];
 static unsigned sample_count;
 
-static uint64_t now_ns(void)
+static uint64_t read_ns(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t now_ns(void)
+{
+    return read_ns(CLOCK_MONOTONIC);
 }
 
 static void must(CUresult result, const char *what)
@@ -97,14 +102,19 @@ static void allocate_and_free(void)
     must(cuMemFree_v2(address), "cuMemFree");
 }
 
+/* By the clock, and the CPU time of all threads of the process. */
 static int bench_init(void)
 {
+    uint64_t cpu_start = read_ns(CLOCK_PROCESS_CPUTIME_ID);
     uint64_t start = now_ns();
     must(cuInit(0), "cuInit");
-    printf("ns %" PRIu64 "\n", now_ns() - start);
+    uint64_t end = now_ns();
+    uint64_t cpu_end = read_ns(CLOCK_PROCESS_CPUTIME_ID);
+    printf("ns %" PRIu64 "\ncpu_ns %" PRIu64 "\n", end - start, cpu_end - cpu_start);
     begin();
     allocate_and_free();
     printf("first_ns %" PRIu64 "\n", now_ns() - start);
+    printf("first_cpu_ns %" PRIu64 "\n", read_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_start);
     return 0;
 }
 
