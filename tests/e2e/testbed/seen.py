@@ -1,6 +1,9 @@
 """What a cluster shows of a node's GPUs: published devices, their taints, what the daemons say."""
 
+import contextlib
+
 from testbed.bed import Testbed
+from testbed.errors import CommandError
 from testbed.names import DRIVER_ROOT, NAMESPACE
 from testbed.reading import Json
 
@@ -29,10 +32,14 @@ def plugin_log(bed: Testbed, node: str) -> str:
 
 
 def controller_metrics(bed: Testbed) -> str:
-    """What all replicas of the controller serve."""
+    """What all replicas of the controller serve; one that is ending just now says nothing."""
     pods = bed.kubectl.within(NAMESPACE).items("pods", labels="app.kubernetes.io/component=controller")
     running = [pod["metadata"]["name"] for pod in pods if pod["status"]["phase"] == "Running"]
-    return "".join(_served(bed, pod) for pod in running)
+    served = []
+    for pod in running:
+        with contextlib.suppress(CommandError):
+            served.append(_served(bed, pod))
+    return "".join(served)
 
 
 def _served(bed: Testbed, pod: str) -> str:
