@@ -16,6 +16,7 @@ Stories = Callable[[str], AbstractContextManager[Story]]
 pytestmark = pytest.mark.parametrize("allocator", ["controller"], indirect=True)
 
 UNHEALTHY, CORDONED = "gpu.hami.io/unhealthy", "gpu.hami.io/cordoned"
+HAMIS_LIMIT = "hami_vgpu_memory_limit_bytes{"
 
 
 @pytest.fixture(autouse=True)
@@ -138,9 +139,12 @@ def test_a_gpu_is_cordoned_by_a_device_taint_rule(stories: Stories, bed: Testbed
 @pytest.mark.parametrize(
     ("fault", "value"), [("ecc {} 3", "ecc"), ("recovery {} 1", "reset"), ("xid {0} 31\nxid {0} 48", "xid-48")]
 )
-@pytest.mark.values(kubeletPlugin__xidHoldSeconds="15")
+@pytest.mark.values(kubeletPlugin__xidHoldSeconds="15", kubeletPlugin__hamiMetrics="true")
 def test_each_word_of_the_driver_taints_its_gpu(stories: Stories, bed: Testbed, fault: str, value: str) -> None:
-    """Until it is well; an XID that programs bring upon themselves (31) counts in a metric only."""
+    """Until it is well; an XID that programs bring upon themselves (31) counts in a metric only.
+
+    Metrics have HAMi's names too, where that is wanted.
+    """
     with stories("faults") as story:
         node, gpu = start(story)
         text = fault.format(device(bed, gpu)["attributes"]["minor"]["int"])
@@ -153,6 +157,7 @@ def test_each_word_of_the_driver_taints_its_gpu(stories: Stories, bed: Testbed, 
         until(lambda: UNHEALTHY not in taints(bed, gpu), "the taint goes", timeout=90)
         if value.startswith("xid"):
             assert all(f'xid="{xid}"' in metrics(bed, node) for xid in (31, 48))
+        assert 'pod="loop"' in next(m for m in metrics(bed, node).splitlines() if m.startswith(HAMIS_LIMIT))
 
 
 @pytest.mark.values(kubeletPlugin__onUnhealthy="NoExecute")
