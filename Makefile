@@ -21,7 +21,7 @@ NVIDIA = $(wildcard .venv/lib/python3.*/site-packages/nvidia)
 HEADERS = --cuda12 $(NVIDIA)/cuda_runtime/include --cuda13 $(NVIDIA)/cu13/include --nvml $(NVIDIA)/cu13/include/nvml.h
 PYTHON_SOURCES := $(shell find api driver -name '*.py' -o -name '*.pyi') pyproject.toml
 
-.PHONY: help demo demo-down test unit native-test native-sanitized lint-beside-build e2e e2e-1.36 e2e-containerd-1.7 e2e-kind-short lint bench gpu-check gpu-check-bundle bench-control-plane plot-control-plane plot-cores plots packages programs images driver-image generate lock clean
+.PHONY: help demo demo-down test unit native-test native-sanitized lint-beside-build unit-beside-images e2e e2e-1.36 e2e-containerd-1.7 e2e-kind-short lint bench gpu-check gpu-check-bundle bench-control-plane plot-control-plane plot-cores plots packages programs images driver-image generate lock clean
 
 help:
 	@echo "make demo        a two-node cluster with fake GPUs, the driver, and a pod with a share of a GPU"
@@ -65,7 +65,7 @@ $(NATIVE): $(VENV) $(NATIVE_SOURCES)
 	@$(CONFIGURE)
 	@# ninja would want make's job slots, which no recipe gets.
 	@MAKEFLAGS= $(BIN)/cmake --build build/native
-	@touch $@
+	@touch $(SHARE) $@
 
 # What a cluster takes of it, for whoever wants no tests.
 $(SHARE): $(VENV) $(NATIVE_SOURCES)
@@ -160,11 +160,17 @@ e2e-kind-short: packages programs $(NATIVE) $(WHEELS)
 	@echo "==> sharing, faults and the chart on kind"
 	@$(BIN)/pytest -v tests/e2e/test_sharing.py tests/e2e/test_faults.py tests/e2e/test_controller_faults.py tests/e2e/test_chart.py
 
-test: packages lint-beside-build native-test unit e2e
+test: packages lint-beside-build native-test unit-beside-images e2e
 
 # What lint does uses one core, and so does the end of a build. A line of either is printed when it is done.
 lint-beside-build: packages
 	@$(MAKE) -j2 --output-sync=line lint $(NATIVE) $(WHEELS)
+
+# Else the processes that tell the stories would all wait for the first of them to build the images.
+unit-beside-images: packages programs $(NATIVE) $(WHEELS)
+	@echo "==> images for the stories, meanwhile (build/images.log)"
+	@$(MAKE) images >build/images.log 2>&1 & images=$$!; $(MAKE) unit; unit=$$?; \
+	    wait $$images || { cat build/images.log; exit 1; }; exit $$unit
 
 bench: programs $(NATIVE)
 	@for bench in tests/bench/bench_*.py; do echo "==> $$bench"; $(PY) $$bench || exit 1; done
