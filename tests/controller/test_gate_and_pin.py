@@ -11,7 +11,7 @@ from controller_objects import claim_json, class_json, node_json, pod_json, requ
 from loop_steps import bound, unschedulable
 
 from hami_dra.controller.world import Kind
-from hami_dra.kube.errors import Forbidden, Invalid, KubeError, Unavailable
+from hami_dra.kube.errors import Forbidden, Invalid, KubeError, Unauthorized, Unavailable
 
 OTHER_GATE = "example.com/quota"
 OWNER = {"kind": "ReplicaSet", "name": "set", "uid": "uid-set", "controller": True}
@@ -168,6 +168,28 @@ def test_a_gate_that_cannot_be_removed_is_reported() -> None:
     assert bench.node_of() is None
     (said,) = {message for reason, message in bench.events.about("Pod/pod") if reason == "GateNotRemoved"}
     assert (GATE in said, "pods is forbidden" in said) == (True, True)
+
+
+@pytest.mark.parametrize("refusal", [Forbidden("not yet ready to handle request"), Unauthorized("Unauthorized")])
+def test_an_api_server_that_has_just_started_costs_no_pin(refusal: KubeError) -> None:
+    """It forbids everything until it knows its policies and roles; the pod waits, and is pinned then."""
+    bench = Bench(pins=True)
+    gated(bench)
+    bench.pods.faults = [refusal]
+    bench.run(5)
+    assert stored(bench)["spec"]["schedulingGates"] == []
+    assert pinned_to(stored(bench))
+
+
+def test_a_pod_that_must_not_be_pinned_is_let_go_without() -> None:
+    """Somebody's webhook forbids the affinity for good: after ten seconds the pod does without."""
+    bench = Bench(pins=True)
+    gated(bench)
+    bench.pods.faults = [Forbidden("admission webhook denied the request")] * 4
+    bench.run(9)
+    assert {verb for verb, _ in bench.pods.writes} == {"pin"}
+    bench.run(11)
+    assert bench.pods.writes[-1] == ("release", "pod")
 
 
 @pytest.mark.parametrize("writes", [True, False])

@@ -24,6 +24,7 @@ class _PodMemory:
     until: dict[str, float] = field(default_factory=dict)
     failures: int = 0
     not_before: float = 0.0
+    forbidden_since: float | None = None
 
 
 class RefusalMemory:
@@ -52,6 +53,17 @@ class RefusalMemory:
         memory.failures += 1
         memory.not_before = now + _doubled(_POD_SECONDS, memory.failures, most)
         return memory.not_before
+
+    def forbid(self, pod: str, now: float) -> None:
+        """The API server forbade to change the pod."""
+        memory = self._pods.setdefault(pod, _PodMemory())
+        if memory.forbidden_since is None:
+            memory.forbidden_since = now
+
+    def forbidden_since(self, pod: str) -> float | None:
+        """When it did so first."""
+        memory = self._pods.get(pod)
+        return memory.forbidden_since if memory else None
 
     def refused_nodes(self, pod: str, now: float) -> frozenset[str]:
         """The nodes to pass over now."""

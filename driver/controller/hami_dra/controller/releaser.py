@@ -21,6 +21,8 @@ GATE_STAYS = "GateNotRemoved"
 REPLACED = "PinnedPodReplaced"
 NOT_REPLACED = "PinnedPodNotReplaced"
 _RETRY_SECONDS = 1.0
+# An API server that starts forbids what it does not know yet: its policies, and who may do what.
+_FORBIDDEN_SECONDS = 10.0
 _BROKE = Written(Outcome.UNKNOWN, message="the write ended in an unforeseen error")
 
 
@@ -36,15 +38,19 @@ class Releaser:
         if pod.uid in self.state.released:
             return  # Its watch has yet to tell.
         node = None
-        if self.tools.pins and claims:
+        if self.tools.pins and claims and not self._is_forbidden_for_good(pod):
             node = find_pin(pod, claims, volumes_bound=self.state.world.volumes.are_bound(pod))
         self.state.released.add(pod.uid)
         self.tools.sender.send(lambda: self._write(pod, node), lambda written: self._note(pod, written or _BROKE))
 
+    def _is_forbidden_for_good(self, pod: Pod) -> bool:
+        since = self.state.refusals.forbidden_since(pod.uid)
+        return since is not None and self.tools.clock.monotonic() - since >= _FORBIDDEN_SECONDS
+
     def _write(self, pod: Pod, node: str | None) -> Written:
         """On any thread."""
         written = self.tools.writer.release(pod, node)
-        if node and written.outcome is Outcome.REFUSED:
+        if node and written.outcome is Outcome.REFUSED and not written.is_forbidden:
             # Its affinity changed under us, or a policy of the cluster protects it: it can always do without a pin.
             node, written = None, self.tools.writer.release(pod, None)
         if written.outcome is Outcome.WRITTEN:
@@ -63,6 +69,8 @@ class Releaser:
         if outcome in (Outcome.GONE, Outcome.NOT_LEADER):
             return
         LOG.warning("write-failed", extra={"pod": _name(pod), "outcome": outcome.name, "error": written.message})
+        if written.is_forbidden:
+            self.state.refusals.forbid(pod.uid, now)
         due = self.state.refusals.back_off(pod.uid, now)
         current = self._read(pod) if outcome is Outcome.REFUSED else None
         if current is not None and current.held:

@@ -12,7 +12,16 @@ from hami_dra.api import names
 from hami_dra.api.resources import AllocationResult, ConsumerReference, JsonObject
 from hami_dra.controller.errors import NotLeader
 from hami_dra.controller.pods import Pod
-from hami_dra.kube.errors import Conflict, DroppedFields, KubeError, NotFound, Unavailable, UnexpectedReply
+from hami_dra.kube.errors import (
+    Conflict,
+    DroppedFields,
+    Forbidden,
+    KubeError,
+    NotFound,
+    Unauthorized,
+    Unavailable,
+    UnexpectedReply,
+)
 
 _R = TypeVar("_R")
 
@@ -85,11 +94,15 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class Written:
-    """The outcome, the claim as it is stored now where that is known, and the API server's words."""
+    """The outcome, the claim as it is stored now where that is known, and the API server's words.
+
+    `is_forbidden`: refused for who we are, which an API server that has just started may allow a moment later.
+    """
 
     outcome: Outcome
     claim: JsonObject | None = None
     message: str = ""
+    is_forbidden: bool = False
 
 
 class Writer:
@@ -163,7 +176,8 @@ class Writer:
         except DroppedFields as error:
             return Written(Outcome.DROPPED, error.reply, str(error))
         except KubeError as error:
-            return Written(_OUTCOMES.get(type(error), Outcome.REFUSED), message=str(error))
+            outcome = _OUTCOMES.get(type(error), Outcome.REFUSED)
+            return Written(outcome, message=str(error), is_forbidden=isinstance(error, Forbidden | Unauthorized))
 
 
 _OUTCOMES = {
