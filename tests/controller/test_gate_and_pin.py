@@ -181,11 +181,21 @@ def test_an_api_server_that_has_just_started_costs_no_pin(refusal: KubeError) ->
     assert pinned_to(stored(bench))
 
 
+def test_an_api_server_that_has_just_started_after_a_long_outage_costs_no_pin() -> None:
+    """The pod has backed off so far by then that it asks again only much later: the first time is not held against it."""
+    bench = Bench(pins=True)
+    gated(bench)
+    bench.pods.faults = [*[Unavailable("no answer")] * 4, Forbidden("not yet ready to handle request")]
+    bench.run(120)
+    assert {verb for verb, _ in bench.pods.writes} == {"pin"}
+    assert stored(bench)["spec"]["schedulingGates"] == []
+
+
 def test_a_pod_that_must_not_be_pinned_is_let_go_without() -> None:
     """Somebody's webhook forbids the affinity for good: after ten seconds the pod does without."""
     bench = Bench(pins=True)
     gated(bench)
-    bench.pods.faults = [Forbidden("admission webhook denied the request")] * 4
+    bench.pods.faults = [Forbidden("admission webhook denied the request")] * 5
     bench.run(9)
     assert {verb for verb, _ in bench.pods.writes} == {"pin"}
     bench.run(11)

@@ -38,19 +38,22 @@ class Releaser:
         if pod.uid in self.state.released:
             return  # Its watch has yet to tell.
         node = None
-        if self.tools.pins and claims and not self._is_forbidden_for_good(pod):
+        if self.tools.pins and claims:
             node = find_pin(pod, claims, volumes_bound=self.state.world.volumes.are_bound(pod))
         self.state.released.add(pod.uid)
-        self.tools.sender.send(lambda: self._write(pod, node), lambda written: self._note(pod, written or _BROKE))
+        patient = not self._is_long_forbidden(pod)
+        self.tools.sender.send(
+            lambda: self._write(pod, node, patient=patient), lambda written: self._note(pod, written or _BROKE)
+        )
 
-    def _is_forbidden_for_good(self, pod: Pod) -> bool:
+    def _is_long_forbidden(self, pod: Pod) -> bool:
         since = self.state.refusals.forbidden_since(pod.uid)
         return since is not None and self.tools.clock.monotonic() - since >= _FORBIDDEN_SECONDS
 
-    def _write(self, pod: Pod, node: str | None) -> Written:
-        """On any thread."""
+    def _write(self, pod: Pod, node: str | None, *, patient: bool) -> Written:
+        """On any thread. ``patient``: what is forbidden may be allowed later."""
         written = self.tools.writer.release(pod, node)
-        if node and written.outcome is Outcome.REFUSED and not written.is_forbidden:
+        if node and written.outcome is Outcome.REFUSED and not (written.is_forbidden and patient):
             # Its affinity changed under us, or a policy of the cluster protects it: it can always do without a pin.
             node, written = None, self.tools.writer.release(pod, None)
         if written.outcome is Outcome.WRITTEN:
