@@ -8,7 +8,7 @@ import pytest
 from testbed import chart
 from testbed.bed import Testbed
 from testbed.looping import goes_on
-from testbed.pods import loop_on, pod_on
+from testbed.pods import lone_claim, loop_on, pod_on, pod_with
 from testbed.seen import plugin_log
 from testbed.story import Story
 from testbed.waiting import until
@@ -17,16 +17,6 @@ Stories = Callable[[str], AbstractContextManager[Story]]
 
 pytestmark = pytest.mark.parametrize("allocator", ["controller"], indirect=True)
 
-CLAIM = """
-apiVersion: resource.k8s.io/v1
-kind: ResourceClaim
-metadata: {name: taken}
-spec:
-  devices:
-    requests:
-      - name: gpu
-        exactly: {deviceClassName: gpu.hami.io, capacity: {requests: {memory: 2000Mi}}}
-"""
 FORGET = "pkill -KILL -x kubelet; rm /var/lib/kubelet/dra_manager_state && echo forgotten"
 
 
@@ -61,9 +51,8 @@ def test_a_plugin_that_comes_back_takes_back_what_was_left(stories: Stories, bed
     first, second = bed.nodes[:2]
     with stories("faults") as story:
         story.kubectl.apply_text(loop_on(second))
-        story.kubectl.apply_text(CLAIM)
-        runs = pod_on(first, "runs").replace("resourceClaimTemplateName: loop", "resourceClaimName: taken")
-        for pod in (pod_on(first, "hangs"), pod_on(second, "lost"), runs):
+        story.kubectl.apply_text(lone_claim("taken"))
+        for pod in (pod_on(first, "hangs"), pod_on(second, "lost"), pod_with(first, "runs", "taken")):
             story.kubectl.apply_text(pod)
         for name in ("hangs", "lost", "runs", "loop"):
             story.running(name)

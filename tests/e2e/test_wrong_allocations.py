@@ -10,7 +10,7 @@ import pytest
 from testbed.bed import Testbed
 from testbed.looping import goes_on
 from testbed.names import DRIVER
-from testbed.pods import loop_on, pod_on
+from testbed.pods import lone_claim, loop_on, pod_with
 from testbed.reading import Json
 from testbed.story import Story
 from testbed.waiting import until
@@ -20,23 +20,9 @@ Stories = Callable[[str], AbstractContextManager[Story]]
 pytestmark = pytest.mark.parametrize("allocator", ["controller"], indirect=True)
 
 
-def claim(name: str) -> str:
-    """A claim that asks for what the loop's asks for."""
-    return f"""
-apiVersion: resource.k8s.io/v1
-kind: ResourceClaim
-metadata: {{name: {name}}}
-spec:
-  devices:
-    requests:
-      - name: gpu
-        exactly: {{deviceClassName: gpu.hami.io, capacity: {{requests: {{memory: 2000Mi}}}}}}
-"""
-
-
 def gated(node: str, name: str) -> str:
     """A pod with the claim of its name that nobody serves or schedules yet."""
-    pod = pod_on(node, name).replace("resourceClaimTemplateName: loop", f"resourceClaimName: {name}")
+    pod = pod_with(node, name, claim=name)
     return pod.replace("spec:", "spec:\n  schedulingGates: [{name: example.com/allocated}]")
 
 
@@ -86,7 +72,7 @@ def test_an_allocation_that_the_node_cannot_hold_starts_no_container(stories: St
         (right,) = story.results("loop")
         loops_claim = f"{story.kubectl.namespace}/{story.claim('loop')['metadata']['name']}"
         wrong = wrong_results({"driver": DRIVER, **right}, loops_claim)
-        story.kubectl.apply_text("---".join(text for name in wrong for text in (claim(name), gated(node, name))))
+        story.kubectl.apply_text("---".join(text for name in wrong for text in (lone_claim(name), gated(node, name))))
         for name, (result, _) in wrong.items():
             allocate(story, name, node, result)
         for name, (_, words) in wrong.items():

@@ -35,6 +35,25 @@ spec:
 """
 
 
+def lone_claim(name: str) -> str:
+    """A claim of no template that asks for what the loop's asks for."""
+    return f"""
+apiVersion: resource.k8s.io/v1
+kind: ResourceClaim
+metadata: {{name: {name}}}
+spec:
+  devices:
+    requests:
+      - name: gpu
+        exactly: {{deviceClassName: gpu.hami.io, capacity: {{requests: {{memory: 2000Mi}}}}}}
+"""
+
+
+def pod_with(node: str, name: str, claim: str) -> str:
+    """Such a pod with a claim that is there, in place of one out of the template."""
+    return pod_on(node, name).replace("resourceClaimTemplateName: loop", f"resourceClaimName: {claim}")
+
+
 def bypassing(node: str) -> str:
     """A pod that takes the preload file off and then uses three times its share."""
     pod: Json = {
