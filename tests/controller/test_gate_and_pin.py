@@ -182,7 +182,7 @@ def test_an_api_server_that_has_just_started_costs_no_pin(refusal: KubeError) ->
 
 
 def test_an_api_server_that_has_just_started_after_a_long_outage_costs_no_pin() -> None:
-    """The pod has backed off so far by then that it asks again only much later: the first time is not held against it."""
+    """The pod has backed off by then, and asks again only much later: the first time is not held against it."""
     bench = Bench(pins=True)
     gated(bench)
     bench.pods.faults = [*[Unavailable("no answer")] * 4, Forbidden("not yet ready to handle request")]
