@@ -12,9 +12,10 @@ def abreast(tasks: Sequence[Callable[[], object]], workers: int, given_up: Event
     with ThreadPoolExecutor(workers) as pool:
         begun = [pool.submit(task) for task in tasks]
         try:
-            done, _ = wait(begun, return_when=FIRST_EXCEPTION)
-            for task in done:
-                task.result()
+            wait(begun, return_when=FIRST_EXCEPTION)
+            for task in begun:
+                if task.done():
+                    task.result()
         except BaseException:
             given_up.set()
             pool.shutdown(wait=False, cancel_futures=True)
