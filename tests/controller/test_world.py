@@ -20,6 +20,22 @@ def test_a_claim_is_written_back_as_it_was_read() -> None:
     assert known.raw is not known.raw  # Nobody's changes reach another.
 
 
+def test_a_claim_with_deeply_nested_parameters_is_known_without_their_depths() -> None:
+    """The API server takes any, and whoever makes a claim writes them."""
+    parameters: dict[str, object] = {}
+    for _ in range(900):
+        parameters = {"a": parameters}
+    raw = claim_json()
+    raw["spec"]["devices"]["config"] = [{"opaque": {"driver": "other.example.com", "parameters": parameters}}]
+    known = KnownClaim.from_json(raw)
+    assert known.raw["spec"]["devices"]["requests"] == raw["spec"]["devices"]["requests"]
+    (config,) = known.claim.config
+    depth, found = 0, config.parameters
+    while found:
+        depth, found = depth + 1, found["a"]
+    assert 100 < depth <= 200
+
+
 def test_of_a_pod_without_claims_only_what_it_takes_is_kept() -> None:
     """Most pods of a cluster are such."""
     world, needs = World(need_lock=True), [{"name": "c", "resources": {"requests": {"cpu": "2"}}}]

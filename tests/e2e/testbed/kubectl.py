@@ -24,6 +24,7 @@ def run(
         input=stdin,
         capture_output=True,
         text=True,
+        errors="replace",
         timeout=timeout,
         check=False,
     )

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
+import orjson
+
 from hami_dra.api.names import ClaimUid
 from hami_dra.api.resources.config import CapacityRequest, OpaqueConfig, Selector, Toleration
 from hami_dra.api.resources.json import (
@@ -13,6 +15,7 @@ from hami_dra.api.resources.json import (
     ObjectMeta,
     compact,
     items,
+    pack,
     quantities,
     quantities_json,
     section,
@@ -249,16 +252,17 @@ class _Spec(NamedTuple):
     config: tuple[OpaqueConfig, ...]
 
 
-_KNOWN_SPECS: dict[str, _Spec] = {}
-_KNOWN_SELECTORS: dict[str, JsonObject] = {}
+_KNOWN_SPECS: dict[bytes, _Spec] = {}
+_KNOWN_SELECTORS: dict[bytes, JsonObject] = {}
 _MOST_SPECS, _MOST_SELECTORS = 1_000, 10_000
 
 
 def _read_spec(devices: JsonObject) -> _Spec:
     # All claims of a template say the same: read once and shared, which nothing may change therefore.
-    text_of_all = repr(devices)
+    text_of_all = pack(devices)
     known = _KNOWN_SPECS.get(text_of_all)
     if known is None:
+        devices = orjson.loads(text_of_all)
         if len(_KNOWN_SPECS) >= _MOST_SPECS:
             _KNOWN_SPECS.clear()
         known = _KNOWN_SPECS[text_of_all] = _Spec(
@@ -275,7 +279,7 @@ def _shared_selector(selector: JsonObject | None) -> JsonObject | None:
         return None
     if len(_KNOWN_SELECTORS) >= _MOST_SELECTORS:
         _KNOWN_SELECTORS.clear()
-    return _KNOWN_SELECTORS.setdefault(repr(selector), selector)
+    return _KNOWN_SELECTORS.setdefault(pack(selector), selector)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

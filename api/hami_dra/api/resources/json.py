@@ -4,11 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self, TypeAlias
 
+import orjson
+
 from hami_dra.api.errors import MalformedObject
 from hami_dra.api.quantity import Rounding, format_quantity, parse_quantity
 
 JsonObject: TypeAlias = dict[str, Any]
 API_VERSION: Final = "resource.k8s.io/v1"
+DEEPEST: Final = 200
+"""Levels of nesting that are kept: orjson writes 254, and only parameters of drivers have more than some twenty."""
 
 
 def text(source: JsonObject, key: str) -> str:
@@ -53,6 +57,24 @@ def optional_quantity(source: JsonObject, key: str, rounding: Rounding = Roundin
 def quantities_json(values: Mapping[str, int]) -> dict[str, str]:
     """The JSON of a map of quantities."""
     return {name: format_quantity(value) for name, value in values.items()}
+
+
+def pack(value: JsonObject) -> bytes:
+    """The object as text. Null stands for what is nested deeper than DEEPEST, if orjson cannot write that."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return orjson.dumps(_shallow(value, DEEPEST))
+
+
+def _shallow(value: Any, levels: int) -> Any:
+    if not isinstance(value, dict | list):
+        return value
+    if not levels:
+        return None
+    if isinstance(value, list):
+        return [_shallow(item, levels - 1) for item in value]
+    return {key: _shallow(item, levels - 1) for key, item in value.items()}
 
 
 def compact(**fields: Any) -> JsonObject:

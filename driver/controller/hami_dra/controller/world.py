@@ -12,6 +12,7 @@ import orjson
 
 from hami_dra.api.errors import ApiError
 from hami_dra.api.resources import Claim, DeviceClass, DeviceTaintRule, JsonObject, Slice
+from hami_dra.api.resources.json import pack
 from hami_dra.controller.inventory import EMPTY, Inventory, Piece, build_inventory
 from hami_dra.controller.loads import NodeLoads
 from hami_dra.controller.nodes import Node
@@ -47,7 +48,7 @@ class KnownClaim:
         metadata = {key: value for key, value in raw["metadata"].items() if key != "managedFields"}
         status = {key: value for key, value in (raw.get("status") or {}).items() if key != "devices"}
         # What the nodes say of devices is nothing to decisions; a write must send it all the same.
-        return cls(Claim.from_json({**raw, "status": status}), orjson.dumps({**raw, "metadata": metadata}))
+        return cls(Claim.from_json({**raw, "status": status}), pack({**raw, "metadata": metadata}))
 
     @property
     def raw(self) -> JsonObject:

@@ -21,6 +21,7 @@ from kubernetes.utils.keepalive import tcp_keepalive_socket_options
 
 from hami_dra.api.names import DISTRIBUTION
 from hami_dra.api.resources import JsonObject
+from hami_dra.kube.decoding import decode
 from hami_dra.kube.errors import KubeError, NotConfigured, UnexpectedReply
 from hami_dra.kube.replies import FOREIGN, error_from_exception, error_from_status
 
@@ -294,7 +295,7 @@ def _load_found(loader: Any, configuration: Configuration) -> None:
 
 def _decoded(what: str, response: urllib3.BaseHTTPResponse) -> JsonObject:
     try:
-        reply = orjson.loads(response.data)
+        reply = decode(response.data)
     except FOREIGN as error:
         raise error_from_exception(what, error) from error
     if not isinstance(reply, dict):
@@ -309,7 +310,7 @@ def _stored(item: JsonObject, transform: Transform | None) -> JsonObject:
 
 def _refusal(what: str, response: urllib3.BaseHTTPResponse) -> KubeError:
     try:
-        status = orjson.loads(response.data)
+        status = decode(response.data)
     except FOREIGN:
         # Proxies answer in HTML; the code alone still says what happened.
         status = None
@@ -318,7 +319,7 @@ def _refusal(what: str, response: urllib3.BaseHTTPResponse) -> KubeError:
 
 def _watch_event(what: str, line: bytes) -> WatchEvent:
     try:
-        event = orjson.loads(line)
+        event = decode(line)
         kind, body = event["type"], event["object"]
         if kind == "ERROR":
             raise error_from_status(what, int(body.get("code") or 0), body)
