@@ -105,11 +105,12 @@ static CUresult destroy(ci_pfn_cuCtxDestroy_v2 real, CUcontext context)
 {
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    ci_process_join();
+    ci_implicit_lock();
     ci_lookups_forget();
     CUresult result = real(context);
     if (result == CUDA_SUCCESS)
         drop_all(context);
+    ci_implicit_unlock();
     return result;
 }
 
@@ -143,7 +144,7 @@ CUresult cuCtxDetach(CUcontext ctx)
     ci_pfn_cuCtxDetach real = CI_CALL(cuCtxDetach);
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    ci_process_join();
+    ci_implicit_lock();
     ci_lookups_forget();
     CUresult result = real(ctx);
     struct ci_allocation *entry =
@@ -152,6 +153,7 @@ CUresult cuCtxDetach(CUcontext ctx)
         drop_all(ctx);
     else if (entry != NULL)
         entry->handles--;
+    ci_implicit_unlock();
     return result;
 }
 
@@ -163,39 +165,40 @@ static bool is_active(CUdevice device)
     return state != NULL && state(device, &flags, &active) == CUDA_SUCCESS && active != 0;
 }
 
-/* Only the first retain makes the context. A thread that loses the race for it asks for
- * no room, and must not take for the context what others allocate meanwhile. */
-CUresult cuDevicePrimaryCtxRetain(CUcontext *pctx, CUdevice dev)
+/* Only the first retain makes the context. */
+static CUresult make_primary(ci_pfn_cuDevicePrimaryCtxRetain real, CUcontext *context, CUdevice device)
 {
-    ci_pfn_cuDevicePrimaryCtxRetain real = CI_CALL(cuDevicePrimaryCtxRetain);
     ci_pfn_cuDevicePrimaryCtxRelease_v2 undo = CI_CALL(cuDevicePrimaryCtxRelease_v2);
     struct ci_implicit implicit;
-    if (real == NULL)
-        return CUDA_ERROR_NO_DEVICE;
-    if (is_active(dev))
-        return real(pctx, dev);
-    bool fits = begin(&implicit, dev) == CUDA_SUCCESS;
-    if (is_active(dev)) { /* since we waited for our turn */
-        if (fits)
-            ci_implicit_cancel(&implicit);
-        return real(pctx, dev);
-    }
-    if (!fits)
+    if (begin(&implicit, device) != CUDA_SUCCESS)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    CUresult result = real(pctx, dev);
+    CUresult result = real(context, device);
     if (result == CUDA_SUCCESS && !ci_implicit_fits(&implicit)) {
         if (undo != NULL)
-            undo(dev);
-        *pctx = NULL;
+            undo(device);
+        *context = NULL;
         result = CUDA_ERROR_OUT_OF_MEMORY;
     }
     if (result != CUDA_SUCCESS) {
         ci_implicit_cancel(&implicit);
         return result;
     }
-    keep(&implicit, *pctx);
-    if (dev >= 0 && dev < PRIMARIES_MAX)
-        atomic_store(&primaries[dev], *pctx);
+    keep(&implicit, *context);
+    if (device >= 0 && device < PRIMARIES_MAX)
+        atomic_store(&primaries[device], *context);
+    return result;
+}
+
+/* A thread that finds the context made asks for no room, and must not take for it what
+ * others allocate meanwhile; nor may the context end before it is retained. */
+CUresult cuDevicePrimaryCtxRetain(CUcontext *pctx, CUdevice dev)
+{
+    ci_pfn_cuDevicePrimaryCtxRetain real = CI_CALL(cuDevicePrimaryCtxRetain);
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    ci_implicit_lock();
+    CUresult result = is_active(dev) ? real(pctx, dev) : make_primary(real, pctx, dev);
+    ci_implicit_unlock();
     return result;
 }
 
@@ -252,26 +255,19 @@ static CUresult release(ci_pfn_cuDevicePrimaryCtxRelease_v2 real, CUdevice devic
 {
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    ci_process_join();
+    ci_implicit_lock();
     ci_lookups_forget();
     CUcontext context = primary_of(device, real);
     CUresult result = real(device);
     if (result == CUDA_SUCCESS && context != NULL && !is_active(device))
         drop_all(context);
+    ci_implicit_unlock();
     return result;
 }
 
-/* A reset frees all; where the context is alive afterwards it began anew. */
-static CUresult reset(ci_pfn_cuDevicePrimaryCtxReset_v2 real, CUdevice device)
+/* Where the context is alive after the reset it began anew. */
+static void begin_anew(struct ci_config *config, CUcontext context, CUdevice device)
 {
-    if (real == NULL)
-        return CUDA_ERROR_NO_DEVICE;
-    struct ci_config *config = ci_process_join();
-    ci_lookups_forget();
-    CUcontext context = primary_of(device, CI_CALL(cuDevicePrimaryCtxRelease_v2));
-    CUresult result = real(device);
-    if (result != CUDA_SUCCESS || context == NULL || config == NULL)
-        return result;
     struct ci_allocation *own = ci_pointers_take(CI_SPACE_CONTEXT, (uintptr_t)context);
     drop_all(context);
     if (own != NULL && is_active(device)) {
@@ -280,6 +276,21 @@ static CUresult reset(ci_pfn_cuDevicePrimaryCtxReset_v2 real, CUdevice device)
         ci_lazy_meet(context, &found);
     } else if (own != NULL)
         ci_charge_drop(own);
+}
+
+/* A reset frees all. */
+static CUresult reset(ci_pfn_cuDevicePrimaryCtxReset_v2 real, CUdevice device)
+{
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    struct ci_config *config = ci_process_join();
+    ci_implicit_lock();
+    ci_lookups_forget();
+    CUcontext context = primary_of(device, CI_CALL(cuDevicePrimaryCtxRelease_v2));
+    CUresult result = real(device);
+    if (result == CUDA_SUCCESS && context != NULL && config != NULL)
+        begin_anew(config, context, device);
+    ci_implicit_unlock();
     return result;
 }
 
@@ -302,7 +313,7 @@ CUresult cuGreenCtxDestroy(CUgreenCtx hCtx)
     ci_pfn_cuGreenCtxDestroy real = CI_CALL(cuGreenCtxDestroy);
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    ci_process_join();
+    ci_implicit_lock();
     ci_lookups_forget();
     struct ci_allocation *entry = ci_pointers_take(CI_SPACE_GREEN_CONTEXT, (uintptr_t)hCtx);
     CUresult result = real(hCtx);
@@ -312,6 +323,7 @@ CUresult cuGreenCtxDestroy(CUgreenCtx hCtx)
         ci_charge_drop(entry);
     if (result == CUDA_SUCCESS)
         drop_inactive();
+    ci_implicit_unlock();
     return result;
 }
 

@@ -15,8 +15,8 @@
 /* More than any context or image takes: what others took meanwhile. */
 #define PLAUSIBLE_BYTES ((uint64_t)2 << 30)
 
-/* Held from begin to keep or cancel. A thread may make such a call within one:
- * a green context makes the primary one. */
+/* Held from begin to keep or cancel, and while a context ends. A thread may make such a
+ * call within one: a green context makes the primary one. */
 static pthread_mutex_t mutex;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -37,6 +37,18 @@ void ci_implicit_reset(void)
 {
     make_mutex();
     memset(unseen, 0, sizeof(unseen));
+}
+
+void ci_implicit_lock(void)
+{
+    ci_process_join(); /* a forked child makes the mutex anew */
+    pthread_once(&once, make_mutex);
+    pthread_mutex_lock(&mutex);
+}
+
+void ci_implicit_unlock(void)
+{
+    pthread_mutex_unlock(&mutex);
 }
 
 /* What the driver shows as free in the current context. */
@@ -70,8 +82,7 @@ CUresult ci_implicit_begin(struct ci_implicit *implicit, int kind, const struct 
     *implicit = (struct ci_implicit){.estimate_bytes = estimate_bytes};
     if (config == NULL || device->access != CI_ACCESS_SHARED || !ci_ledger_is_usable(config, device))
         return CUDA_SUCCESS;
-    pthread_once(&once, make_mutex);
-    pthread_mutex_lock(&mutex);
+    ci_implicit_lock();
     implicit->held_bytes = ci_ledger_own(config, device);
     if (ci_charge_begin_device(&implicit->pending, kind, estimate_bytes, device) != CUDA_SUCCESS) {
         pthread_mutex_unlock(&mutex);

@@ -20,6 +20,11 @@ struct ci_implicit {
     bool has_free;
 };
 
+/* For calls that end a context: none is made, and nothing measured, meanwhile. The driver may
+ * give its handle to the next one at once, whose charge would be taken for the old one's. */
+void ci_implicit_lock(void);
+void ci_implicit_unlock(void);
+
 /* CUDA_SUCCESS, or OUT_OF_MEMORY: not even the estimate fits. Where memory is
  * closed the call is let through uncharged, since launches are open. */
 CUresult ci_implicit_begin(struct ci_implicit *implicit, int kind, const struct ci_device *device,

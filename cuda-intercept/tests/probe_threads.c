@@ -1,11 +1,13 @@
 /* The whole library in one program under the thread sanitizer: many threads
  * allocate, map, look, launch and free at once, over the stub driver; with an
- * argument over one that has contexts, code and graphs too. */
+ * argument over one that has contexts, code and graphs too: "all" of these at
+ * once, or the "primary" context, made and ended by whoever comes. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "../src/generated/hooks.h"
 #include "check.h"
@@ -14,6 +16,8 @@
 #define THREADS 4
 #define ROUNDS 300
 #define LAUNCHES 20
+#define PRIMARY_ROUNDS 2000
+#define CONTEXT_BYTES (64 * MIB) /* by the driver's profile */
 
 static _Atomic int troubles;
 
@@ -76,7 +80,6 @@ static void launch(size_t number, int round)
 #define LOOKED_UP(name, ...) ((CUresult(*)(__VA_ARGS__))dlsym(RTLD_DEFAULT, #name))
 
 static const unsigned char code[64] = "\x7f" "ELF";
-static bool is_whole; /* the driver has more than memory */
 
 static void use_context(size_t size)
 {
@@ -143,6 +146,24 @@ static void *work_on_all(void *argument)
     return NULL;
 }
 
+/* While a thread holds the context it is charged, and what is in it. */
+static void *work_on_primary(void *argument)
+{
+    size_t own = ((size_t)(uintptr_t)argument + 1) * MIB;
+    CUcontext context;
+    CUdeviceptr address;
+    for (int i = 0; i < PRIMARY_ROUNDS; i++) {
+        size_t free = 0;
+        size_t total = 0;
+        expect(cuDevicePrimaryCtxRetain(&context, 0) == CUDA_SUCCESS);
+        expect(LOOKED_UP(cuCtxSetCurrent, CUcontext)(context) == CUDA_SUCCESS);
+        expect(cuMemAlloc_v2(&address, own) == CUDA_SUCCESS);
+        expect(cuMemGetInfo_v2(&free, &total) == CUDA_SUCCESS && total - free >= CONTEXT_BYTES + own);
+        expect(cuMemFree_v2(address) == CUDA_SUCCESS && cuDevicePrimaryCtxRelease_v2(0) == CUDA_SUCCESS);
+    }
+    return NULL;
+}
+
 static void *work(void *argument)
 {
     size_t number = (size_t)(uintptr_t)argument + 1;
@@ -158,27 +179,43 @@ static void *work(void *argument)
     return NULL;
 }
 
-int main(int argc, char **argv)
+static void run(void *(*each)(void *))
 {
-    (void)argv;
-    is_whole = argc > 1;
     pthread_t threads[THREADS];
-    size_t free = 0;
-    size_t total = 0;
-    if (dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL) == NULL)
-        return 1;
-    expect(!is_whole || cuInit(0) == CUDA_SUCCESS);
     for (uintptr_t i = 0; i < THREADS; i++)
-        if (pthread_create(&threads[i], NULL, is_whole ? work_on_all : work, (void *)i) != 0)
+        if (pthread_create(&threads[i], NULL, each, (void *)i) != 0)
             abort();
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
     CHECK(troubles == 0);
-    if (is_whole)
-        return failures != 0;
+}
+
+static size_t used(void)
+{
+    size_t free = 0;
+    size_t total = 0;
+    CHECK(cuMemGetInfo_v2(&free, &total) == CUDA_SUCCESS);
+    return total - free;
+}
+
+int main(int argc, char **argv)
+{
     CUmemoryPool pool;
-    CHECK(((CUresult(*)(CUmemoryPool *, CUdevice))dlsym(RTLD_DEFAULT, "cuDeviceGetMemPool"))(&pool, 0) == CUDA_SUCCESS);
-    CHECK(cuMemPoolTrimTo(pool, 0) == CUDA_SUCCESS);
-    CHECK(cuMemGetInfo_v2(&free, &total) == CUDA_SUCCESS && free == total);
+    if (dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL) == NULL)
+        return 1;
+    if (argc > 1)
+        CHECK(cuInit(0) == CUDA_SUCCESS);
+    if (argc > 1 && strcmp(argv[1], "primary") == 0) {
+        run(work_on_primary);
+        make_current();
+        CHECK(used() == CONTEXT_BYTES);
+    } else if (argc > 1) {
+        run(work_on_all);
+    } else {
+        run(work);
+        CHECK(LOOKED_UP(cuDeviceGetMemPool, CUmemoryPool *, CUdevice)(&pool, 0) == CUDA_SUCCESS);
+        CHECK(cuMemPoolTrimTo(pool, 0) == CUDA_SUCCESS);
+        CHECK(used() == 0);
+    }
     return failures != 0;
 }

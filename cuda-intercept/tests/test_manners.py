@@ -10,6 +10,7 @@ import unittest
 
 import container
 from container import FIRST_GPU, MIB, RELEASE, Share
+from model_world import Driver
 from program_case import PROBES, SAMPLE, ProgramCase
 
 TOTAL_CHARGED = 0
@@ -145,6 +146,17 @@ class ThreadsTest(ProgramCase):
         """No two threads touch anything of ours at once without a lock."""
         share = f"uuid={FIRST_GPU},memory={1000 * MIB}"
         done = self.run_program(container.BUILD / "tests/probe_threads", "all", HAMI_SHARE_A=share, LD_PRELOAD="")
+        self.assertEqual((done.returncode, done.stdout), (0, ""))
+
+    def test_primary_context_is_charged_while_a_thread_holds_it(self) -> None:
+        """Whoever makes it and whoever ends it, in whatever order: once, and not at all when all have let it go."""
+        driver = Driver()
+        self.addCleanup(driver.root.cleanup)
+        self.addCleanup(setattr, type(self), "libraries", self.libraries)
+        type(self).libraries = driver.libraries
+        others_turn = ",".join(f"yield:cuDevicePrimaryCtx{call}" for call in ("GetState", "Release"))
+        variables = {"HAMI_SHARE_A": f"uuid={FIRST_GPU},memory={1000 * MIB}", "FAKE_GPU_FAULTS": others_turn}
+        done = self.run_program(container.BUILD / "tests/probe_threads", "primary", LD_PRELOAD="", **variables)
         self.assertEqual((done.returncode, done.stdout), (0, ""))
 
 

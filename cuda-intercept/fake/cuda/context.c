@@ -124,7 +124,7 @@ CUresult cuDevicePrimaryCtxRetain(CUcontext *out, CUdevice device)
     return result;
 }
 
-CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device)
+static CUresult release(CUdevice device)
 {
     CUresult result = check_device(device);
     if (result != CUDA_SUCCESS)
@@ -141,13 +141,18 @@ CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device)
     return result;
 }
 
+CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device)
+{
+    return FG_FAULTY("cuDevicePrimaryCtxRelease", release(device));
+}
+
 CUresult cuDevicePrimaryCtxRelease(CUdevice device)
 {
     return cuDevicePrimaryCtxRelease_v2(device);
 }
 
 /* Holders keep their references: the context begins anew, empty. */
-CUresult cuDevicePrimaryCtxReset_v2(CUdevice device)
+static CUresult reset(CUdevice device)
 {
     CUresult result = check_device(device);
     if (result != CUDA_SUCCESS)
@@ -163,6 +168,11 @@ CUresult cuDevicePrimaryCtxReset_v2(CUdevice device)
     }
     pthread_mutex_unlock(&changing);
     return result;
+}
+
+CUresult cuDevicePrimaryCtxReset_v2(CUdevice device)
+{
+    return FG_FAULTY("cuDevicePrimaryCtxReset", reset(device));
 }
 
 CUresult cuDevicePrimaryCtxReset(CUdevice device)
@@ -198,7 +208,7 @@ CUresult cuDevicePrimaryCtxGetState(CUdevice device, unsigned int *flags, int *a
     *flags = primary_flags[device];
     *active = primaries[device].retained > 0;
     pthread_mutex_unlock(&changing);
-    return CUDA_SUCCESS;
+    return fg_fault_after("cuDevicePrimaryCtxGetState", CUDA_SUCCESS);
 }
 
 static CUresult push(CUcontext context)
@@ -275,7 +285,7 @@ static void leave(CUcontext context)
 
 /* The memory of a destroyed context is kept: another thread may still have it
  * on its stack and must find out that it is gone. */
-CUresult cuCtxDestroy_v2(CUcontext context)
+static CUresult destroy(CUcontext context)
 {
     CUresult result = check_created(context);
     if (result != CUDA_SUCCESS)
@@ -289,6 +299,11 @@ CUresult cuCtxDestroy_v2(CUcontext context)
     if (result == CUDA_SUCCESS)
         leave(context);
     return result;
+}
+
+CUresult cuCtxDestroy_v2(CUcontext context)
+{
+    return FG_FAULTY("cuCtxDestroy", destroy(context));
 }
 
 CUresult cuCtxDestroy(CUcontext context)
@@ -315,7 +330,7 @@ CUresult cuCtxAttach(CUcontext *out, unsigned int flags)
     return result;
 }
 
-CUresult cuCtxDetach(CUcontext context)
+static CUresult detach(CUcontext context)
 {
     CUresult result = check_created(context);
     if (result != CUDA_SUCCESS)
@@ -330,6 +345,11 @@ CUresult cuCtxDetach(CUcontext context)
     if (before == 1)
         leave(context);
     return before ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
+}
+
+CUresult cuCtxDetach(CUcontext context)
+{
+    return FG_FAULTY("cuCtxDetach", detach(context));
 }
 
 CUresult cuCtxPushCurrent_v2(CUcontext context)

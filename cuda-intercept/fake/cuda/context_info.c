@@ -1,5 +1,7 @@
 #include "growth.h"
 
+#include "fault.h"
+
 #include <stdatomic.h>
 
 /* What programs set is kept per process. */
@@ -79,19 +81,23 @@ CUresult cuCtxGetLimit(size_t *value, CUlimit limit)
     ANSWER(value, limits[limit]);
 }
 
+static CUresult set_limit(CUcontext context, CUlimit limit, size_t value)
+{
+    CUresult result = CUDA_SUCCESS;
+    if (limit == CU_LIMIT_STACK_SIZE) /* this one takes effect at once */
+        result = fg_grow(context, FG_LOCAL, value);
+    if (result == CUDA_SUCCESS)
+        limits[limit] = value;
+    return result;
+}
+
 CUresult cuCtxSetLimit(CUlimit limit, size_t value)
 {
     CUresult result;
     CUcontext context = fg_current(&result);
     if (!context)
         return result;
-    if (limit >= CU_LIMIT_MAX)
-        return CUDA_ERROR_UNSUPPORTED_LIMIT;
-    if (limit == CU_LIMIT_STACK_SIZE) /* this one takes effect at once */
-        result = fg_grow(context, FG_LOCAL, value);
-    if (result == CUDA_SUCCESS)
-        limits[limit] = value;
-    return result;
+    return limit < CU_LIMIT_MAX ? FG_FAULTY("cuCtxSetLimit", set_limit(context, limit, value)) : CUDA_ERROR_UNSUPPORTED_LIMIT;
 }
 
 CUresult cuCtxGetCacheConfig(CUfunc_cache *config)

@@ -1,6 +1,7 @@
 #include "fault.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -10,7 +11,7 @@
 
 #define RULES 8
 
-enum action { FAIL, KILL, KILL_AFTER };
+enum action { FAIL, KILL, KILL_AFTER, YIELD };
 
 struct rule {
     enum action action;
@@ -26,7 +27,7 @@ static pthread_once_t reading = PTHREAD_ONCE_INIT;
 
 static bool read_rule(const char *text, struct rule *rule)
 {
-    static const char *const actions[] = {"fail", "kill", "kill-after"};
+    static const char *const actions[] = {"fail", "kill", "kill-after", "yield"};
     char action[16];
     rule->call = 1;
     if (sscanf(text, "%15[a-z-]:%47[A-Za-z0-9]:%u", action, rule->name, &rule->call) < 2)
@@ -63,7 +64,7 @@ CUresult fg_fault_before(const char *name)
     pthread_once(&reading, read_rules);
     for (unsigned i = 0; i < rule_count; i++) {
         struct rule *rule = &rules[i];
-        if (rule->action == KILL_AFTER || strcmp(rule->name, name) || ++rule->calls != rule->call)
+        if (rule->action >= KILL_AFTER || strcmp(rule->name, name) || ++rule->calls != rule->call)
             continue;
         if (rule->action == KILL)
             die();
@@ -76,7 +77,11 @@ CUresult fg_fault_after(const char *name, CUresult result)
 {
     for (unsigned i = 0; i < rule_count; i++) {
         struct rule *rule = &rules[i];
-        if (rule->action == KILL_AFTER && !strcmp(rule->name, name) && ++rule->calls == rule->call)
+        if (rule->action < KILL_AFTER || strcmp(rule->name, name))
+            continue;
+        if (rule->action == YIELD)
+            sched_yield();
+        else if (++rule->calls == rule->call)
             die();
     }
     return result;

@@ -3,6 +3,7 @@
  *   fail:cuMemAlloc:3         the third call finds no memory
  *   kill:cuMemAlloc:3         the process dies as the third call begins
  *   kill-after:cuMemAlloc:3   ... or when it has worked, before it returns
+ *   yield:cuMemAlloc          other threads have their turn before any such call returns
  *
  * Calls are counted per process, all versions and streams of a name together;
  * without a number it is the first call. */

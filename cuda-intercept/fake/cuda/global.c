@@ -1,6 +1,8 @@
 /* Variables of modules and libraries. Asking for one loads the data of its image. */
 #include "module.h"
 
+#include "fault.h"
+
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +36,7 @@ static bool find(const char *text, const char *name, struct variable *out)
     return false;
 }
 
-static CUresult get(struct fg_image *image, const char *name, CUdeviceptr *address, size_t *bytes)
+static CUresult find_and_load(struct fg_image *image, const char *name, CUdeviceptr *address, size_t *bytes)
 {
     struct variable variable;
     struct fg_place *place;
@@ -59,6 +61,11 @@ static CUresult get(struct fg_image *image, const char *name, CUdeviceptr *addre
     return CUDA_SUCCESS;
 }
 
+static CUresult get(struct fg_image *image, const char *name, CUdeviceptr *address, size_t *bytes)
+{
+    return FG_FAULTY("cuModuleGetGlobal", find_and_load(image, name, address, bytes));
+}
+
 CUresult cuModuleGetGlobal_v2(CUdeviceptr *address, size_t *bytes, CUmodule module, const char *name)
 {
     return get((struct fg_image *)module, name, address, bytes);
@@ -67,6 +74,27 @@ CUresult cuModuleGetGlobal_v2(CUdeviceptr *address, size_t *bytes, CUmodule modu
 CUresult cuLibraryGetGlobal(CUdeviceptr *address, size_t *bytes, CUlibrary library, const char *name)
 {
     return get((struct fg_image *)library, name, address, bytes);
+}
+
+CUresult cuLibraryGetManaged(CUdeviceptr *address, size_t *bytes, CUlibrary library, const char *name)
+{
+    return get((struct fg_image *)library, name, address, bytes);
+}
+
+CUresult cuLibraryGetUnifiedFunction(void **out, CUlibrary library, const char *name)
+{
+    return get((struct fg_image *)library, name, (CUdeviceptr *)out, NULL);
+}
+
+/* References are variables, too. */
+CUresult cuModuleGetTexRef(CUtexref *out, CUmodule module, const char *name)
+{
+    return get((struct fg_image *)module, name, (CUdeviceptr *)out, NULL);
+}
+
+CUresult cuModuleGetSurfRef(CUsurfref *out, CUmodule module, const char *name)
+{
+    return get((struct fg_image *)module, name, (CUdeviceptr *)out, NULL);
 }
 
 CUresult cuLibraryGetModule(CUmodule *out, CUlibrary library)

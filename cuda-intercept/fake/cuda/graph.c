@@ -208,12 +208,15 @@ CUresult cuGraphInstantiate_v2(CUgraphExec *out, CUgraph graph, CUgraphNode *nod
     return cuGraphInstantiate(out, graph, node, log, size);
 }
 
-CUresult cuGraphExecDestroy(CUgraphExec graph)
+static CUresult end(CUgraphExec graph)
 {
-    if (!graph)
-        return CUDA_ERROR_INVALID_VALUE;
     free(graph);
     return CUDA_SUCCESS;
+}
+
+CUresult cuGraphExecDestroy(CUgraphExec graph)
+{
+    return graph ? FG_FAULTY("cuGraphExecDestroy", end(graph)) : CUDA_ERROR_INVALID_VALUE;
 }
 
 static CUresult reserve(CUgraphExec graph)
@@ -254,20 +257,25 @@ CUresult cuGraphLaunch_ptsz(CUgraphExec graph, CUstream handle)
 }
 
 /* Reserves as a launch would, without running. */
+static CUresult upload(CUgraphExec graph)
+{
+    if (!graph->bytes || graph->running)
+        return CUDA_SUCCESS;
+    CUmemoryPool pool = pool_of(graph->device);
+    pthread_mutex_lock(&lock);
+    CUresult result = fg_pool_take(pool, graph->bytes);
+    if (result == CUDA_SUCCESS)
+        fg_pool_put(pool, graph->bytes);
+    pthread_mutex_unlock(&lock);
+    return result;
+}
+
 CUresult cuGraphUpload(CUgraphExec graph, CUstream handle)
 {
     CUresult result;
     if (!fg_stream(handle, &result))
         return result;
-    if (!graph || !graph->bytes || graph->running)
-        return graph ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
-    CUmemoryPool pool = pool_of(graph->device);
-    pthread_mutex_lock(&lock);
-    result = fg_pool_take(pool, graph->bytes);
-    if (result == CUDA_SUCCESS)
-        fg_pool_put(pool, graph->bytes);
-    pthread_mutex_unlock(&lock);
-    return result;
+    return graph ? FG_FAULTY("cuGraphUpload", upload(graph)) : CUDA_ERROR_INVALID_VALUE;
 }
 
 CUresult cuGraphUpload_ptsz(CUgraphExec graph, CUstream handle)
@@ -275,15 +283,18 @@ CUresult cuGraphUpload_ptsz(CUgraphExec graph, CUstream handle)
     return cuGraphUpload(graph, fg_per_thread(handle));
 }
 
-CUresult cuDeviceGraphMemTrim(CUdevice device)
+static CUresult trim(CUmemoryPool pool)
 {
-    CUmemoryPool pool = pool_of(device);
-    if (!pool)
-        return CUDA_ERROR_INVALID_DEVICE;
     pthread_mutex_lock(&lock);
     fg_pool_trim(pool, 0);
     pthread_mutex_unlock(&lock);
     return CUDA_SUCCESS;
+}
+
+CUresult cuDeviceGraphMemTrim(CUdevice device)
+{
+    CUmemoryPool pool = pool_of(device);
+    return pool ? FG_FAULTY("cuDeviceGraphMemTrim", trim(pool)) : CUDA_ERROR_INVALID_DEVICE;
 }
 
 CUresult cuDeviceGetGraphMemAttribute(CUdevice device, CUgraphMem_attribute name, void *out)

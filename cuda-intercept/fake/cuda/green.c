@@ -56,14 +56,17 @@ CUresult cuGreenCtxCreate(CUgreenCtx *out, CUdevResourceDesc description, CUdevi
     return FG_FAULTY("cuGreenCtxCreate", create(out, device));
 }
 
-CUresult cuGreenCtxDestroy(CUgreenCtx green)
+static CUresult destroy(CUgreenCtx green)
 {
-    if (!green)
-        return CUDA_ERROR_INVALID_VALUE;
     fg_vacate(green->context->gpu, green->charged_bytes);
     CUdevice device = green->context->ordinal;
     free(green);
     return cuDevicePrimaryCtxRelease_v2(device);
+}
+
+CUresult cuGreenCtxDestroy(CUgreenCtx green)
+{
+    return green ? FG_FAULTY("cuGreenCtxDestroy", destroy(green)) : CUDA_ERROR_INVALID_VALUE;
 }
 
 CUresult cuCtxFromGreenCtx(CUcontext *out, CUgreenCtx green)

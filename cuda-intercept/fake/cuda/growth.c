@@ -6,6 +6,7 @@
 #include "growth.h"
 
 #include "capture.h"
+#include "fault.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -75,7 +76,7 @@ CUresult cuFuncLoad(CUfunction function)
     if (!function)
         return CUDA_ERROR_INVALID_HANDLE;
     result = fg_capture_forbids(); /* it takes memory of the device, as allocations do */
-    return result == CUDA_SUCCESS ? fg_function_load(function, context) : result;
+    return result == CUDA_SUCCESS ? FG_FAULTY("cuFuncLoad", fg_function_load(function, context)) : result;
 }
 
 CUresult cuFuncIsLoaded(CUfunctionLoadingState *state, CUfunction function)

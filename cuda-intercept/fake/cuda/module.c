@@ -159,10 +159,11 @@ static void unlist(struct fg_image *image)
     pthread_mutex_unlock(&naming);
 }
 
-static void destroy(struct fg_image *image)
+static CUresult destroy(struct fg_image *image)
 {
     unlist(image);
     free_image(image);
+    return fg_ready();
 }
 
 /* With its data only where that is not left for later; an eager library into all contexts. */
@@ -304,8 +305,7 @@ CUresult cuModuleUnload(CUmodule module)
 {
     if (!module)
         return CUDA_ERROR_INVALID_HANDLE;
-    destroy((struct fg_image *)module);
-    return fg_ready();
+    return FG_FAULTY("cuModuleUnload", destroy((struct fg_image *)module));
 }
 
 CUresult cuModuleGetFunction(CUfunction *out, CUmodule module, const char *name)
@@ -349,12 +349,20 @@ CUresult cuLibraryLoadData(CUlibrary *out, const void *code, CUjit_option *jit, 
     return FG_FAULTY("cuLibraryLoad", create(context, code, false, (struct fg_image **)out));
 }
 
+CUresult cuLibraryLoadFromFile(CUlibrary *out, const char *path, CUjit_option *jit, void **jit_values,
+                               unsigned int jit_count, CUlibraryOption *options, void **option_values,
+                               unsigned int option_count)
+{
+    if (!path || access(path, R_OK))
+        return path ? CUDA_ERROR_FILE_NOT_FOUND : CUDA_ERROR_INVALID_VALUE;
+    return cuLibraryLoadData(out, "\x7f" "ELF", jit, jit_values, jit_count, options, option_values, option_count);
+}
+
 CUresult cuLibraryUnload(CUlibrary library)
 {
     if (!library)
         return CUDA_ERROR_INVALID_HANDLE;
-    destroy((struct fg_image *)library);
-    return fg_ready();
+    return FG_FAULTY("cuLibraryUnload", destroy((struct fg_image *)library));
 }
 
 CUresult cuLibraryGetKernel(CUkernel *out, CUlibrary library, const char *name)

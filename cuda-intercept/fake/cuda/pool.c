@@ -168,10 +168,8 @@ CUresult cuMemPoolCreate(CUmemoryPool *out, const CUmemPoolProps *properties)
 
 /* The memory of a destroyed pool stays until its last allocation is freed; the
  * handle stays too, for those. */
-CUresult cuMemPoolDestroy(CUmemoryPool pool)
+static CUresult destroy(CUmemoryPool pool)
 {
-    if (!pool || (pool >= default_pools && pool < default_pools + FG_MAX_GPUS) || pool->destroyed)
-        return CUDA_ERROR_INVALID_VALUE;
     pthread_mutex_lock(&lock);
     for (int i = 0; i < FG_MAX_GPUS; i++)
         if (chosen_pools[i] == pool)
@@ -183,14 +181,24 @@ CUresult cuMemPoolDestroy(CUmemoryPool pool)
     return CUDA_SUCCESS;
 }
 
-CUresult cuMemPoolTrimTo(CUmemoryPool pool, size_t bytes)
+CUresult cuMemPoolDestroy(CUmemoryPool pool)
 {
-    if (!pool)
+    if (!pool || (pool >= default_pools && pool < default_pools + FG_MAX_GPUS) || pool->destroyed)
         return CUDA_ERROR_INVALID_VALUE;
+    return FG_FAULTY("cuMemPoolDestroy", destroy(pool));
+}
+
+static CUresult trim(CUmemoryPool pool, size_t bytes)
+{
     pthread_mutex_lock(&lock);
     fg_pool_trim(pool, bytes);
     pthread_mutex_unlock(&lock);
     return CUDA_SUCCESS;
+}
+
+CUresult cuMemPoolTrimTo(CUmemoryPool pool, size_t bytes)
+{
+    return pool ? FG_FAULTY("cuMemPoolTrimTo", trim(pool, bytes)) : CUDA_ERROR_INVALID_VALUE;
 }
 
 CUresult cuMemPoolSetAttribute(CUmemoryPool pool, CUmemPool_attribute name, void *value)

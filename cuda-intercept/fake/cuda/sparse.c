@@ -1,6 +1,7 @@
 /* Sparse arrays: nothing can be read or written, but physical memory stays on the
  * device while it is mapped into one. */
 #include "driver.h"
+#include "fault.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -54,18 +55,21 @@ static void do_one(const CUarrayMapInfo *info)
     fg_physical_keep(info->memHandle.memHandle);
 }
 
-CUresult cuMemMapArrayAsync(CUarrayMapInfo *list, unsigned int count, CUstream stream)
+static CUresult do_all(const CUarrayMapInfo *list, unsigned int count)
 {
-    CUresult result;
-    if (!fg_stream(stream, &result))
-        return result;
-    if (!list || !count)
-        return CUDA_ERROR_INVALID_VALUE;
     pthread_mutex_lock(&lock);
     for (unsigned i = 0; i < count; i++)
         do_one(&list[i]);
     pthread_mutex_unlock(&lock);
     return CUDA_SUCCESS;
+}
+
+CUresult cuMemMapArrayAsync(CUarrayMapInfo *list, unsigned int count, CUstream stream)
+{
+    CUresult result;
+    if (!fg_stream(stream, &result))
+        return result;
+    return list && count ? FG_FAULTY("cuMemMapArrayAsync", do_all(list, count)) : CUDA_ERROR_INVALID_VALUE;
 }
 
 CUresult cuMemMapArrayAsync_ptsz(CUarrayMapInfo *list, unsigned int count, CUstream stream)

@@ -222,10 +222,9 @@ CUresult cuMemGetAccess(unsigned long long *flags, const CUmemLocation *location
 }
 
 /* The same handle once more, as long as there is a mapping. */
-CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *out, void *address)
+static CUresult retain(CUmemGenericAllocationHandle *out, CUdeviceptr wanted)
 {
     CUresult result = CUDA_ERROR_INVALID_VALUE;
-    CUdeviceptr wanted = (uintptr_t)address;
     pthread_mutex_lock(&lock);
     for (struct mapping *one = mappings; one && result != CUDA_SUCCESS; one = one->next) {
         if (wanted < one->address || wanted - one->address >= one->bytes)
@@ -236,6 +235,11 @@ CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *out, void *ad
     }
     pthread_mutex_unlock(&lock);
     return result;
+}
+
+CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *out, void *address)
+{
+    return FG_FAULTY("cuMemRetainAllocationHandle", retain(out, (uintptr_t)address));
 }
 
 CUresult cuMemExportToShareableHandle(void *out, CUmemGenericAllocationHandle handle,
