@@ -94,7 +94,8 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr *dptr, size_t *pPitch, size_t WidthInByt
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = real(dptr, pPitch, WidthInBytes, Height, ElementSizeBytes);
     if (result == CUDA_SUCCESS && !ci_charge_resize(&pending, *pPitch * Height)) {
-        give_back(*dptr);
+        if (give_back != NULL)
+            give_back(*dptr);
         result = CUDA_ERROR_OUT_OF_MEMORY;
     }
     return settle(&pending, result, dptr, true);
@@ -104,12 +105,18 @@ CUresult cuMemAllocPitch(CUdeviceptr_v1 *dptr, unsigned int *pPitch, unsigned in
                          unsigned int ElementSizeBytes)
 {
     ci_pfn_cuMemAllocPitch real = CI_CALL(cuMemAllocPitch);
+    ci_pfn_cuMemFree give_back = CI_CALL(cuMemFree);
     struct ci_pending pending;
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
     if (begin_pitch(&pending, WidthInBytes, Height) != CUDA_SUCCESS)
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = real(dptr, pPitch, WidthInBytes, Height, ElementSizeBytes);
+    if (result == CUDA_SUCCESS && !ci_charge_resize(&pending, (uint64_t)*pPitch * Height)) {
+        if (give_back != NULL)
+            give_back(*dptr);
+        result = CUDA_ERROR_OUT_OF_MEMORY;
+    }
     CUdeviceptr address = result == CUDA_SUCCESS ? *dptr : 0;
     return settle(&pending, result, &address, true);
 }
@@ -150,7 +157,9 @@ CUresult cuMemFree(CUdeviceptr_v1 dptr)
         return CUDA_ERROR_NO_DEVICE;
     ci_process_join();
     struct ci_allocation *entry = ci_pointers_take(CI_SPACE_ADDRESS, dptr);
-    return settle_free(entry, real(dptr));
+    CUresult result = settle_free(entry, real(dptr));
+    ci_pools_settle();
+    return result;
 }
 
 static CUresult free_async(ci_pfn_cuMemFreeAsync real, CUdeviceptr dptr, CUstream stream)

@@ -134,6 +134,31 @@ static void failed_calls_change_nothing(void)
     CHECK(used() == 50 * MIB);
 }
 
+/* Old programs' calls, whose addresses and sizes are of 32 bits. */
+static void first_versions_are_charged(void)
+{
+    CUDA_ARRAY_DESCRIPTOR_v1 flat = {16384, 4096, FORMAT_FLOAT, 1};
+    CUDA_ARRAY3D_DESCRIPTOR_v1 deep = {1024, 1024, 64, FORMAT_FLOAT, 2, 0};
+    CUdeviceptr_v1 address, rows, none;
+    CUarray first, second, third;
+    unsigned int pitch;
+    size_t before = used();
+    CHECK(CALL(cuMemAlloc)(&address, 100 * MIB) == CUDA_SUCCESS);
+    CHECK(CALL(cuMemAllocPitch)(&rows, &pitch, 1000, 1024, 4) == CUDA_SUCCESS);
+    CHECK(used() == before + 104 * MIB); /* by the driver's pitch of 4096 */
+    CHECK(CALL(cuArrayCreate)(&first, &flat) == CUDA_SUCCESS);
+    CHECK(CALL(cuArray3DCreate)(&second, &deep) == CUDA_SUCCESS);
+    CHECK(used() == before + 872 * MIB);
+    CHECK(CALL(cuMemAlloc)(&none, 100 * MIB) == CUDA_ERROR_OUT_OF_MEMORY);
+    CHECK(CALL(cuMemAllocPitch)(&none, &pitch, 4096, 100 * 256, 4) == CUDA_ERROR_OUT_OF_MEMORY);
+    CHECK(CALL(cuMemAllocPitch)(&none, &pitch, 2049, 30000, 4) == CUDA_ERROR_OUT_OF_MEMORY);
+    CHECK(CALL(cuArrayCreate)(&third, &flat) == CUDA_ERROR_OUT_OF_MEMORY);
+    CHECK(CALL(cuArray3DCreate)(&third, &deep) == CUDA_ERROR_OUT_OF_MEMORY);
+    CHECK(CALL(cuMemFree)(address) == CUDA_SUCCESS && CALL(cuMemFree)(rows) == CUDA_SUCCESS);
+    CHECK(CALL(cuArrayDestroy)(first) == CUDA_SUCCESS && CALL(cuArrayDestroy)(second) == CUDA_SUCCESS);
+    CHECK(used() == before);
+}
+
 static void *look_up(const char *name, int version)
 {
     CUdriverProcAddressQueryResult status = -1;
@@ -182,6 +207,7 @@ int main(void)
     arrays_are_charged();
     context_takes_its_memory_along();
     failed_calls_change_nothing();
+    first_versions_are_charged();
     unexported_functions_are_hooked();
     unknown_versions_stay_the_drivers();
     return failures != 0;

@@ -57,6 +57,25 @@ API CUresult cuMemFree_v2(CUdeviceptr address)
     return address != 0 ? CUDA_SUCCESS : 1;
 }
 
+/* The first versions have addresses of 32 bits. */
+API CUresult cuMemAlloc(CUdeviceptr_v1 *address, unsigned int size)
+{
+    *address = (CUdeviceptr_v1)next_handle++;
+    return size > 0 ? CUDA_SUCCESS : 1;
+}
+
+API CUresult cuMemAllocPitch(CUdeviceptr_v1 *address, unsigned int *pitch, unsigned int width, unsigned int height,
+                             unsigned int element)
+{
+    *pitch = (width + 4095) / 4096 * 4096;
+    return element == 4 ? cuMemAlloc(address, *pitch * height) : 1;
+}
+
+API CUresult cuMemFree(CUdeviceptr_v1 address)
+{
+    return address != 0 ? CUDA_SUCCESS : 1;
+}
+
 API CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size, const CUmemAllocationProp *prop,
                          unsigned long long flags)
 {
@@ -94,6 +113,18 @@ API CUresult cuArrayCreate_v2(CUarray *array, const CUDA_ARRAY_DESCRIPTOR *descr
 }
 
 API CUresult cuArray3DCreate_v2(CUarray *array, const CUDA_ARRAY3D_DESCRIPTOR *descriptor)
+{
+    *array = (CUarray)(uintptr_t)next_handle++;
+    return descriptor->width > 0 ? CUDA_SUCCESS : 1;
+}
+
+API CUresult cuArrayCreate(CUarray *array, const CUDA_ARRAY_DESCRIPTOR_v1 *descriptor)
+{
+    *array = (CUarray)(uintptr_t)next_handle++;
+    return descriptor->width > 0 ? CUDA_SUCCESS : 1;
+}
+
+API CUresult cuArray3DCreate(CUarray *array, const CUDA_ARRAY3D_DESCRIPTOR_v1 *descriptor)
 {
     *array = (CUarray)(uintptr_t)next_handle++;
     return descriptor->width > 0 ? CUDA_SUCCESS : 1;
