@@ -29,14 +29,20 @@ static void make_mutex(void)
     pthread_mutexattr_destroy(&attributes);
 }
 
-/* By ordinal: what NVML saw of this process beyond its charges, at the last look;
- * plus one, 0: never looked. Guarded by the mutex. */
-static uint64_t unseen[DEVICES_MAX];
+/* NVML's last look at a GPU: what this process held beyond its charges, and what all others held. */
+struct last_look {
+    bool is_known;
+    uint64_t beyond_bytes;
+    uint64_t others_bytes;
+};
+
+/* By ordinal, guarded by the mutex. */
+static struct last_look last_looks[DEVICES_MAX];
 
 void ci_implicit_reset(void)
 {
     make_mutex();
-    memset(unseen, 0, sizeof(unseen));
+    memset(last_looks, 0, sizeof(last_looks));
 }
 
 void ci_implicit_lock(void)
@@ -63,16 +69,23 @@ static bool read_free(uint64_t *bytes)
     return true;
 }
 
-/* Code is loaded often, and mostly takes nothing at once: asking the driver is
- * far cheaper than asking NVML, whose last answer serves. */
+/* NULL: there is no place for one. */
+static struct last_look *last_look_at(CUdevice ordinal)
+{
+    return ordinal >= 0 && ordinal < DEVICES_MAX ? &last_looks[ordinal] : NULL;
+}
+
+/* Code is loaded often, and mostly takes nothing at once: asking the driver is far cheaper
+ * than asking NVML, whose last answer serves. */
 static void look(struct ci_implicit *implicit, CUdevice ordinal, int kind)
 {
-    bool is_known = ordinal >= 0 && ordinal < DEVICES_MAX && unseen[ordinal] > 0;
-    implicit->has_free = kind == HAMI_TOTAL_MODULE && is_known && read_free(&implicit->free_bytes);
+    const struct last_look *last = last_look_at(ordinal);
+    bool is_cheap = kind == HAMI_TOTAL_MODULE && last != NULL && last->is_known;
+    implicit->has_free = is_cheap && read_free(&implicit->free_bytes);
     if (!implicit->has_free)
         implicit->before = ci_gauge_read(ordinal);
     else
-        implicit->before = (struct ci_gauge){.has_own = true, .own_bytes = unseen[ordinal] - 1 + implicit->held_bytes};
+        implicit->before = (struct ci_gauge){.has_own = true, .own_bytes = last->beyond_bytes + implicit->held_bytes};
 }
 
 CUresult ci_implicit_begin(struct ci_implicit *implicit, int kind, const struct ci_device *device,
@@ -83,45 +96,68 @@ CUresult ci_implicit_begin(struct ci_implicit *implicit, int kind, const struct 
     if (config == NULL || device->access != CI_ACCESS_SHARED || !ci_ledger_is_usable(config, device))
         return CUDA_SUCCESS;
     ci_implicit_lock();
-    implicit->held_bytes = ci_ledger_own(config, device);
     if (ci_charge_begin_device(&implicit->pending, kind, estimate_bytes, device) != CUDA_SUCCESS) {
         pthread_mutex_unlock(&mutex);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
     implicit->is_charged = true;
+    implicit->held_bytes = ci_ledger_own(config, device) - estimate_bytes; /* pools may just have shrunk */
     look(implicit, device->ordinal, kind);
     return CUDA_SUCCESS;
 }
 
-static uint64_t grown(uint64_t before, uint64_t after)
+/* What went from `before` to `after` beyond what the program itself asked for meanwhile: less than
+ * nothing where other threads gave memory back. */
+static uint64_t grown(uint64_t before, uint64_t after, int64_t asked)
 {
-    return after > before ? after - before : 0;
+    int64_t bytes = (int64_t)(after - before) - asked;
+    return bytes > 0 ? (uint64_t)bytes : 0;
 }
 
-/* What went beyond what the program itself asked for meanwhile. */
+/* By NVML's figures before and after. The former may be an older one, since when the pages that small
+ * allocations begin have come or gone. What the GPU has less free says how many, unless others took or
+ * gave back meanwhile: then what is beyond the charges now is believed where it is more. */
+static uint64_t own_growth(const struct ci_implicit *implicit, const struct ci_gauge *after, int64_t gone, int64_t asked)
+{
+    uint64_t bytes = grown(implicit->before.own_bytes, after->own_bytes, asked);
+    uint64_t most = grown(implicit->held_bytes, after->own_bytes, asked);
+    const struct last_look *last = last_look_at(implicit->pending.device.ordinal);
+    if (!implicit->has_free || last == NULL)
+        return bytes;
+    bool is_alone = after->has_all && after->all_bytes - after->own_bytes == last->others_bytes;
+    if (gone < (int64_t)bytes)
+        return is_alone && gone > 0 ? (uint64_t)gone : bytes;
+    return (uint64_t)gone < most ? (uint64_t)gone : most;
+}
+
+static void remember(CUdevice ordinal, const struct ci_gauge *seen, uint64_t charged)
+{
+    struct last_look *last = last_look_at(ordinal);
+    if (last != NULL)
+        *last = (struct last_look){true, grown(charged, seen->own_bytes, 0), seen->all_bytes - seen->own_bytes};
+}
+
 static uint64_t measure(const struct ci_implicit *implicit, bool *is_exact)
 {
     const struct ci_device *device = &implicit->pending.device;
     uint64_t charged = ci_ledger_own(implicit->pending.config, device);
-    uint64_t asked = grown(implicit->held_bytes + implicit->estimate_bytes, charged);
-    uint64_t gone = UINT64_MAX;
+    int64_t asked = (int64_t)(charged - implicit->held_bytes - implicit->estimate_bytes);
+    int64_t gone = INT64_MAX;
     uint64_t free_bytes;
     *is_exact = true;
     if (implicit->has_free && read_free(&free_bytes))
-        gone = grown(free_bytes + asked, implicit->free_bytes);
+        gone = (int64_t)(implicit->free_bytes - free_bytes) - asked;
     if (gone == 0)
         return 0;
     struct ci_gauge after = ci_gauge_read(device->ordinal);
     *is_exact = after.has_own;
     if (after.has_own) {
-        uint64_t bytes = grown(implicit->before.own_bytes + asked, after.own_bytes);
-        bytes = bytes < gone ? bytes : gone;
-        if (device->ordinal >= 0 && device->ordinal < DEVICES_MAX)
-            unseen[device->ordinal] = grown(charged - implicit->estimate_bytes + bytes, after.own_bytes) + 1;
+        uint64_t bytes = own_growth(implicit, &after, gone, asked);
+        remember(device->ordinal, &after, charged - implicit->estimate_bytes + bytes);
         return bytes;
     }
     if (after.has_all && implicit->before.has_all)
-        return grown(implicit->before.all_bytes + asked, after.all_bytes);
+        return grown(implicit->before.all_bytes, after.all_bytes, asked);
     return implicit->estimate_bytes;
 }
 

@@ -1,13 +1,16 @@
 /* The whole library in one program under the thread sanitizer: many threads
  * allocate, map, look, launch and free at once, over the stub driver; with an
  * argument over one that has contexts, code and graphs too: "all" of these at
- * once, or the "primary" context, made and ended by whoever comes. */
+ * once, the "primary" context, made and ended by whoever comes, or "code", loaded
+ * by one while another frees. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../src/generated/hooks.h"
 #include "check.h"
@@ -18,6 +21,7 @@
 #define LAUNCHES 20
 #define PRIMARY_ROUNDS 2000
 #define CONTEXT_BYTES (64 * MIB) /* by the driver's profile */
+#define MODULE_BYTES (4 * MIB)
 
 static _Atomic int troubles;
 
@@ -164,6 +168,30 @@ static void *work_on_primary(void *argument)
     return NULL;
 }
 
+static void meet(int flags)
+{
+    close(open(getenv("FAKE_GPU_HOLD"), flags));
+}
+
+/* The first thread loads code; when the driver has taken what it needs, another one frees. */
+static void *work_on_code(void *argument)
+{
+    CUmodule module;
+    CUdeviceptr address;
+    make_current();
+    if (argument == NULL)
+        expect(cuModuleLoadData(&module, code) == CUDA_SUCCESS && cuModuleLoadData(&module, code) == CUDA_SUCCESS);
+    if ((uintptr_t)argument != 1)
+        return NULL;
+    expect(cuMemAlloc_v2(&address, 100 * MIB) == CUDA_SUCCESS);
+    meet(O_RDONLY);
+    meet(O_WRONLY);
+    meet(O_RDONLY);
+    expect(cuMemFree_v2(address) == CUDA_SUCCESS);
+    meet(O_WRONLY);
+    return NULL;
+}
+
 static void *work(void *argument)
 {
     size_t number = (size_t)(uintptr_t)argument + 1;
@@ -209,6 +237,10 @@ int main(int argc, char **argv)
         run(work_on_primary);
         make_current();
         CHECK(used() == CONTEXT_BYTES);
+    } else if (argc > 1 && strcmp(argv[1], "code") == 0) {
+        run(work_on_code);
+        make_current();
+        CHECK(used() == CONTEXT_BYTES + 2 * MODULE_BYTES);
     } else if (argc > 1) {
         run(work_on_all);
     } else {

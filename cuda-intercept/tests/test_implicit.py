@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import unittest
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import MappingProxyType
 
 import model
@@ -166,6 +170,41 @@ class DataTest(LedgerCase):
         self.expect(held + CONTEXT + MODULE + DATA)
         self.call("V 1")
         self.expect(2 * CONTEXT)
+
+
+class OthersTest(LedgerCase):
+    """Other processes and other memory on the GPU while code is loaded."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.call("l 1")  # from here on the driver's own figure serves first
+        self.expect(CONTEXT + MODULE)
+
+    def test_what_another_process_frees_meanwhile_hides_nothing(self) -> None:
+        """The GPU has more free after the load than before it, and all of the load is charged."""
+        with tempfile.TemporaryDirectory(prefix="hami-hold-") as folder:
+            fifo = Path(folder) / "fifo"
+            os.mkfifo(fifo)
+            holds = Worker(self.driver, FAKE_GPU_FAULTS="hold:cuModuleLoad:2", FAKE_GPU_HOLD=str(fifo))
+            self.addCleanup(holds.end)
+            self.assertEqual(holds.call("l 1"), 0)
+            self.call(f"a 1 {100 * MIB}")
+            with ThreadPoolExecutor() as pool:
+                loaded = pool.submit(holds.call, "l", 2)
+                os.close(os.open(fifo, os.O_RDONLY))
+                self.call("f 1")
+                os.close(os.open(fifo, os.O_WRONLY))
+                self.assertEqual(loaded.result(), 0)
+            self.expect(2 * CONTEXT + 3 * MODULE)
+
+    def test_pages_that_have_gone_hide_nothing(self) -> None:
+        """What small allocations took beyond their size at the last look is not there any more at the next."""
+        self.call(f"a 1 {2 * MIB + 512}")
+        self.call("l 2")
+        self.expect(CONTEXT + 2 * MODULE + 2 * MIB + 512, taken=CONTEXT + 2 * MODULE + 4 * MIB)
+        self.call("f 1")
+        self.call("l 3")
+        self.expect(CONTEXT + 3 * MODULE)
 
 
 class RepeatedTest(LedgerCase):

@@ -150,13 +150,24 @@ class ThreadsTest(ProgramCase):
 
     def test_primary_context_is_charged_while_a_thread_holds_it(self) -> None:
         """Whoever makes it and whoever ends it, in whatever order: once, and not at all when all have let it go."""
+        turns = ",".join(f"yield:cuDevicePrimaryCtx{call}" for call in ("GetState", "Release"))
+        self.run_costly("primary", FAKE_GPU_FAULTS=turns)
+
+    def test_code_is_charged_while_another_thread_frees(self) -> None:
+        """What it gives back after the driver has taken what the code needs hides nothing of that."""
+        fifo = container.TEST_ROOT / "fifo"
+        container.lay_out()
+        os.mkfifo(fifo)
+        self.run_costly("code", FAKE_GPU_FAULTS="hold:cuModuleLoad:1,hold:cuModuleLoad:2", FAKE_GPU_HOLD=str(fifo))
+
+    def run_costly(self, what: str, **variables: str) -> None:
+        """On a driver where contexts and code take something."""
         driver = Driver()
         self.addCleanup(driver.root.cleanup)
         self.addCleanup(setattr, type(self), "libraries", self.libraries)
         type(self).libraries = driver.libraries
-        others_turn = ",".join(f"yield:cuDevicePrimaryCtx{call}" for call in ("GetState", "Release"))
-        variables = {"HAMI_SHARE_A": f"uuid={FIRST_GPU},memory={1000 * MIB}", "FAKE_GPU_FAULTS": others_turn}
-        done = self.run_program(container.BUILD / "tests/probe_threads", "primary", LD_PRELOAD="", **variables)
+        variables |= {"HAMI_SHARE_A": f"uuid={FIRST_GPU},memory={1000 * MIB}", "LD_PRELOAD": ""}
+        done = self.run_program(container.BUILD / "tests/probe_threads", what, **variables)
         self.assertEqual((done.returncode, done.stdout), (0, ""))
 
 

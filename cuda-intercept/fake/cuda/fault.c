@@ -1,5 +1,6 @@
 #include "fault.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -11,7 +12,7 @@
 
 #define RULES 8
 
-enum action { FAIL, KILL, KILL_AFTER, YIELD };
+enum action { FAIL, KILL, KILL_AFTER, HOLD, YIELD };
 
 struct rule {
     enum action action;
@@ -27,7 +28,7 @@ static pthread_once_t reading = PTHREAD_ONCE_INIT;
 
 static bool read_rule(const char *text, struct rule *rule)
 {
-    static const char *const actions[] = {"fail", "kill", "kill-after", "yield"};
+    static const char *const actions[] = {"fail", "kill", "kill-after", "hold", "yield"};
     char action[16];
     rule->call = 1;
     if (sscanf(text, "%15[a-z-]:%47[A-Za-z0-9]:%u", action, rule->name, &rule->call) < 2)
@@ -58,6 +59,14 @@ static void die(void)
         pause();
 }
 
+static void hold(void)
+{
+    const char *path = getenv("FAKE_GPU_HOLD");
+    int flags[] = {O_WRONLY, O_RDONLY};
+    for (int i = 0; path && i < 2; i++)
+        close(open(path, flags[i] | O_CLOEXEC)); /* each waits for the other side */
+}
+
 CUresult fg_fault_before(const char *name)
 {
     CUresult result = CUDA_SUCCESS;
@@ -79,9 +88,12 @@ CUresult fg_fault_after(const char *name, CUresult result)
         struct rule *rule = &rules[i];
         if (rule->action < KILL_AFTER || strcmp(rule->name, name))
             continue;
-        if (rule->action == YIELD)
+        bool is_meant = rule->action == YIELD || ++rule->calls == rule->call;
+        if (is_meant && rule->action == YIELD)
             sched_yield();
-        else if (++rule->calls == rule->call)
+        else if (is_meant && rule->action == HOLD)
+            hold();
+        else if (is_meant)
             die();
     }
     return result;

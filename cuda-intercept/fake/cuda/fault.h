@@ -4,6 +4,8 @@
  *   kill:cuMemAlloc:3         the process dies as the third call begins
  *   kill-after:cuMemAlloc:3   ... or when it has worked, before it returns
  *   yield:cuMemAlloc          other threads have their turn before any such call returns
+ *   hold:cuMemAlloc:3         the third call has worked and returns when it is let: the FIFO
+ *                             $FAKE_GPU_HOLD has to be read, and then written, by someone
  *
  * Calls are counted per process, all versions and streams of a name together;
  * without a number it is the first call. */
