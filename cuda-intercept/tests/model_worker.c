@@ -322,6 +322,7 @@ static CUresult do_code(char what, number slot, number a, number b)
     case 'b': return cuLibraryGetModule(&modules[slot], libraries[a]);
     case 'H': return cuFuncGetModule(&modules[slot], functions[a]);
     case '7': return cuDevicePrimaryCtxReset_v2(0);
+    case '9': return cuDevicePrimaryCtxRelease_v2(0);
     case '8': return cuCtxSetCurrent(NULL);
     case 'J': return cuCtxSetCurrent(contexts[slot] ? contexts[slot] : primary);
     default: return CUDA_ERROR_NOT_FOUND;
@@ -388,7 +389,7 @@ int main(int count, char **arguments)
             result = do_other(what, slot, a, b);
         if (result == CUDA_ERROR_NOT_FOUND)
             result = do_code(what, slot, a, b);
-        forget(what, slot);
+        forget(result == CUDA_SUCCESS ? what : '\0', slot);
         if (what != 'I') {
             printf("%d%s\n", (int)result, what == 'o' ? offered : "");
             continue;

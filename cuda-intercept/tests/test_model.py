@@ -32,6 +32,52 @@ PATIENCE_SECONDS = 10
 EXPLORES = os.environ.get("HYPOTHESIS_PROFILE") == "explore"
 
 
+# The last line is the call; a number says which of several of that name, our own among them.
+TAKING = {
+    "cuMemAlloc": ["a 1 2097152"],
+    "cuMemAllocManaged": ["m 1 2097152"],
+    "cuMemAllocPitch": ["p 1 1024 2048"],
+    "cuMemAllocAsync": ["d 1 2097152"],
+    "cuMemCreate": ["c 1 2097152"],
+    "cuMemMap": ["c 1 2097152", "M 1 1 2097152"],
+    "cuMemRetainAllocationHandle": ["c 1 2097152", "M 1 1 2097152", "r 1", "R 1 1"],
+    "cuMemMapArrayAsync": ["1 1", "c 1 2097152", "2 1 1 1"],
+    "cuArrayCreate": ["A 1 1000 1000"],
+    "cuMipmappedArrayCreate": ["Y 1 1000 1000"],
+    "cuModuleLoad": ["l 1"],
+    "cuLibraryLoad": ["L 1"],
+    "cuFuncLoad": ["l 1", "q 1 1 0"],
+    "cuModuleGetGlobal": [f"l 1 {2 * MIB}", "v 0 1"],
+    "cuMemGetInfo": ["l 1"],
+    "cuGreenCtxCreate": ["n 1"],
+    "cuGraphInstantiate": ["g 1 33554432"],
+    "cuGraphUpload": ["g 1 33554432", "W 1"],
+    "cuGraphLaunch": ["g 1 33554432", "G 1"],
+    "cuCtxSetLimit": ["S 0 0 2048"],
+}
+GIVING_BACK = {
+    "cuMemFree": ["a 1 2097152", "f 1"],
+    "cuMemFreeAsync": ["P 1 0", "s 1 1 2097152", "D 1", "F 1"],
+    "cuMemPoolDestroy": ["P 1 209715200", "s 1 1 2097152", "F 1", "D 1"],
+    "cuMemPoolTrimTo": ["P 1 209715200", "s 1 1 2097152", "F 1", "T 1 0"],
+    "cuMemRelease": ["c 1 2097152", "r 1"],
+    "cuMemUnmap": ["c 1 2097152", "M 1 1 2097152", "r 1", "U 1"],
+    "cuMemMapArrayAsync:2": ["1 1", "c 1 2097152", "2 1 1 1", "r 1", "3 1"],
+    "cuArrayDestroy": ["A 1 1000 1000", "B 1"],
+    "cuMipmappedArrayDestroy": ["Y 1 1000 1000", "Z 1"],
+    "cuModuleUnload": ["l 1", "u 1"],
+    "cuLibraryUnload": ["L 1", "V 1"],
+    "cuGreenCtxDestroy": ["n 1", "N 1"],
+    "cuDeviceGraphMemTrim": ["g 1 33554432", "G 1", "h 1", "t 1"],
+    "cuCtxDestroy": ["C 1", "k 1 1 2097152", "X 1"],
+    "cuCtxDetach": ["C 1", "k 1 1 2097152", "5 1"],
+    "cuDevicePrimaryCtxReset": ["a 1 2097152", "7 0"],
+    "cuDevicePrimaryCtxRelease:2": ["a 1 2097152", "9 0"],
+}
+# What is asked for us, not for the program.
+NEVER_PASSED_ON = {"cuFuncLoad", "cuMemGetInfo"}
+
+
 CALLS = st.tuples(
     st.integers(0, 2),
     st.sampled_from([*ACTIONS, *NEEDS, *ACTIONS, *NEEDS, "kill"]),
@@ -134,62 +180,39 @@ class ModelTest(unittest.TestCase):
 
     def test_process_killed_within_a_call_leaves_nothing(self) -> None:
         """SIGKILL in the driver, before it works or after, at every call that moves memory."""
-        calls = {
-            "cuMemAlloc": ["a 1 1048576"],
-            "cuMemAllocManaged": ["m 1 1048576"],
-            "cuMemAllocPitch": ["p 1 1000 1000"],
-            "cuMemFree": ["a 1 1048576", "f 1"],
-            "cuMemAllocAsync": ["d 1 1048576"],
-            "cuMemFreeAsync": ["d 1 1048576", "F 1"],
-            "cuMemCreate": ["c 1 2097152"],
-            "cuMemMap": ["c 1 2097152", "M 1 1 2097152"],
-            "cuMemRelease": ["c 1 2097152", "r 1"],
-            "cuMemUnmap": ["c 1 2097152", "M 1 1 2097152", "U 1"],
-            "cuArrayCreate": ["A 1 1000 1000"],
-            "cuArrayDestroy": ["A 1 1000 1000", "B 1"],
-            "cuMipmappedArrayCreate": ["Y 1 1000 1000"],
-            "cuModuleLoad": ["l 1"],
-            "cuLibraryLoad": ["L 1"],
-            "cuGreenCtxCreate": ["n 1"],
-            "cuGraphLaunch": ["g 1 33554432", "G 1"],
-            "cuCtxCreate": [],
-        }
-        for name, lines in calls.items():
+        for name, lines in ({"cuCtxCreate": []} | TAKING | GIVING_BACK).items():
             for action in ("kill", "kill-after"):
-                with self.subTest(call=name, action=action):
-                    world = World(self.driver, self, workers=1)
-                    dying = Worker(self.driver, FAKE_GPU_FAULTS=f"{action}:{name}:1")
+                opened = contextlib.closing(World(self.driver, self, workers=1))
+                with self.subTest(call=name, action=action), opened as world:
+                    dying = Worker(self.driver, FAKE_GPU_FAULTS=f"{action}:{name}")
                     for line in lines:
-                        what, *arguments = line.split()
-                        dying.call(what, *map(int, arguments))
+                        self.do(dying, line)
                     self.assertEqual(dying.process.wait(timeout=20), -signal.SIGKILL)
                     dying.end()
                     world.workers.append(Worker(self.driver))
                     world.check(name)
-                    world.close()
 
-    def test_call_that_fails_in_the_driver_charges_nothing(self) -> None:
-        """The driver's own refusal is passed on, and what was reserved for the call comes back."""
-        calls = {
-            "cuMemAlloc": "a 1 1048576",
-            "cuMemAllocManaged": "m 1 1048576",
-            "cuMemAllocPitch": "p 1 1000 1000",
-            "cuMemAllocAsync": "d 1 1048576",
-            "cuMemCreate": "c 1 2097152",
-            "cuArrayCreate": "A 1 1000 1000",
-            "cuMipmappedArrayCreate": "Y 1 1000 1000",
-            "cuModuleLoad": "l 1",
-            "cuLibraryLoad": "L 1",
-            "cuGreenCtxCreate": "n 1",
-        }
-        for name, line in calls.items():
-            with self.subTest(call=name):
-                world = World(self.driver, self, workers=0)
-                world.workers.append(Worker(self.driver, FAKE_GPU_FAULTS=f"fail:{name}:1"))
-                what, *arguments = line.split()
-                self.assertEqual(world.workers[0].call(what, *map(int, arguments)), OUT_OF_MEMORY)
-                world.check(name)
-                world.close()
+    def test_call_that_fails_in_the_driver_changes_nothing(self) -> None:
+        """Its answer is passed on. What it did not give is not charged, and what it did not take back stays charged."""
+        for name, lines in (TAKING | GIVING_BACK).items():
+            if name in NEVER_PASSED_ON:
+                continue
+            with self.subTest(call=name), contextlib.closing(World(self.driver, self, workers=0)) as world:
+                worker = Worker(self.driver, FAKE_GPU_FAULTS=f"fail:{name}")
+                world.workers.append(worker)
+                for line in lines[:-1]:
+                    self.assertEqual(self.do(worker, line), 0)
+                before = world.share.total(0), self.driver.used()
+                self.assertEqual(self.do(worker, lines[-1]), OUT_OF_MEMORY)
+                self.assertEqual((world.share.total(0), self.driver.used()), before)
+                self.assertEqual(self.do(worker, lines[-1]), 0)
+                after = world.share.total(0)
+                self.assertEqual(after, self.driver.used())
+                self.assertIs(after < before[0], name in GIVING_BACK)
+
+    def do(self, worker: Worker, line: str) -> int:
+        what, *arguments = line.split()
+        return worker.call(what, *map(int, arguments))
 
 
 if __name__ == "__main__":
