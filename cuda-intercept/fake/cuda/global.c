@@ -71,6 +71,18 @@ CUresult cuModuleGetGlobal_v2(CUdeviceptr *address, size_t *bytes, CUmodule modu
     return get((struct fg_image *)module, name, address, bytes);
 }
 
+CUresult cuModuleGetGlobal(CUdeviceptr_v1 *address, unsigned int *bytes, CUmodule module, const char *name)
+{
+    CUdeviceptr whole = 0;
+    size_t size = 0;
+    CUresult result = cuModuleGetGlobal_v2(&whole, &size, module, name);
+    if (address)
+        *address = (CUdeviceptr_v1)whole;
+    if (bytes)
+        *bytes = (unsigned int)size;
+    return result;
+}
+
 CUresult cuLibraryGetGlobal(CUdeviceptr *address, size_t *bytes, CUlibrary library, const char *name)
 {
     return get((struct fg_image *)library, name, address, bytes);
