@@ -94,7 +94,11 @@ int main(int argc, char **argv)
     print_first("nvmlDeviceGetComputeRunningProcesses", device);
     print_newer("nvmlDeviceGetComputeRunningProcesses_v2", device);
     print_newer("nvmlDeviceGetComputeRunningProcesses_v3", device);
+    print_first("nvmlDeviceGetGraphicsRunningProcesses", device);
+    print_newer("nvmlDeviceGetGraphicsRunningProcesses_v2", device);
     print_newer("nvmlDeviceGetGraphicsRunningProcesses_v3", device);
+    print_first("nvmlDeviceGetMPSComputeRunningProcesses", device);
+    print_newer("nvmlDeviceGetMPSComputeRunningProcesses_v2", device);
     print_newer("nvmlDeviceGetMPSComputeRunningProcesses_v3", device);
     print_utilization(device);
     print_details(device);

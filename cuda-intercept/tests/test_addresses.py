@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import os
 import re
+import subprocess
 import sys
 import unittest
 from pathlib import Path
 
 import container
-from container import BUILD, HERE, TEST_LIBRARY, Share
+from container import BUILD, FAKE, HERE, TEST_LIBRARY, Share
 from program_case import ProgramCase
 
 TABLE = HERE.parent / "generate/tables/cuda.tsv"
@@ -55,6 +56,57 @@ def questions() -> list[str]:
         for near in (int(version) - 10, int(version), int(version) + 10, 12090, 13000)
     }
     return [f"{name} {version}\n" for name, version in sorted(wanted)]
+
+
+# Calls the functions at each offset of the library with nothing but nulls.
+CALLS = """
+import ctypes, sys
+if sys.argv[2]:
+    ctypes.CDLL(sys.argv[2], mode=ctypes.RTLD_GLOBAL)
+maps = [line.split() for line in open("/proc/self/maps")]
+base = min(int(words[0].split("-")[0], 16) for words in maps if words[-1].endswith(sys.argv[1]))
+for word in sys.argv[3:]:
+    name, offset = word.split("=")
+    print(name, ctypes.CFUNCTYPE(ctypes.c_int)(base + int(offset, 16))(*[None] * 12))
+"""
+NO_DEVICE, LIBRARY_NOT_FOUND = 100, 12
+
+
+def symbols_of(library: Path) -> dict[str, str]:
+    """The functions that a library offers, and where they are in it."""
+    text = subprocess.run(["nm", "-D", "--defined-only", library], capture_output=True, text=True, check=True).stdout
+    return {words[2].split("@")[0]: words[0] for words in map(str.split, text.splitlines()) if words[1] in "TW"}
+
+
+class MissingTest(ProgramCase):
+    """Functions that a program was linked to, and that no driver has."""
+
+    preload = (TEST_LIBRARY,)
+
+    def setUp(self) -> None:
+        container.lay_out(Share(cores=30))
+
+    def call_all(self, names: set[str], driver: str = "") -> dict[str, int]:
+        places = symbols_of(TEST_LIBRARY)
+        words = [f"{name}={places[name]}" for name in sorted(names)]
+        done = self.run_program(sys.executable, "-c", CALLS, TEST_LIBRARY.name, driver, *words)
+        self.assertEqual(done.returncode, 0)
+        return {name: int(answer) for name, answer in map(str.split, done.stdout.splitlines())}
+
+    def test_without_any_driver_each_hook_answers(self) -> None:
+        """As a driver that finds no GPU does, NVML's as if it was not there; none calls what is not there."""
+        ours = set(symbols_of(TEST_LIBRARY)) - {"dlsym"}
+        answers = self.call_all(ours)
+        expected = {name: NO_DEVICE if name.startswith("cu") else LIBRARY_NOT_FOUND for name in ours}
+        self.assertGreater(len(ours), 120)
+        self.assertEqual(answers, expected)
+
+    def test_what_an_old_driver_lacks_answers(self) -> None:
+        """A driver of CUDA 11.0, and all that it does not have."""
+        old = FAKE / "old/libcuda.so.1"
+        lacking = hooked() - set(symbols_of(old))
+        self.assertGreater(len(lacking), 10)
+        self.assertEqual(set(self.call_all(lacking, str(old)).values()), {NO_DEVICE})
 
 
 class AddressesTest(ProgramCase):

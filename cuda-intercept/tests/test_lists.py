@@ -12,10 +12,27 @@ from program_case import LISTS, ProgramCase
 
 NOT_SUPPORTED, NOT_FOUND, TOO_SMALL = 3, 6, 7
 PROFILES = container.HERE.parent / "fake" / "profiles"
+OTHER_LISTS = [
+    f"nvmlDeviceGet{kind}RunningProcesses{version}"
+    for kind in ("Graphics", "MPSCompute")
+    for version in ("", "_v2", "_v3")
+]
 
 
 class ListsCase(ProgramCase):
     """Two processes in the share, and one of somebody else on the GPU."""
+
+    more = ""
+    """What the driver is told beside its profile."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        with tempfile.TemporaryDirectory(prefix="hami-lists-") as folder:
+            profile = Path(folder) / "profile"
+            profile.write_text(cls.more + (PROFILES / "h100x4").read_text())
+            root = container.install_driver(str(profile))
+        cls.addClassCleanup(root.cleanup)
+        cls.libraries = container.libraries_of(root.name)
 
     def setUp(self) -> None:
         container.lay_out(Share(memory_mib=3000))
@@ -45,7 +62,7 @@ class ListsTest(ListsCase):
         for name in (*names, "nvmlDeviceGetRunningProcessDetailList"):
             status, *found = lines[name].split()
             self.assertEqual((status, set(found)), ("0", members), name)
-        self.assertEqual(lines["nvmlDeviceGetGraphicsRunningProcesses_v3"], "0")
+        self.assertEqual([lines[name] for name in OTHER_LISTS], ["0"] * len(OTHER_LISTS))
         for name in ("nvmlDeviceGetProcessUtilization", "nvmlDeviceGetProcessesUtilizationInfo"):
             self.assertEqual(set(lines[name].split()), {"0", str(self.first), str(self.second)})
         self.assertEqual(lines["room"], f"{TOO_SMALL} 2")
@@ -57,17 +74,24 @@ class ListsTest(ListsCase):
             self.assertEqual(lines[f"nvmlDeviceGetAccounting{name}"].split()[0], str(NOT_SUPPORTED))
 
 
+class OtherListsTest(ListsCase):
+    """A driver on which processes that compute draw too, and are clients of MPS."""
+
+    more = "in_all_lists 1\n"
+
+    def test_they_name_those_of_the_share(self) -> None:
+        """Every version of the lists of processes that draw, and of MPS' clients."""
+        lines = self.lines()
+        members = {f"{self.first}:1000", f"{self.second}:300"}
+        for name in OTHER_LISTS:
+            status, *found = lines[name].split()
+            self.assertEqual((status, set(found)), ("0", members), name)
+
+
 class AccountingTest(ListsCase):
     """A driver that was told to remember processes."""
 
-    @classmethod
-    def setUpClass(cls) -> None:
-        with tempfile.TemporaryDirectory(prefix="hami-accounting-") as folder:
-            profile = Path(folder) / "profile"
-            profile.write_text("accounting 1\n" + (PROFILES / "h100x4").read_text())
-            root = container.install_driver(str(profile))
-        cls.addClassCleanup(root.cleanup)
-        cls.libraries = container.libraries_of(root.name)
+    more = "accounting 1\n"
 
     def test_accounting_tells_of_the_share(self) -> None:
         """Its processes are told of, others are not there."""

@@ -30,6 +30,7 @@ static const struct key machine_keys[] = {
     {"pool_chunk_bytes", NUMBER, FIELD(struct fg_profile, pool_chunk_bytes)},
     {"pool_in_pieces", NUMBER, FIELD(struct fg_profile, pool_in_pieces)},
     {"accounting", NUMBER, FIELD(struct fg_profile, accounting)},
+    {"in_all_lists", NUMBER, FIELD(struct fg_profile, in_all_lists)},
     {"kernel_ns", NUMBER, FIELD(struct fg_profile, kernel_ns)},
     {0},
 };

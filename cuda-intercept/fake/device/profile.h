@@ -60,6 +60,7 @@ struct fg_profile {
     uint64_t pool_chunk_bytes; /* what pools grow by; 0: 2 MiB */
     uint64_t pool_in_pieces; /* 1: what is free of a pool in use lies in pieces that serve no request */
     uint64_t accounting;    /* 1: NVML remembers processes */
+    uint64_t in_all_lists;  /* 1: those that compute draw too, and are clients of MPS */
     uint64_t kernel_ns;     /* how long a kernel runs that says nothing */
     unsigned gpu_count;
     struct fg_gpu gpus[FG_MAX_GPUS];

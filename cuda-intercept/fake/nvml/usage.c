@@ -131,40 +131,41 @@ nvmlReturn_t nvmlDeviceGetComputeRunningProcesses(nvmlDevice_t device, unsigned 
     return result;
 }
 
-static nvmlReturn_t none(nvmlDevice_t device, unsigned int *count)
+/* Those that draw, or are clients of MPS: nobody, where the profile says nothing else. */
+static nvmlReturn_t others(nvmlDevice_t device, unsigned int *count, nvmlProcessInfo_t *out)
 {
     FG_GPU(gpu, device, count);
+    if (fg_nvml_machine()->profile.in_all_lists)
+        return nvmlDeviceGetComputeRunningProcesses_v3(device, count, out);
     *count = 0;
     return NVML_SUCCESS;
 }
 
-nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses_v3(nvmlDevice_t device, unsigned int *count,
-                                                      nvmlProcessInfo_t *out)
+static nvmlReturn_t first_others(nvmlDevice_t device, unsigned int *count, nvmlProcessInfo_v1_t *out)
 {
-    (void)out;
-    return none(device, count);
+    FG_GPU(gpu, device, count);
+    if (fg_nvml_machine()->profile.in_all_lists)
+        return nvmlDeviceGetComputeRunningProcesses(device, count, out);
+    *count = 0;
+    return NVML_SUCCESS;
 }
 
-nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses_v2(nvmlDevice_t device, unsigned int *count,
-                                                      nvmlProcessInfo_v2_t *out)
-{
-    (void)out;
-    return none(device, count);
-}
+#define OTHERS(list)                                                                                \
+    nvmlReturn_t list##_v3(nvmlDevice_t device, unsigned int *count, nvmlProcessInfo_t *out)        \
+    {                                                                                              \
+        return others(device, count, out);                                                         \
+    }                                                                                              \
+    nvmlReturn_t list##_v2(nvmlDevice_t device, unsigned int *count, nvmlProcessInfo_v2_t *out)     \
+    {                                                                                              \
+        return others(device, count, out);                                                         \
+    }                                                                                              \
+    nvmlReturn_t list(nvmlDevice_t device, unsigned int *count, nvmlProcessInfo_v1_t *out)          \
+    {                                                                                              \
+        return first_others(device, count, out);                                                   \
+    }
 
-nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses(nvmlDevice_t device, unsigned int *count,
-                                                   nvmlProcessInfo_v1_t *out)
-{
-    (void)out;
-    return none(device, count);
-}
-
-nvmlReturn_t nvmlDeviceGetMPSComputeRunningProcesses_v3(nvmlDevice_t device, unsigned int *count,
-                                                        nvmlProcessInfo_t *out)
-{
-    (void)out;
-    return none(device, count);
-}
+OTHERS(nvmlDeviceGetGraphicsRunningProcesses)
+OTHERS(nvmlDeviceGetMPSComputeRunningProcesses)
 
 /* What a process did, in the samples that the caller has not seen. */
 static nvmlProcessUtilizationSample_t utilization_of(const struct fg_schedule *schedule,
