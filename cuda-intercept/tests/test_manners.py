@@ -61,7 +61,7 @@ class MannersTest(ProgramCase):
         self.assertLessEqual(share.total(TOTAL_CHARGED), 3000 * MIB)
 
     def test_driver_may_be_closed_and_opened(self) -> None:
-        """dlclose and dlopen of the driver between calls, and calls from a thread's destructor."""
+        """dlclose and dlopen of the driver between calls, and calls from other threads."""
         source = """
             use(100)
             for _ in range(3):
@@ -95,6 +95,11 @@ class MannersTest(ProgramCase):
             atexit.register(lambda: print(cuda.cuMemFree_v2(address)))
             """
         self.assertEqual(self.run_python(source), "0\n")
+
+    def test_destructors_may_use_the_driver(self) -> None:
+        """Those of threads and of the program, which may open it anew; all are held, and the exit status stays."""
+        done = self.run_program(container.BUILD / "tests/probe_ends")
+        self.assertEqual((done.returncode, done.stdout), (7, "thread 2 0\nexit 2 0\ndestructor 2 0\n"))
 
     def test_asking_which_gpus_there_are_joins_nothing(self) -> None:
         """cuInit and questions start no thread and take no slot."""
