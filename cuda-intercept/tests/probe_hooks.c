@@ -159,6 +159,18 @@ static void first_versions_are_charged(void)
     CHECK(used() == before);
 }
 
+/* Of either width. */
+static void reports_show_the_share(void)
+{
+    unsigned int free = 0, total = 0;
+    size_t wide = 0;
+    size_t taken = used();
+    CHECK(CALL(cuMemGetInfo)(&free, &total) == CUDA_SUCCESS && total == LIMIT && total - free == taken);
+    CHECK(CALL(cuDeviceTotalMem)(&total, 0) == CUDA_SUCCESS && total == LIMIT);
+    CHECK(CALL(cuDeviceTotalMem_v2)(&wide, 0) == CUDA_SUCCESS && wide == LIMIT);
+    CHECK(CALL(cuDeviceTotalMem_v2)(&wide, 1) == 101);
+}
+
 static void *look_up(const char *name, int version)
 {
     CUdriverProcAddressQueryResult status = -1;
@@ -208,6 +220,7 @@ int main(void)
     context_takes_its_memory_along();
     failed_calls_change_nothing();
     first_versions_are_charged();
+    reports_show_the_share();
     unexported_functions_are_hooked();
     unknown_versions_stay_the_drivers();
     return failures != 0;

@@ -1,6 +1,7 @@
 /* Every version and kind of stream of the calls that take memory, by names as
  * programs look them up: what is charged for each, that it comes back, and that
- * what does not fit is refused. Needs the fake driver with the model's profile, a
+ * what does not fit is refused; and that imports, which are their owners', take
+ * nothing however large they are. Needs the fake driver with the model's profile, a
  * share of 1024 MiB, and the path of any file. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -249,6 +250,53 @@ static void try_without_room(const struct way *way)
     expect(way, "nothing stays charged in the end", used() == before);
 }
 
+/* As an application of a graphics library maps its memory. */
+static void map_external_memory(void)
+{
+    struct {
+        int type;
+        void *handle[2];
+        unsigned long long bytes;
+        unsigned int rest[17];
+    } from = {.type = 1, .bytes = 2 * LIMIT};
+    struct {
+        unsigned long long offset, bytes;
+        unsigned int rest[17];
+    } buffer = {.bytes = 2 * LIMIT};
+    void *memory = NULL;
+    CUdeviceptr address = 0;
+    size_t before = used();
+    CHECK(OTHER(cuImportExternalMemory, void **, void *)(&memory, &from) == CUDA_SUCCESS);
+    CHECK(OTHER(cuExternalMemoryGetMappedBuffer, CUdeviceptr *, void *, void *)(&address, memory, &buffer) ==
+          CUDA_SUCCESS);
+    CHECK(used() == before);
+    CHECK(CALL(cuMemFree_v2)(address) == CUDA_SUCCESS && CALL(cuMemFree_v2)(address) != CUDA_SUCCESS);
+    CHECK(OTHER(cuDestroyExternalMemory, void *)(memory) == CUDA_SUCCESS);
+    CHECK(used() == before);
+}
+
+/* The driver lets nobody allocate from the second one: it is the first one's. */
+static void import_pool(void)
+{
+    char pointer[64];
+    int file = -1;
+    CUdeviceptr own = 0, address = 0;
+    CUmemoryPool imported = NULL;
+    CHECK(CALL(cuMemAllocFromPoolAsync)(&own, BYTES, pool, NULL) == CUDA_SUCCESS);
+    size_t before = used();
+    CHECK(OTHER(cuMemPoolExportToShareableHandle, void *, CUmemoryPool, int, unsigned long long)(&file, pool, 1, 0) ==
+          CUDA_SUCCESS);
+    CHECK(CALL(cuMemPoolImportFromShareableHandle)(&imported, (void *)(intptr_t)file, 1, 0) == CUDA_SUCCESS);
+    CHECK(OTHER(cuMemPoolExportPointer, void *, CUdeviceptr)(pointer, own) == CUDA_SUCCESS);
+    CHECK(OTHER(cuMemPoolImportPointer, CUdeviceptr *, CUmemoryPool, void *)(&address, imported, pointer) ==
+          CUDA_SUCCESS);
+    CHECK(used() == before);
+    CHECK(CALL(cuMemFreeAsync)(address, NULL) == CUDA_SUCCESS && CALL(cuMemPoolDestroy)(imported) == CUDA_SUCCESS);
+    CHECK(used() == before);
+    CHECK(CALL(cuMemFreeAsync)(own, NULL) == CUDA_SUCCESS && CALL(cuStreamSynchronize)(NULL) == CUDA_SUCCESS);
+    CHECK(used() == before - CHUNK);
+}
+
 int main(int count, char **arguments)
 {
     driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
@@ -259,5 +307,7 @@ int main(int count, char **arguments)
         return 1;
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
         try_with_room(&ways[i]), try_without_room(&ways[i]);
+    map_external_memory();
+    import_pool();
     return failures != 0;
 }

@@ -41,6 +41,26 @@ API CUresult cuMemGetInfo_v2(size_t *free, size_t *total)
     return CUDA_SUCCESS;
 }
 
+#define MOST_OF_32_BITS 0xfffff000U
+
+API CUresult cuMemGetInfo(unsigned int *free, unsigned int *total)
+{
+    *free = *total = MOST_OF_32_BITS;
+    return CUDA_SUCCESS;
+}
+
+API CUresult cuDeviceTotalMem_v2(size_t *bytes, CUdevice device)
+{
+    *bytes = (size_t)80 << 30;
+    return device == 0 ? CUDA_SUCCESS : 101;
+}
+
+API CUresult cuDeviceTotalMem(unsigned int *bytes, CUdevice device)
+{
+    *bytes = MOST_OF_32_BITS;
+    return device == 0 ? CUDA_SUCCESS : 101;
+}
+
 API CUresult cuCtxDestroy_v2(CUcontext destroyed)
 {
     return destroyed == &context ? CUDA_SUCCESS : 201;

@@ -24,7 +24,7 @@ class VersionsTest(ProgramCase):
         cls.libraries = driver.libraries
 
     def test_each_is_charged_given_back_and_refused(self) -> None:
-        """By names as programs look them up: all that each takes, nothing after it is undone, nothing beyond the limit."""
+        """All that each takes, nothing once it is undone, nothing beyond the limit; what is imported takes nothing."""
         container.lay_out(Share(memory_mib=LIMIT // MIB))
         done = self.run_program(BUILD / "tests/probe_versions", __file__)
         self.assertEqual((done.stdout, done.returncode), ("", 0))
