@@ -290,6 +290,7 @@ static void import_pool(void)
     CHECK(OTHER(cuMemPoolExportPointer, void *, CUdeviceptr)(pointer, own) == CUDA_SUCCESS);
     CHECK(OTHER(cuMemPoolImportPointer, CUdeviceptr *, CUmemoryPool, void *)(&address, imported, pointer) ==
           CUDA_SUCCESS);
+    CALL(cuMemPoolTrimTo)(imported, 0);
     CHECK(used() == before);
     CHECK(CALL(cuMemFreeAsync)(address, NULL) == CUDA_SUCCESS && CALL(cuMemPoolDestroy)(imported) == CUDA_SUCCESS);
     CHECK(used() == before);

@@ -228,7 +228,7 @@ CUresult cuMemPoolGetAttribute(CUmemoryPool pool, CUmemPool_attribute name, void
         *(cuuint64_t *)value = pool->release_threshold;
         return CUDA_SUCCESS;
     case CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT:
-        *(cuuint64_t *)value = pool->reserved;
+        *(cuuint64_t *)value = pool->imported ? chunk_bytes() : pool->reserved; /* its owner holds something */
         return CUDA_SUCCESS;
     case CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH:
         *(cuuint64_t *)value = pool->reserved_high;
