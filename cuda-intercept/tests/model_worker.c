@@ -149,9 +149,8 @@ static CUresult attach(CUcontext context)
 
 static CUresult make_context(CUcontext *context, CUdevice device)
 {
-    CUcontext popped;
     CUresult result = cuCtxCreate_v2(context, 0, device);
-    return result == CUDA_SUCCESS ? cuCtxPopCurrent_v2(&popped) : result;
+    return result == CUDA_SUCCESS ? cuCtxPopCurrent_v2(&(CUcontext){0}) : result;
 }
 
 static CUresult make_green(CUgreenCtx *green)
@@ -380,9 +379,8 @@ int main(int count, char **arguments)
             puts("0");
             continue;
         }
-        CUresult result = CUDA_ERROR_NOT_FOUND;
-        if (sscanf(line, "O %*u %s", digits) == 1)
-            result = open_memory(&memories[slot], digits);
+        bool opens = sscanf(line, "O %*u %s", digits) == 1;
+        CUresult result = opens ? open_memory(&memories[slot], digits) : CUDA_ERROR_NOT_FOUND;
         if (result == CUDA_ERROR_NOT_FOUND)
             result = do_memory(what, slot, a, b);
         if (result == CUDA_ERROR_NOT_FOUND)

@@ -330,26 +330,21 @@ CUresult cuCtxAttach(CUcontext *out, unsigned int flags)
     return result;
 }
 
-static CUresult detach(CUcontext context)
+CUresult cuCtxDetach(CUcontext context)
 {
     CUresult result = check_created(context);
+    result = result == CUDA_SUCCESS ? fg_fault_before("cuCtxDetach") : result;
     if (result != CUDA_SUCCESS)
         return result;
     pthread_mutex_lock(&changing);
     unsigned before = context->retained;
-    if (before > 1)
-        context->retained--;
-    else if (before == 1)
+    if (before == 1) {
         end(context);
-    pthread_mutex_unlock(&changing);
-    if (before == 1)
         leave(context);
-    return before ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
-}
-
-CUresult cuCtxDetach(CUcontext context)
-{
-    return FG_FAULTY("cuCtxDetach", detach(context));
+    } else if (before > 1)
+        context->retained--;
+    pthread_mutex_unlock(&changing);
+    return fg_fault_after("cuCtxDetach", before ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT);
 }
 
 CUresult cuCtxPushCurrent_v2(CUcontext context)
