@@ -102,14 +102,17 @@ class MannersTest(ProgramCase):
         self.assertEqual((done.returncode, done.stdout), (7, "thread 2 0\nexit 2 0\ndestructor 2 0\n"))
 
     def test_asking_which_gpus_there_are_joins_nothing(self) -> None:
-        """cuInit and questions start no thread and take no slot."""
+        """cuInit and questions make no context, start no thread and take no slot."""
         share = Share(memory_mib=3000)
         source = """
             count = ctypes.c_int()
             assert cuda.cuInit(0) == 0 and cuda.cuDeviceGetCount(ctypes.byref(count)) == 0
-            print(count.value > 0, len(os.listdir("/proc/self/task")))
+            assert cuda.cuDeviceTotalMem_v2(ctypes.byref(ctypes.c_size_t()), 0) == 0
+            flags, active = ctypes.c_uint(), ctypes.c_int(7)
+            assert cuda.cuDevicePrimaryCtxGetState(0, ctypes.byref(flags), ctypes.byref(active)) == 0
+            print(count.value > 0, active.value, len(os.listdir("/proc/self/task")))
             """
-        self.assertEqual(self.run_python(source), "True 1\n")
+        self.assertEqual(self.run_python(source), "True 0 1\n")
         self.assertEqual((share.folder / "usage").read_bytes()[SLOTS_OFFSET:][:SLOT_BYTES][:4], bytes(4))
 
     def test_program_that_locks_itself_up_after_init_keeps_its_share(self) -> None:
