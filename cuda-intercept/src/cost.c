@@ -2,7 +2,9 @@
  * Where nobody else works, a measured time is the cost, and the mean of the last
  * ones is what the next launch is charged: right also for a function whose runs
  * differ. Where others do, a pair of events holds their time slices as well,
- * and the least of the last measurements is the best guess there is.
+ * and the least of the last measurements is the best guess there is. So it is where
+ * pairs hold time on the host, unless there are others: mixed with them it would
+ * charge a function of varying length too little.
  */
 #include "cost.h"
 
@@ -12,6 +14,8 @@
 #define SLOTS 4096
 #define PROBES 4
 #define MEAN_SHIFT 2
+#define SPREAD_SHIFT 6 /* slower, or a few like runs would pass for all */
+#define VARIES_PART 8
 #define LEAST_SPAN 8 /* measurements that make one generation of the least */
 #define ANY_SIZE 0xff
 #define THREADS_SHIFT 10
@@ -23,6 +27,8 @@ static struct entry {
     _Atomic int64_t gpu_ns;
     int64_t least[2]; /* of this generation and of the one before */
     _Atomic int seen;
+    _Atomic int64_t spread_ns; /* the mean distance from the mean */
+    int rough;                 /* rough times since the last exact one */
 } entries[SLOTS];
 
 /* Sizes within a quarter of each other count as one. */
@@ -66,7 +72,8 @@ static struct entry *find_or_make(uint64_t key)
     }
     atomic_store_explicit(&entry->gpu_ns, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->key, key, memory_order_relaxed);
-    entry->seen = 0;
+    entry->seen = entry->rough = 0;
+    entry->spread_ns = 0;
     return entry;
 }
 
@@ -80,10 +87,15 @@ struct ci_cost ci_cost_find(const void *work, uint64_t threads)
     const struct entry *entry = find(make_key(work, size_class(threads)));
     int64_t exact = cost_of(entry);
     if (exact > 0)
-        return (struct ci_cost){true, atomic_load_explicit(&entry->seen, memory_order_relaxed) >= LEAST_SPAN, exact};
+        return (struct ci_cost){
+            .is_known = true,
+            .is_sure = atomic_load_explicit(&entry->seen, memory_order_relaxed) >= LEAST_SPAN,
+            .gpu_ns = exact,
+            .varies = atomic_load_explicit(&entry->spread_ns, memory_order_relaxed) > exact / VARIES_PART,
+        };
     int64_t per_thread = cost_of(find(make_key(work, ANY_SIZE)));
     uint64_t scaled = (uint64_t)per_thread * (threads >> 2) >> (THREADS_SHIFT - 2);
-    return (struct ci_cost){false, false, per_thread == 0 ? 0 : (int64_t)scaled + 1};
+    return (struct ci_cost){.gpu_ns = per_thread == 0 ? 0 : (int64_t)scaled + 1};
 }
 
 static int64_t lesser(int64_t a, int64_t b)
@@ -104,17 +116,36 @@ static int64_t note_least(struct entry *entry, int64_t measured_ns)
     return lesser(entry->least[0], entry->least[1]);
 }
 
-int64_t ci_cost_learn(const void *work, uint64_t threads, int64_t measured_ns, bool is_shared)
+/* Whether enough is known without a rough time: some of the last were exact. */
+static bool is_needless(struct entry *entry, enum ci_time time)
+{
+    entry->rough = time == CI_TIME_EXACT ? 0 : entry->rough + (time == CI_TIME_ROUGH);
+    return time == CI_TIME_ROUGH && entry->seen >= LEAST_SPAN && entry->rough <= LEAST_SPAN;
+}
+
+static void note_spread(struct entry *entry, int64_t off_ns)
+{
+    int64_t spread = atomic_load_explicit(&entry->spread_ns, memory_order_relaxed);
+    int64_t distance = off_ns < 0 ? -off_ns : off_ns;
+    atomic_store_explicit(&entry->spread_ns, spread + ((distance - spread) >> SPREAD_SHIFT), memory_order_relaxed);
+}
+
+int64_t ci_cost_learn(const void *work, uint64_t threads, int64_t measured_ns, enum ci_time time)
 {
     struct entry *entry = find_or_make(make_key(work, size_class(threads)));
+    if (is_needless(entry, time))
+        return 0;
     int64_t least = note_least(entry, measured_ns);
-    int64_t cost = is_shared ? least : measured_ns;
+    int64_t cost = time == CI_TIME_EXACT ? measured_ns : least;
     int64_t old = cost_of(entry);
-    int64_t mean = old > 0 && !is_shared ? old + ((cost - old) >> MEAN_SHIFT) : cost;
+    bool is_mean = old > 0 && time == CI_TIME_EXACT;
+    if (is_mean)
+        note_spread(entry, cost - old);
+    int64_t mean = is_mean ? old + ((cost - old) >> MEAN_SHIFT) : cost;
     atomic_store_explicit(&entry->gpu_ns, mean > 0 ? mean : 1, memory_order_relaxed);
     if (threads > 0) {
         int64_t per_thread = (int64_t)(((uint64_t)cost << THREADS_SHIFT) / threads);
         atomic_store_explicit(&find_or_make(make_key(work, ANY_SIZE))->gpu_ns, per_thread + 1, memory_order_relaxed);
     }
-    return cost;
+    return cost > 0 ? cost : 1;
 }

@@ -12,12 +12,20 @@ struct ci_cost {
     bool is_known;   /* measured for this size; else guessed from another, if above 0 */
     bool is_sure;    /* and often enough: one measurement may hold time on the host */
     int64_t gpu_ns;
+    bool varies;     /* from launch to launch, where nobody else works */
+};
+
+/* What a measured time holds besides the launch. */
+enum ci_time {
+    CI_TIME_EXACT,
+    CI_TIME_ROUGH,  /* time on the host, for the GPU had nothing else to do */
+    CI_TIME_SHARED, /* the time of others */
 };
 
 struct ci_cost ci_cost_find(const void *work, uint64_t threads);
 
-/* Takes a measured time in. `is_shared`: it may hold the time of others. Returns
- * what the launch is taken to have cost. One thread at a time. */
-int64_t ci_cost_learn(const void *work, uint64_t threads, int64_t measured_ns, bool is_shared);
+/* Takes a measured time in. Returns what the launch is taken to have cost; 0: the
+ * time says nothing. One thread at a time. */
+int64_t ci_cost_learn(const void *work, uint64_t threads, int64_t measured_ns, enum ci_time time);
 
 #endif

@@ -94,8 +94,10 @@ static void settle(const struct ci_measurement *measured, uint32_t turn)
     if (!ci_region_is_intact(region))
         return;
     bool is_shared = measured->is_shared || ci_budget_turns(region) != turn;
-    int64_t cost = ci_cost_learn(measured->work, measured->threads, measured->gpu_ns, is_shared);
-    ci_budget_settle(region, corrected(cost, measured->correction) - measured->paid_ns, measured->percent);
+    enum ci_time time = is_shared ? CI_TIME_SHARED : measured->is_rough ? CI_TIME_ROUGH : CI_TIME_EXACT;
+    int64_t cost = ci_cost_learn(measured->work, measured->threads, measured->gpu_ns, time);
+    if (cost > 0)
+        ci_budget_settle(region, corrected(cost, measured->correction) - measured->paid_ns, measured->percent);
 }
 
 /* Nothing is known of the first launch of a function until it has run: without a
@@ -113,7 +115,7 @@ static struct ci_cost find_cost(const struct ci_launch *launch)
         ci_sample_harvest(settle);
         cost = ci_cost_find(launch->work, launch->threads);
     }
-    return cost.gpu_ns > 0 ? cost : (struct ci_cost){false, false, FIRST_NS};
+    return cost.gpu_ns > 0 ? cost : (struct ci_cost){.gpu_ns = FIRST_NS};
 }
 
 /* Of several shares of a GPU, the one that can pay first. */
@@ -205,7 +207,9 @@ static uint32_t uses_until_next_look(struct ci_lane *lane, const struct ci_cost 
 {
     if (cost->gpu_ns >= LONG_NS)
         return 0;
-    return cost->gpu_ns >= SHORT_NS || !cost->is_sure ? 2 + ci_lane_random(lane) % 8 : 128 + ci_lane_random(lane) % 256;
+    if (cost->gpu_ns >= SHORT_NS || !cost->is_sure)
+        return 2 + ci_lane_random(lane) % 8;
+    return cost->varies ? 16 + ci_lane_random(lane) % 32 : 128 + ci_lane_random(lane) % 256;
 }
 
 static void remember(struct ci_lane *lane, const struct ci_launch *launch, uint32_t uses)
@@ -258,7 +262,7 @@ void ci_gate_enter_slowly(struct ci_launch *launch)
     if (!is_limited(config, &device)) {
         launch->purse->left_ns = FREE_NS;
         launch->purse->is_limited = false;
-        remember(lane, launch, uses_until_next_look(lane, &(struct ci_cost){true, true, 0}));
+        remember(lane, launch, uses_until_next_look(lane, &(struct ci_cost){.is_known = true, .is_sure = true}));
         return;
     }
     if (!launch->purse->is_limited)
@@ -268,7 +272,7 @@ void ci_gate_enter_slowly(struct ci_launch *launch)
     struct ci_cost cost = find_cost(launch);
     bool is_to_look_up = is_due(lane, launch);
     pay(config, lane, launch, cost.gpu_ns);
-    bool is_to_measure = !cost.is_sure || ci_lane_random(lane) % SHORT_SAMPLED == 0;
+    bool is_to_measure = !cost.is_sure || cost.varies || ci_lane_random(lane) % SHORT_SAMPLED == 0;
     if (!cost.is_known || cost.gpu_ns >= SHORT_NS || (is_to_look_up && is_to_measure))
         launch->sample = begin_sample(launch);
     if (is_to_look_up && cost.is_known) /* what is only guessed is looked up each time */

@@ -138,7 +138,7 @@ static void finish(struct ci_sample *sample, void (*settle)(const struct ci_meas
         return;
     measured.gpu_ns = (int64_t)((double)milliseconds * NS_PER_MS);
     /* where the GPU had nothing else to do, the pair holds the time on the host as well */
-    measured.is_shared = measured.is_shared || host_ns * ROUGH > (uint64_t)measured.gpu_ns;
+    measured.is_rough = host_ns * ROUGH > (uint64_t)measured.gpu_ns;
     settle(&measured, turn);
 }
 

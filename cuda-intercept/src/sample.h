@@ -10,6 +10,7 @@ struct ci_measurement {
     uint64_t threads;
     int64_t gpu_ns;
     bool is_shared;
+    bool is_rough; /* holds time on the host */
     int share; /* that paid, and on what terms */
     unsigned int percent;
     uint32_t correction;

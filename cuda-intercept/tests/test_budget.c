@@ -146,7 +146,7 @@ static void the_mean_is_charged_where_nobody_else_works(void)
 {
     CHECK(ci_cost_find(work, 1024).gpu_ns == 0);
     for (int i = 0; i < 100; i++)
-        CHECK(ci_cost_learn(work, 1024, i % 2 == 0 ? 1000 : 3000, false) == (i % 2 == 0 ? 1000 : 3000));
+        CHECK(ci_cost_learn(work, 1024, i % 2 == 0 ? 1000 : 3000, CI_TIME_EXACT) == (i % 2 == 0 ? 1000 : 3000));
     CHECK(ci_cost_find(work, 1024).is_known);
     CHECK(ci_cost_find(work, 1024).gpu_ns > 1500 && ci_cost_find(work, 1024).gpu_ns < 2500);
 }
@@ -155,17 +155,17 @@ static void the_least_is_charged_where_others_do(void)
 {
     const void *other = &work;
     for (int i = 0; i < 100; i++)
-        ci_cost_learn(other, 0, i % 5 == 0 ? 1000 : 9000, true);
+        ci_cost_learn(other, 0, i % 5 == 0 ? 1000 : 9000, CI_TIME_SHARED);
     CHECK(ci_cost_find(other, 0).gpu_ns == 1000);
     for (int i = 0; i < 20; i++)
-        ci_cost_learn(other, 0, 5000, true);
+        ci_cost_learn(other, 0, 5000, CI_TIME_SHARED);
     CHECK(ci_cost_find(other, 0).gpu_ns == 5000);
 }
 
 static void another_size_is_guessed_from_the_known_one(void)
 {
     const char *third = "third";
-    ci_cost_learn(third, 1 << 20, 1000000, false);
+    ci_cost_learn(third, 1 << 20, 1000000, CI_TIME_EXACT);
     struct ci_cost guess = ci_cost_find(third, 1 << 22);
     CHECK(!guess.is_known && guess.gpu_ns > 3900000 && guess.gpu_ns < 4100000);
     CHECK(!ci_cost_find(third, 0).is_known);
@@ -176,9 +176,35 @@ static void a_few_measurements_are_not_sure(void)
     const char *fifth = "fifth";
     for (int i = 0; i < 8; i++) {
         CHECK(!ci_cost_find(fifth, 0).is_sure);
-        ci_cost_learn(fifth, 0, 5000, true);
+        ci_cost_learn(fifth, 0, 5000, CI_TIME_SHARED);
     }
     CHECK(ci_cost_find(fifth, 0).is_sure);
+}
+
+static void time_on_the_host_says_nothing_beside_exact_times(void)
+{
+    const char *sixth = "sixth";
+    for (int i = 0; i < 40; i++)
+        ci_cost_learn(sixth, 0, 8000, CI_TIME_EXACT);
+    for (int i = 0; i < 8; i++)
+        CHECK(ci_cost_learn(sixth, 0, 5000, CI_TIME_ROUGH) == 0);
+    CHECK(ci_cost_find(sixth, 0).gpu_ns == 8000);
+    CHECK(ci_cost_learn(sixth, 0, 5000, CI_TIME_ROUGH) == 5000); /* there is nothing else any more */
+    CHECK(ci_cost_find(sixth, 0).gpu_ns == 5000);
+}
+
+static void a_function_that_varies_is_known_as_such(void)
+{
+    const char *steady = "steady", *varying = "varying";
+    for (int i = 0; i < 200; i++) {
+        ci_cost_learn(steady, 0, 8000 + i % 3, CI_TIME_EXACT);
+        ci_cost_learn(varying, 0, i % 5 == 0 ? 20000 : 5000, CI_TIME_EXACT);
+    }
+    CHECK(!ci_cost_find(steady, 0).varies);
+    CHECK(ci_cost_find(varying, 0).varies);
+    for (int i = 0; i < 4; i++)
+        ci_cost_learn(varying, 0, 5000, CI_TIME_EXACT);
+    CHECK(ci_cost_find(varying, 0).varies); /* a few like ones change nothing */
 }
 
 /* A node page as the plugin writes it. */
@@ -261,6 +287,8 @@ int main(void)
     the_least_is_charged_where_others_do();
     another_size_is_guessed_from_the_known_one();
     a_few_measurements_are_not_sure();
+    time_on_the_host_says_nothing_beside_exact_times();
+    a_function_that_varies_is_known_as_such();
     only_a_fresh_page_loosens();
     a_closed_gate_leaves_a_floor();
     shares_without_limit_and_priority_are_left_alone();
