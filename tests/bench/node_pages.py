@@ -86,7 +86,7 @@ def main() -> None:
             ),
             lambda _: None,
         )
-        feeder = Feeder(ledger, pages, lambda: watcher.latest, lambda: None)
+        feeder = Feeder(ledger, pages, watcher, lambda: None)
         feeder.set_leading(True)
         feeder.beat()
         watcher.start()

@@ -47,7 +47,6 @@ def test_ledger_is_read_where_the_plugin_reads_it() -> None:
     """Sizes and numbers of totals."""
     assert (ledger.USAGE_BYTES, ledger.NODE_BYTES) == (plugin_layout.USAGE_FILE_BYTES, plugin_layout.NODE_BYTES)
     assert ledger.TOTAL_CHARGED == plugin_layout.TOTAL_CHARGED
-    assert ledger.TOTAL_GPU_NS == plugin_layout.TOTAL_GPU_NS
 
 
 def test_environment_keeps_what_does_not_change_a_share() -> None:

@@ -7,7 +7,7 @@ import json
 import queue
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,13 @@ from hami_dra.kubelet_plugin.inventory import Gpu, Inventory, MigInstance
 from hami_dra.kubelet_plugin.ledger import Ledger
 from hami_dra.kubelet_plugin.library import LibraryFiles
 from hami_dra.kubelet_plugin.locks import FileCallLock
+from hami_dra.kubelet_plugin.look import Look
 from hami_dra.kubelet_plugin.metadata_files import MetadataFiles
 from hami_dra.kubelet_plugin.paths import NodePaths
 from hami_dra.kubelet_plugin.prepare import PrepareOptions, Preparer
 from hami_dra.kubelet_plugin.processes import Alive
 from hami_dra.kubelet_plugin.recovery import Recovered, recover
-from hami_dra.kubelet_plugin.samples import Container, Sample
+from hami_dra.kubelet_plugin.samples import Container, Sample, Work
 from hami_dra.kubelet_plugin.share_files import ShareFiles
 from hami_dra.kubelet_plugin.toolkit import Program
 
@@ -214,17 +215,34 @@ class FakeProcesses:
         return self.by_share.get(share_id, self.answer)
 
 
+class Unwatched:
+    """GPUs at which nobody looks."""
+
+    latest = Look()
+
+    def tell(self, share_id: ShareId, *, others_work: bool) -> int:
+        """No correction."""
+        return 0
+
+
 class FakeSampler:
     """Samples as they are put here; None is a driver that is away."""
 
     def __init__(self) -> None:
         self.found: Sample | None = {}
+        self.worked: dict[str, Work] = {}
 
     def sample(self) -> Sample:
         """What was put here."""
         if self.found is None:
             raise DriverUnavailable("no libnvidia-ml.so.1 under /nowhere")
         return self.found
+
+    def work(self) -> Mapping[str, Work]:
+        """What was put here."""
+        if self.found is None:
+            raise DriverUnavailable("no libnvidia-ml.so.1 under /nowhere")
+        return self.worked
 
     def close(self) -> None:
         """Nothing is open."""

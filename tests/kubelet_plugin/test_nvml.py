@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,38 @@ def test_samples_name_the_processes_on_each_gpu(tmp_path: Path) -> None:
     assert len(told) == 4
     assert [found[3] for found in told.values() if found[3]] == [{str(pid): 300 << 20}]
     assert {found[0] for found in told.values()} == {81559 << 20}
+
+
+WORK = """
+import json, sys, time
+from pathlib import Path
+from hami_dra.kubelet_plugin.nvml_samples import NvmlSampler
+sampler, found, end = NvmlSampler(Path(sys.argv[1])), [], time.monotonic() + 3
+while time.monotonic() < end:
+    found += [[work.since_ns, work.until_ns, work.is_dated, work.percents] for work in sampler.work().values()]
+    time.sleep(0.05)
+print(json.dumps(found))
+"""
+
+
+def test_work_is_told_of_one_span_after_the_other(tmp_path: Path) -> None:
+    """However often is asked, nothing counts twice: of two busy programs each has half of the GPU."""
+    root = install("h100x4", tmp_path / "root")
+    environment = {"LD_LIBRARY_PATH": str(root / "usr/lib/x86_64-linux-gnu")}
+    command = [str(BUILD / "gpu-bench"), "busy", "1000000", "30000"]
+    busy = [subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) for _ in range(2)]
+    try:
+        asking = [sys.executable, "-c", WORK, str(root)]
+        found = json.loads(subprocess.run(asking, check=True, capture_output=True, text=True).stdout)
+    finally:
+        for program in busy:
+            program.kill()
+            program.wait()
+    assert len(found) > 3
+    assert all(is_dated for _, _, is_dated, _ in found)
+    assert all(before[1] == after[0] for before, after in pairwise(found))
+    assert all(percents.get(str(program.pid), 0) < 75 for *_, percents in found for program in busy)
+    assert any(percents.get(str(busy[0].pid), 0) > 25 for *_, percents in found)
 
 
 HEALTH = """

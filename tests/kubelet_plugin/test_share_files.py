@@ -9,14 +9,13 @@ import struct
 from pathlib import Path
 
 import pytest
-from plugin_objects import Node, claim, result, share, share_id, start
+from plugin_objects import Node, Unwatched, claim, result, share, share_id, start
 
 from hami_dra.kubelet_plugin import share_layout as layout
 from hami_dra.kubelet_plugin.entries import State
 from hami_dra.kubelet_plugin.errors import NodeStateError
 from hami_dra.kubelet_plugin.feeder import Feeder
 from hami_dra.kubelet_plugin.ledger import Ledger
-from hami_dra.kubelet_plugin.look import Look
 from hami_dra.kubelet_plugin.node_page import NodeFields, is_page
 from hami_dra.kubelet_plugin.share_files import ShareFiles
 from hami_dra.kubelet_plugin.share_text import parse_limits, render_limits
@@ -118,7 +117,7 @@ def test_a_missing_page_is_reported_once(node: Node, folder: Path, caplog: pytes
     process = start(node)
     process.prepare(claim())
     (folder / "node").unlink()
-    feeder = Feeder(process.ledger, ShareFiles(node.paths, lambda: 1), Look, lambda: None)
+    feeder = Feeder(process.ledger, ShareFiles(node.paths, lambda: 1), Unwatched(), lambda: None)
     for _ in range(4):
         feeder.beat()
     assert [record.getMessage() for record in caplog.records] == ["no heartbeat for share"]
@@ -132,7 +131,7 @@ def test_a_damaged_page_is_mended_and_counted(
     """In place, for processes of the share have it mapped; and nobody would see it otherwise."""
     process = start(node)
     process.prepare(claim())
-    feeder = Feeder(process.ledger, ShareFiles(node.paths, lambda: 7), Look, lambda: None)
+    feeder = Feeder(process.ledger, ShareFiles(node.paths, lambda: 7), Unwatched(), lambda: None)
     feeder.beat()
     inode = (folder / "node").stat().st_ino
     with (folder / "node").open("r+b") as page:
@@ -151,7 +150,7 @@ def test_what_was_mended_is_counted_as_long_as_the_share_is_there(node: Node) ->
     process = start(node)
     kept = process.prepare(claim())
     process.prepare(claim("ends", [result(share=2)]))
-    feeder = Feeder(process.ledger, ShareFiles(node.paths, lambda: 1), Look, lambda: None)
+    feeder = Feeder(process.ledger, ShareFiles(node.paths, lambda: 1), Unwatched(), lambda: None)
     for number in (1, 2):
         (node.paths.share(share_id(number)) / "node").write_bytes(bytes(layout.NODE_BYTES))
     feeder.beat()
@@ -163,7 +162,7 @@ def test_what_was_mended_is_counted_as_long_as_the_share_is_there(node: Node) ->
 
 def test_nothing_prepared_is_no_beat(node: Node) -> None:
     """An idle node has nothing to write."""
-    Feeder(Ledger(node.effects().checkpoint), ShareFiles(node.paths, lambda: 1), Look, lambda: None).beat()
+    Feeder(Ledger(node.effects().checkpoint), ShareFiles(node.paths, lambda: 1), Unwatched(), lambda: None).beat()
     assert node.files() == set()
 
 

@@ -68,7 +68,7 @@ class Rig:
             clock_ns=lambda: 5_000_000_000,
         )
         self.watcher = Watcher(sources, list[Look]().append)
-        self.feeder = Feeder(self.process.ledger, self.pages, lambda: self.watcher.latest, lambda: None)
+        self.feeder = Feeder(self.process.ledger, self.pages, self.watcher, lambda: None)
 
     def seen(self, memory_bytes: int) -> Look:
         """A look at a GPU on which process 10 has that much."""
@@ -178,6 +178,17 @@ def test_a_share_hears_of_company_between_two_beats(rig: Rig) -> None:
     charge(rig.node, 2, 0, last_ns=time.monotonic_ns())
     rig.feeder.tick()
     assert struct.unpack_from("<I", page.read_bytes(), layout.NODE_OFFSET_OTHERS) == (layout.OTHERS_BUSY,)
+
+
+def test_a_share_beside_others_hears_of_its_correction_between_two_beats(rig: Rig) -> None:
+    """It pays too much or too little until then."""
+    rig.process.prepare(claim("second", [result(share=2)]))
+    rig.feeder.beat()
+    page = rig.node.paths.share(share_id(1)) / "node"
+    assert struct.unpack_from("<I", page.read_bytes(), layout.NODE_OFFSET_CORRECTION) == (0,)
+    rig.watcher.correct()
+    rig.feeder.tick()
+    assert struct.unpack_from("<I", page.read_bytes(), layout.NODE_OFFSET_CORRECTION) == (layout.CORRECTION_ONE,)
 
 
 def scene_of(rig: Rig, look: Look) -> Scene:

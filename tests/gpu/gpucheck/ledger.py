@@ -7,7 +7,7 @@ from pathlib import Path
 
 USAGE_BYTES = 266240
 NODE_BYTES = 4096
-TOTAL_CHARGED, TOTAL_LAUNCHES, TOTAL_GPU_NS, TOTAL_DENIED = 0, 9, 10, 13
+TOTAL_CHARGED, TOTAL_DENIED = 0, 13
 _TOTALS_OFFSET = 64
 _SLOTS_OFFSET, _SLOT_BYTES, _SLOT_COUNT = 4096, 256, 1024
 _SLOT = struct.Struct("<II")
@@ -22,6 +22,15 @@ def read_total(usage: Path, total: int) -> int:
     except (OSError, struct.error):
         return 0
     return int(value)
+
+
+def read_first_page(usage: Path) -> bytes:
+    """All totals, and what was charged lately; empty where the file is not there."""
+    try:
+        with usage.open("rb") as file:
+            return file.read(_SLOTS_OFFSET)
+    except OSError:
+        return b""
 
 
 def read_pids(usage: Path) -> set[int]:

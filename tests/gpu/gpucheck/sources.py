@@ -14,7 +14,7 @@ PREBUILT = ROOT / "prebuilt"
 """In a bundle: the released library and CUDA's own runtime libraries."""
 
 PLUGIN = "driver/kubelet-plugin"
-_PLUGIN_MODULES = ("__init__", "correction", "node_page", "share_layout")
+_PLUGIN_MODULES = ("__init__", "charges", "correction", "node_page", "samples", "share_layout")
 """Those that need nothing else."""
 
 LIBRARY = "libhami_share.so"

@@ -2,7 +2,7 @@
 
 Once a second; ten times a second where several share a GPU: a high priority must
 get in within 200 ms, and what launches are measured to take holds the time of
-whoever came.
+whoever came, until the correction has seen it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from hami_dra.api.names import ShareId
@@ -45,20 +46,34 @@ class SharePages(Protocol):
         ...
 
 
+class Looks(Protocol):
+    """What is known of the GPUs."""
+
+    @property
+    def latest(self) -> Look:
+        """The newest look."""
+        ...
+
+    def tell(self, share_id: ShareId, *, others_work: bool) -> int:
+        """Whether others work on the share's GPU from now on. Returns its correction; 0: none."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Told:
+    signals: Signals
+    correction: int
+
+
 class Feeder:
-    """A thread that feeds the completed shares of the ledger; `latest` gives the newest look at the GPUs.
+    """A thread that feeds the completed shares of the ledger; `refresh` takes in what another process changed."""
 
-    `refresh` takes in what another process changed.
-    """
-
-    def __init__(
-        self, ledger: Ledger, pages: SharePages, latest: Callable[[], Look], refresh: Callable[[], None]
-    ) -> None:
+    def __init__(self, ledger: Ledger, pages: SharePages, looks: Looks, refresh: Callable[[], None]) -> None:
         self._ledger = ledger
         self._pages = pages
-        self._latest = latest
+        self._looks = looks
         self._refresh = refresh
-        self._told: dict[ShareId, Signals] = {}
+        self._told: dict[ShareId, _Told] = {}
         self._contended: set[str] = set()
         self._failing: dict[ShareId, int] = {}
         self._mended: Counter[ShareId] = Counter()
@@ -96,9 +111,9 @@ class Feeder:
         shares = running_shares(entries)
         self._contended = contended(shares)
         failing: dict[ShareId, int] = {}
-        signals = self._decide(shares)
+        told = self._decide(shares)
         for share in shares:
-            error = self._write(share, signals[share.share_id])
+            error = self._write(share, told[share.share_id])
             if error:
                 failing[share.share_id] = self._failing.get(share.share_id, 0) + 1
                 if failing[share.share_id] == _REPORT_AT:
@@ -107,16 +122,16 @@ class Feeder:
         # Also those that are just being prepared anew: a counter must not fall while its share lives.
         held = {share.share_id for entry in entries for share in entry.shares}
         self._mended = Counter({share_id: times for share_id, times in self._mended.items() if share_id in held})
-        self._told = signals
+        self._told = told
 
     def tick(self) -> None:
         """Look at the shares that have a GPU with others, and write the pages of those to whom something changed."""
         shares = [share for share in running_shares(self._ledger.snapshot()) if share.uuid in self._contended]
-        signals = self._decide(shares)
+        told = self._decide(shares)
         for share in shares:
-            if signals[share.share_id] != self._told.get(share.share_id):
-                self._write(share, signals[share.share_id])
-        self._told.update(signals)
+            if told[share.share_id] != self._told.get(share.share_id):
+                self._write(share, told[share.share_id])
+        self._told.update(told)
 
     def _run(self) -> None:
         ticks = 0
@@ -132,23 +147,28 @@ class Feeder:
             else:
                 self.tick()
 
-    def _decide(self, shares: Iterable[ShareResult]) -> dict[ShareId, Signals]:
+    def _decide(self, shares: Iterable[ShareResult]) -> dict[ShareId, _Told]:
         shares = list(shares)
         active = {share.share_id: _last_activity(self._pages.read_totals(share.share_id)) for share in shares}
-        now, look = time.monotonic_ns(), self._latest()
+        now, look = time.monotonic_ns(), self._looks.latest
         others = {share.share_id: _others(look, share, now) for share in shares}
-        return decide(shares, active, others, now)
+        return {
+            share_id: self._tell(share_id, signals) for share_id, signals in decide(shares, active, others, now).items()
+        }
 
-    def _write(self, share: ShareResult, signals: Signals) -> str:
-        look = self._latest()
+    def _tell(self, share_id: ShareId, signals: Signals) -> _Told:
+        return _Told(signals, self._looks.tell(share_id, others_work=signals.others == layout.OTHERS_BUSY))
+
+    def _write(self, share: ShareResult, told: _Told) -> str:
+        look = self._looks.latest
         fields = NodeFields(
             heartbeat_ns=0,
             # Old knowledge stays: it only makes the share smaller.
             unledgered_bytes=look.beyond.get(share.share_id, 0),
-            gate=signals.gate,
+            gate=told.signals.gate,
             priority=priority_of(share),
-            correction=look.corrections.get(share.share_id, 0),
-            others=signals.others,
+            correction=told.correction,
+            others=told.signals.others,
         )
         try:
             was_whole = self._pages.beat(share.share_id, fields)

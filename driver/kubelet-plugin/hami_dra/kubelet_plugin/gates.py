@@ -30,7 +30,13 @@ def priority_of(share: ShareResult) -> int:
 def contended(shares: Iterable[ShareResult]) -> set[str]:
     """The GPUs, by UUID, whose shares want to be told of each other at once: several, and one is held back."""
     by_gpu = _by_gpu(shares)
-    return {uuid for uuid, own in by_gpu.items() if len(own) > 1 and any(_is_held(share) for share in own)}
+    return {uuid for uuid, own in by_gpu.items() if len(own) > 1 and any(is_held(share) for share in own)}
+
+
+def is_held(share: ShareResult) -> bool:
+    """Whether its launches are held back, as the interceptor has it: of all others it lets every launch pass."""
+    has_limit = share.core_limit != "none" and 0 < share.core_percent < _WHOLE_PERCENT
+    return has_limit or share.priority is not None
 
 
 def decide(
@@ -58,12 +64,6 @@ def _others(percent: float | None, *, alone: bool) -> int:
     if percent is None:
         return layout.OTHERS_UNKNOWN
     return layout.OTHERS_BUSY if percent > _BUSY_PERCENT else layout.OTHERS_IDLE
-
-
-def _is_held(share: ShareResult) -> bool:
-    # As the interceptor has it: of all others it lets every launch pass.
-    has_limit = share.core_limit != "none" and 0 < share.core_percent < _WHOLE_PERCENT
-    return has_limit or share.priority is not None
 
 
 def _is_active(last_ns: int, now_ns: int) -> bool:

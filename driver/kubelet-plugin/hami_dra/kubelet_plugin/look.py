@@ -13,12 +13,11 @@ from hami_dra.kubelet_plugin.usage import Usage
 
 @dataclass(frozen=True)
 class Look:
-    """One look. `beyond` is what two looks running saw beyond a share's ledger, `corrections` in 1/65536."""
+    """One look. `beyond` is what two looks running saw beyond a share's ledger."""
 
     at_ns: int = 0
     accounts: Accounts = field(default_factory=Accounts)
     usages: Mapping[ShareId, Usage] = field(default_factory=dict)
     beyond: Mapping[ShareId, int] = field(default_factory=dict)
     strangers: Mapping[str, tuple[Stranger, ...]] = field(default_factory=dict)
-    corrections: Mapping[ShareId, int] = field(default_factory=dict)
     consumers: Consumers = field(default_factory=Consumers)

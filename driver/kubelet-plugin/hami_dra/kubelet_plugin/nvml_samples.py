@@ -6,8 +6,10 @@ again at every look, which takes seconds.
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import pynvml  # type: ignore[import-untyped]
 from hami_dra.kubelet_plugin.errors import DriverUnavailable
 from hami_dra.kubelet_plugin.nvml_library import ask, close_session, open_session
 from hami_dra.kubelet_plugin.nvml_mig import instances_of, is_split
-from hami_dra.kubelet_plugin.samples import GpuSample, Sample
+from hami_dra.kubelet_plugin.samples import GpuSample, Sample, Work, monotonic_of
 
 _GONE = (
     pynvml.NVMLError_Uninitialized,
@@ -33,17 +35,20 @@ class NvmlSampler:
         self._session: object | None = None
         self._handles: dict[str, Any] = {}
         self._last_seen: dict[str, int] = {}
+        self._last_worked: dict[str, int] = {}
+        self._worked_ns: dict[str, int] = {}
 
     def sample(self) -> Sample:
         """All GPUs and MIG instances now. Raises DriverUnavailable; the next call starts afresh."""
-        try:
-            if self._session is None:
-                self._open()
+        with self._answering():
             found = [self._try_gpu(uuid, handle) for uuid, handle in self._devices()]
             return {gpu.uuid: gpu for gpu in found if gpu}
-        except pynvml.NVMLError as error:
-            self.close()
-            raise DriverUnavailable(f"NVML under {self._driver_root} stopped answering: {error}") from error
+
+    def work(self) -> Mapping[str, Work]:
+        """What processes did since the last question, of GPUs of which there is news. Raises DriverUnavailable."""
+        with self._answering():
+            found = {uuid: self._try_work(uuid, handle) for uuid, handle in self._devices()}
+            return {uuid: work for uuid, work in found.items() if work}
 
     def close(self) -> None:
         """End the session: the driver can then be unloaded."""
@@ -51,6 +56,16 @@ class NvmlSampler:
             close_session(self._session)
         self._session = None
         self._handles = {}
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            if self._session is None:
+                self._open()
+            yield
+        except pynvml.NVMLError as error:
+            self.close()
+            raise DriverUnavailable(f"NVML under {self._driver_root} stopped answering: {error}") from error
 
     def _open(self) -> None:
         self._session = open_session(self._driver_root)
@@ -72,6 +87,21 @@ class NvmlSampler:
                 continue
             yield from found
 
+    def _try_work(self, uuid: str, handle: Any) -> Work | None:
+        before, since = self._last_worked.get(uuid), self._worked_ns.get(uuid)
+        try:
+            percents = _busy(handle, uuid, self._last_worked)
+        except _GONE:
+            raise
+        except pynvml.NVMLError:
+            return None
+        now, last = time.monotonic_ns(), self._last_worked.get(uuid)
+        if last is None or last == before:
+            return None
+        dated = monotonic_of(last, now, time.time_ns())
+        until = self._worked_ns[uuid] = now if dated is None else dated
+        return Work(since, until, percents, dated is not None) if since is not None and percents else None
+
     def _try_gpu(self, uuid: str, handle: Any) -> GpuSample | None:
         try:
             return self._sample_gpu(uuid, handle)
@@ -91,24 +121,26 @@ class NvmlSampler:
             busy_percent=rates.gpu if rates else None,
             memory_busy_percent=rates.memory if rates else None,
             processes=_processes(handle),
-            busy=self._busy(uuid, handle),
+            busy=_busy(handle, uuid, self._last_seen),
         )
 
-    def _busy(self, uuid: str, handle: Any) -> dict[int, float] | None:
-        last = self._last_seen.get(uuid, 0)
-        try:
-            samples = ask(lambda: pynvml.nvmlDeviceGetProcessUtilization(handle, last))
-        except (pynvml.NVMLError_NotFound, pynvml.NVMLError_InsufficientSize):
-            # Nobody worked since the last look; or somebody came between asking how many and asking for them.
-            return {}
-        if samples is None:
-            return None
-        percents = defaultdict[int, list[int]](list)
-        for sample in samples:
-            if sample.timeStamp > last:
-                percents[sample.pid].append(sample.smUtil)
-        self._last_seen[uuid] = max((sample.timeStamp for sample in samples), default=last)
-        return {pid: sum(values) / len(values) for pid, values in percents.items() if pid}
+
+def _busy(handle: Any, uuid: str, last_seen: dict[str, int]) -> dict[int, float] | None:
+    last = last_seen.get(uuid, 0)
+    try:
+        # Later than the sample that it named in whole microseconds, or its time is counted twice.
+        samples = ask(lambda: pynvml.nvmlDeviceGetProcessUtilization(handle, last + 1 if last else 0))
+    except (pynvml.NVMLError_NotFound, pynvml.NVMLError_InsufficientSize):
+        # Nobody worked since the last look; or somebody came between asking how many and asking for them.
+        return {}
+    if samples is None:
+        return None
+    percents = defaultdict[int, list[int]](list)
+    for sample in samples:
+        if sample.timeStamp > last:
+            percents[sample.pid].append(sample.smUtil)
+    last_seen[uuid] = max((sample.timeStamp for sample in samples), default=last)
+    return {pid: sum(values) / len(values) for pid, values in percents.items() if pid}
 
 
 def _processes(handle: Any) -> dict[int, int] | None:

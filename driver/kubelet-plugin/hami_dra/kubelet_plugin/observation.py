@@ -64,7 +64,7 @@ class Observation:
             clock_ns=time.monotonic_ns,
         )
         self._watcher = Watcher(sources, self._on_look)
-        self._feeder = Feeder(around.ledger, around.pages, lambda: self._watcher.latest, around.refresh)
+        self._feeder = Feeder(around.ledger, around.pages, self._watcher, around.refresh)
 
     def start(self) -> None:
         """Start all threads."""

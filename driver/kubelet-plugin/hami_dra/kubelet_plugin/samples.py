@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+_RECENT_NS = 60_000_000_000
+_LEEWAY_NS = 1_000_000_000
+
 
 @dataclass(frozen=True)
 class GpuSample:
@@ -22,6 +25,19 @@ class GpuSample:
     busy: Mapping[int, float] | None = None
 
 
+@dataclass(frozen=True)
+class Work:
+    """What processes had of a GPU's cores between two of NVML's samples, by host pid; CLOCK_MONOTONIC.
+
+    `is_dated`: NVML said when it took them; else the times are those at which it was asked.
+    """
+
+    since_ns: int
+    until_ns: int
+    percents: Mapping[int, float]
+    is_dated: bool
+
+
 Sample = Mapping[str, GpuSample]
 """By NVML's UUID; GPUs that do not answer are not in it."""
 
@@ -35,3 +51,12 @@ class Container:
     name: str = ""
     pid_namespace: int = 0
     shares: frozenset[str] = field(default_factory=frozenset)
+
+
+def monotonic_of(stamp_us: int, monotonic_ns: int, unix_ns: int) -> int | None:
+    """When NVML took a sample, on CLOCK_MONOTONIC; it does not say by which clock its microseconds are."""
+    for now in (unix_ns, monotonic_ns):
+        age = now - stamp_us * 1000
+        if -_LEEWAY_NS < age < _RECENT_NS:
+            return monotonic_ns - age
+    return None

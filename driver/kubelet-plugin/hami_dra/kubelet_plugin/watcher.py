@@ -1,28 +1,32 @@
 """Look at the GPUs once a second: what NVML sees, what the ledgers say, and who has the shares.
 
+Shares that are held back are corrected four times a second.
+
 On a thread of its own, for NVML may take as long as it likes when a GPU dies.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from hami_dra.api.names import ShareId
 from hami_dra.kubelet_plugin.accounting import Accounts, settle
-from hami_dra.kubelet_plugin.correction import Correction
+from hami_dra.kubelet_plugin.corrector import Corrector
 from hami_dra.kubelet_plugin.entries import ShareResult, running_shares
 from hami_dra.kubelet_plugin.errors import DriverUnavailable
+from hami_dra.kubelet_plugin.gates import is_held
 from hami_dra.kubelet_plugin.known_consumers import ConsumerSource, KnownConsumers
 from hami_dra.kubelet_plugin.ledger import Ledger
 from hami_dra.kubelet_plugin.log import Log
 from hami_dra.kubelet_plugin.look import Look
-from hami_dra.kubelet_plugin.samples import Container, Sample
+from hami_dra.kubelet_plugin.samples import Container, Sample, Work
 from hami_dra.kubelet_plugin.usage import Usage, decode_usage
 
 PERIOD_SECONDS = 1.0
+_CORRECTIONS_PER_LOOK = 4
 
 
 class Sampler(Protocol):
@@ -30,6 +34,10 @@ class Sampler(Protocol):
 
     def sample(self) -> Sample:
         """All GPUs now. Raises DriverUnavailable."""
+        ...
+
+    def work(self) -> Mapping[str, Work]:
+        """What processes did since the last question, by GPU. Raises DriverUnavailable."""
         ...
 
     def close(self) -> None:
@@ -68,7 +76,9 @@ class Watcher:
         self._sources = sources
         self._on_look = on_look
         self._latest = Look()
-        self._corrections: dict[ShareId, Correction] = {}
+        self._corrector = Corrector(
+            sources.sampler, sources.pages.read_totals, sources.find_container, sources.clock_ns
+        )
         self._consumers = KnownConsumers(sources.consumers)
         self._sampled = False
         self._stopping = threading.Event()
@@ -107,14 +117,25 @@ class Watcher:
             usages=usages,
             beyond=_seen_twice(before.accounts, accounts),
             strangers={uuid: gpu.strangers for uuid, gpu in accounts.gpus.items() if gpu.strangers},
-            corrections=self._correct(shares, usages, accounts, now),
             consumers=self._consumers.find(accounts),
         )
         return self._latest
 
+    def correct(self) -> None:
+        """Correct what shares are charged by what NVML has seen since the last time."""
+        self._corrector.correct(share for share in running_shares(self._sources.ledger.snapshot()) if is_held(share))
+
+    def tell(self, share_id: ShareId, *, others_work: bool) -> int:
+        """Whether others work on the share's GPU from now on. Returns its correction; 0: none."""
+        return self._corrector.tell(share_id, others_work=others_work)
+
     def _run(self) -> None:
-        while not self._stopping.wait(PERIOD_SECONDS):
-            self._on_look(self.look())
+        ticks = 0
+        while not self._stopping.wait(PERIOD_SECONDS / _CORRECTIONS_PER_LOOK):
+            self.correct()
+            ticks += 1
+            if ticks % _CORRECTIONS_PER_LOOK == 0:
+                self._on_look(self.look())
 
     def _sample(self) -> Sample:
         try:
@@ -131,18 +152,6 @@ class Watcher:
         # More than a GPU has is judged where it is shown; here any number will do.
         return decode_usage(read(share.share_id), device_bytes=2**63)
 
-    def _correct(
-        self, shares: Iterable[ShareResult], usages: Mapping[ShareId, Usage], accounts: Accounts, now: int
-    ) -> dict[ShareId, int]:
-        corrections = {share.share_id: self._corrections.get(share.share_id, Correction()) for share in shares}
-        self._corrections = corrections
-        return {
-            share_id: correction.observe(
-                now, usages[share_id].gpu_ns, usages[share_id].launches, _busy(accounts, share_id)
-            )
-            for share_id, correction in corrections.items()
-        }
-
 
 def _seen_twice(before: Accounts, now: Accounts) -> dict[ShareId, int]:
     # One look alone may have seen memory that came and went between its two looks at the ledger.
@@ -151,8 +160,3 @@ def _seen_twice(before: Accounts, now: Accounts) -> dict[ShareId, int]:
         for share_id, account in now.shares.items()
         if share_id in before.shares
     }
-
-
-def _busy(accounts: Accounts, share_id: ShareId) -> float | None:
-    account = accounts.shares.get(share_id)
-    return account.busy_percent if account else None

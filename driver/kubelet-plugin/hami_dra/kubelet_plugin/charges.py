@@ -1,0 +1,63 @@
+"""What a share was charged over the last seconds, and how much of that had run by when: pure.
+
+A launch is charged as a whole before it runs, and NVML's newest sample is older than
+our look. The ledger's moments, eight a second, say when charges were made; what is
+charged then runs from then on, no faster than the clock.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from itertools import pairwise
+
+from hami_dra.kubelet_plugin import share_layout as layout
+
+_TOTALS = struct.Struct(f"<{layout.TOTAL_COUNT}Q")
+_HISTORY = struct.Struct(f"<{2 * layout.HISTORY_COUNT}Q")
+
+REACH_NS = (layout.HISTORY_COUNT - 4) * layout.HISTORY_STEP_NS
+"""How far back the moments of a busy share go."""
+
+
+@dataclass(frozen=True)
+class Charges:
+    """A share's ledger at `at_ns`. `moments` are earlier times and what had been charged before each, oldest first."""
+
+    at_ns: int
+    gpu_ns: int = 0
+    launches: int = 0
+    moments: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def launch_ns(self) -> float:
+        """What a launch was charged, in the mean."""
+        return self.gpu_ns / max(self.launches, 1)
+
+    def run_by(self, at_ns: int, pace: float) -> float:
+        """What had been charged and had run by then, where one charged nanosecond takes 1 / `pace` on the clock."""
+        points = (*self.moments, (self.at_ns, self.gpu_ns))
+        for (begin, before), (end, after) in pairwise(points):
+            if begin <= at_ns < end:
+                return before + self._run_between(begin, end, after - before, at_ns, pace)
+        return float(points[0][1] if at_ns < points[0][0] else self.gpu_ns)
+
+    def _run_between(self, begin: int, end: int, charged: int, at_ns: int, pace: float) -> float:
+        # A charge after the step would have left a moment of its own.
+        end = min(end, (begin // layout.HISTORY_STEP_NS + 1) * layout.HISTORY_STEP_NS)
+        if charged <= 0 or end <= begin:
+            return float(charged)
+        count = max(1, round(charged / max(self.launch_ns, 1.0)))
+        distance = (end - begin) / count
+        done = min(int((at_ns - begin) / distance), count - 1)
+        return done * charged / count + min(charged / count, (at_ns - begin - done * distance) * pace)
+
+
+def read_charges(page: bytes, at_ns: int) -> Charges:
+    """Those on the first page of a usage region that was read at `at_ns`; any byte of it may be a tenant's lie."""
+    if len(page) < layout.USAGE_OFFSET_HISTORY + _HISTORY.size:
+        return Charges(at_ns)
+    totals = _TOTALS.unpack_from(page, layout.USAGE_HEADER_BYTES)
+    words = _HISTORY.unpack_from(page, layout.USAGE_OFFSET_HISTORY)
+    moments = sorted((at, gpu) for at, gpu in zip(words[::2], words[1::2], strict=True) if 0 < at < at_ns)
+    return Charges(at_ns, totals[layout.TOTAL_GPU_NS], totals[layout.TOTAL_LAUNCHES], tuple(moments))

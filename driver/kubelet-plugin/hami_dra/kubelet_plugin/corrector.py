@@ -1,0 +1,76 @@
+"""The corrections of all shares that are held back: NVML's work by process against what their ledgers were charged."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from hami_dra.api.names import ShareId
+from hami_dra.kubelet_plugin.charges import read_charges
+from hami_dra.kubelet_plugin.correction import Correction, Seen
+from hami_dra.kubelet_plugin.entries import ShareResult
+from hami_dra.kubelet_plugin.errors import DriverUnavailable
+from hami_dra.kubelet_plugin.samples import Container, Work
+
+
+class WorkSampler(Protocol):
+    """Where NVML's samples come from."""
+
+    def work(self) -> Mapping[str, Work]:
+        """What processes did since the last question, by GPU. Raises DriverUnavailable."""
+        ...
+
+
+class Corrector:
+    """`correct` is for one thread, `tell` for another."""
+
+    def __init__(
+        self,
+        sampler: WorkSampler,
+        read_totals: Callable[[ShareId], bytes],
+        find_container: Callable[[int], Container | None],
+        clock_ns: Callable[[], int],
+    ) -> None:
+        self._sampler = sampler
+        self._read_totals = read_totals
+        self._find_container = find_container
+        self._clock_ns = clock_ns
+        self._corrections: dict[ShareId, Correction] = {}
+        self._lock = threading.Lock()
+
+    def correct(self, shares: Iterable[ShareResult]) -> None:
+        """Take in what NVML has seen since the last time; other shares than these are forgotten."""
+        shares = list(shares)
+        work = self._work() if shares else {}
+        seen = {share.share_id: self._seen(share, work.get(share.uuid)) for share in shares}
+        with self._lock:
+            known = self._corrections
+            self._corrections = {share_id: known.get(share_id, Correction()) for share_id in seen}
+        for share_id, one in seen.items():
+            page = self._read_totals(share_id) if one else b""
+            with self._lock:
+                self._corrections[share_id].observe(read_charges(page, self._clock_ns()), one)
+
+    def tell(self, share_id: ShareId, *, others_work: bool) -> int:
+        """Whether others work on the share's GPU from now on. Returns its correction; 0: none."""
+        with self._lock:
+            correction = self._corrections.get(share_id)
+            return correction.tell(others_work=others_work) if correction else 0
+
+    def _work(self) -> Mapping[str, Work]:
+        try:
+            return self._sampler.work()
+        except DriverUnavailable:
+            # Whoever looks at the GPUs says so.
+            return {}
+
+    def _seen(self, share: ShareResult, work: Work | None) -> Seen | None:
+        if work is None:
+            return None
+        percent = sum(percent for pid, percent in work.percents.items() if percent and self._is_in(pid, share))
+        return Seen(work.since_ns, work.until_ns, percent, work.is_dated)
+
+    def _is_in(self, pid: int, share: ShareResult) -> bool:
+        container = self._find_container(pid)
+        return container is not None and share.share_id in container.shares

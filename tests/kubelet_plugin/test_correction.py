@@ -1,0 +1,177 @@
+"""What shares are charged is corrected by what NVML saw of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from hami_dra.kubelet_plugin import share_layout as layout
+from hami_dra.kubelet_plugin.charges import Charges
+from hami_dra.kubelet_plugin.correction import Correction, Seen
+
+SECOND = 1_000_000_000
+MS = 1_000_000
+START = 100 * SECOND
+LOOK = 251 * MS
+SHARE = 0.3
+
+
+@dataclass
+class Pace:
+    """A share of 30 % that launches kernels as soon as it has paid for the last, looked at four times a second.
+
+    `ratio`: what the n-th kernel is charged over what it takes; where that is too much others had the GPU meanwhile,
+    so that the kernel is as long on its way. NVML's samples end up to 0.18 s before each look.
+    """
+
+    kernel_ns: int
+    ratio: Callable[[int], float]
+    begins_ns: int = 100 * MS
+    is_dated: bool = True
+    correction: Correction = field(default_factory=Correction)
+    launches: list[tuple[int, float]] = field(default_factory=list)
+    moments: list[tuple[int, int]] = field(default_factory=list)
+    charged: float = 0.0
+    due_ns: float = 0.0
+    until_ns: int = START - LOOK
+    now_ns: int = START
+    values: list[float] = field(default_factory=list)
+
+    def run(self, seconds: float) -> list[float]:
+        """The values after each look."""
+        self.due_ns = self.due_ns or START + self.begins_ns
+        end = self.now_ns + seconds * SECOND
+        while self.now_ns < end:
+            self.now_ns += LOOK
+            while self.due_ns <= self.now_ns:
+                self._launch()
+            self._look()
+        return self.values
+
+    def part(self, seconds: float) -> float:
+        """Of the GPU's time, which the share had lately; in percent."""
+        since = self.now_ns - seconds * SECOND
+        return (self._ran(self.now_ns) - self._ran(since)) / (seconds * SECOND) * 100
+
+    def _launch(self) -> None:
+        ratio, at_ns = self.ratio(len(self.launches)), int(self.due_ns)
+        cost = self.kernel_ns * ratio * self.correction.value / layout.CORRECTION_ONE
+        step = layout.HISTORY_STEP_NS
+        if not self.moments or self.moments[-1][0] // step != at_ns // step:
+            self.moments.append((at_ns, int(self.charged)))
+        self.launches.append((at_ns, max(ratio, 1)))
+        self.charged, self.due_ns = self.charged + cost, self.due_ns + cost / SHARE
+
+    def _ran(self, at_ns: float) -> float:
+        return sum(min(max(at_ns - begun, 0) / slowly, self.kernel_ns) for begun, slowly in self.launches)
+
+    def _look(self) -> None:
+        since, self.until_ns = self.until_ns, self.now_ns - len(self.values) * 70 % 180 * MS
+        percent = round((self._ran(self.until_ns) - self._ran(since)) * 100 / (self.until_ns - since))
+        moments = tuple(self.moments[-layout.HISTORY_COUNT :])
+        charges = Charges(self.now_ns, int(self.charged), len(self.launches), moments)
+        times = (since, self.until_ns) if self.is_dated else (self.now_ns - LOOK, self.now_ns)
+        self.correction.observe(charges, Seen(*times, percent, self.is_dated))
+        self.values.append(self.correction.value / layout.CORRECTION_ONE)
+
+
+def beside_others(pace: Pace) -> Pace:
+    """The same, where others work from the start."""
+    pace.correction.tell(others_work=True)
+    return pace
+
+
+@pytest.mark.parametrize("kernel_ns", [10 * MS, 100 * MS, 500 * MS])
+@pytest.mark.parametrize("begins_ns", [SECOND // 10, SECOND // 2, SECOND * 8 // 10])
+@pytest.mark.parametrize("is_dated", [True, False], ids=["dated", "undated"])
+def test_right_charges_of_a_lone_share_are_left_alone(kernel_ns: int, begins_ns: int, is_dated: bool) -> None:
+    """Kernels that are charged before they run, and samples that end before the look, are no evidence."""
+    pace = Pace(kernel_ns, lambda _: 1.0, begins_ns, is_dated)
+    allowed = 0.01 if is_dated else 0.1
+    assert all(abs(value - 1) < allowed for value in pace.run(70))
+    assert abs(pace.part(60) - 30) < 1
+
+
+@pytest.mark.parametrize("ratio", [0.5, 2.0, 2.7])
+def test_wrong_charges_beside_others_are_right_within_two_seconds(ratio: float) -> None:
+    """And stay so: the share has its percent from then on."""
+    pace = beside_others(Pace(10 * MS, lambda _: ratio))
+    values = pace.run(30)
+    assert all(abs(value * ratio - 1) < 0.1 for value in values[8:])
+    assert abs(pace.part(20) - 30) < 1
+
+
+@pytest.mark.parametrize("ratio", [0.5, 2.0])
+def test_wrong_charges_of_a_lone_share_are_right_after_some_seconds(ratio: float) -> None:
+    """Kernels that run side by side, say."""
+    pace = Pace(10 * MS, lambda _: ratio)
+    assert all(abs(value * ratio - 1) < 0.1 for value in pace.run(40)[40:])
+
+
+def test_others_that_come_later_are_seen_at_once() -> None:
+    """What held for ten seconds before says nothing of the time since."""
+    pace = Pace(10 * MS, lambda _: 1.0)
+    pace.run(12)
+    pace.correction.tell(others_work=True)
+    pace.ratio = lambda _: 2.5
+    values = pace.run(2.5)
+    assert abs(values[-1] * 2.5 - 1) < 0.1
+
+
+def test_first_launches_that_were_measured_too_long_give_nothing_away() -> None:
+    """Three were charged four times what they took; what follows is right, and would be half paid for."""
+    pace = beside_others(Pace(10 * MS, lambda number: 4.0 if number < 3 else 1.0))
+    assert min(pace.run(10)) > 0.9
+
+
+def test_a_share_is_given_nothing_more_once_others_come_or_go() -> None:
+    """Its launches are measured in another way from then on; what tightens stays."""
+    pace = beside_others(Pace(10 * MS, lambda _: 2.0))
+    assert pace.run(5)[-1] < 0.6
+    assert pace.correction.tell(others_work=True) < layout.CORRECTION_ONE
+    assert pace.correction.tell(others_work=False) == layout.CORRECTION_ONE
+    short = beside_others(Pace(10 * MS, lambda _: 0.5))
+    assert short.run(5)[-1] > 1.8
+    assert short.correction.tell(others_work=False) > layout.CORRECTION_ONE
+
+
+def observe(correction: Correction, busy: float, charged_part: float) -> int:
+    """Twenty looks at a share of short kernels."""
+    step = layout.HISTORY_STEP_NS
+    for number in range(1, 21):
+        now = START + number * SECOND
+        moments = tuple(
+            (at, int((at - START) * charged_part)) for at in range(now - 24 * step, now, step) if at >= START
+        )
+        charges = Charges(now, int((now - START) * charged_part), number * 1000, moments)
+        correction.observe(charges, Seen(now - SECOND, now, busy))
+    return correction.value
+
+
+@pytest.mark.parametrize(("busy", "charged"), [(1.0, 0.5), (50.0, 0.01), (31.0, 0.308)])
+@pytest.mark.parametrize("others_work", [True, False], ids=["others", "alone"])
+def test_too_little_is_no_evidence(busy: float, charged: float, others_work: bool) -> None:
+    """Idle shares, and whole percents of NVML's."""
+    correction = Correction()
+    correction.tell(others_work=others_work)
+    assert observe(correction, busy, charged) == layout.CORRECTION_ONE
+
+
+def test_correction_has_bounds() -> None:
+    """NVML sees eight times what was charged."""
+    correction = Correction()
+    correction.tell(others_work=True)
+    assert observe(correction, 80.0, 0.1) == layout.CORRECTION_MAX
+
+
+def test_a_ledger_that_begins_anew_teaches_nothing() -> None:
+    """After a reboot its totals start from nothing; nor does a look that comes after a long time."""
+    correction = Correction()
+    correction.tell(others_work=True)
+    correction.observe(Charges(START, 10 * SECOND, 1000), Seen(START - SECOND, START, 50.0))
+    correction.observe(Charges(START + SECOND, 5, 1), Seen(START, START + SECOND, 50.0))
+    late = Charges(START + 9 * SECOND, SECOND, 100, ((START + 8 * SECOND, 5),))
+    correction.observe(late, Seen(START + SECOND, START + 9 * SECOND, 90.0))
+    assert correction.value == layout.CORRECTION_ONE

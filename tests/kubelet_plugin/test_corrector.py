@@ -1,0 +1,82 @@
+"""Corrections of the shares on a node: whose work NVML saw, and who is told."""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+
+from plugin_objects import FakeSampler, share, share_id, uuid
+
+from hami_dra.kubelet_plugin import share_layout as layout
+from hami_dra.kubelet_plugin.corrector import Corrector
+from hami_dra.kubelet_plugin.samples import Container, Work, monotonic_of
+
+SECOND = 1_000_000_000
+STEP = layout.HISTORY_STEP_NS
+START = 800 * STEP
+MINE, OTHERS = 10, 11
+HELD = [dataclasses.replace(share(share=number), core_percent=30, core_limit="hard") for number in (1, 2)]
+
+
+class Rig:
+    """Two shares of a GPU that are each charged 30 % in kernels of 1 ms; process 10 is in the first one's container."""
+
+    def __init__(self) -> None:
+        self.sampler = FakeSampler()
+        self.now_ns = START
+        containers = {MINE: Container("/c", shares=frozenset({share_id(1)})), OTHERS: Container("/d")}
+        self.corrector = Corrector(self.sampler, lambda _: self._page(), containers.get, lambda: self.now_ns)
+
+    def look(self, times: int, percents: dict[int, float]) -> int:
+        """Look four times a second; the first share's correction afterwards."""
+        for _ in range(times):
+            before, self.now_ns = self.now_ns, self.now_ns + SECOND // 4
+            self.sampler.worked = {uuid(0): Work(before, self.now_ns, percents, is_dated=True)}
+            self.corrector.correct(HELD)
+        return self.corrector.tell(share_id(1), others_work=True)
+
+    def _page(self) -> bytes:
+        page = bytearray(layout.USAGE_PAGE_BYTES)
+        charged = (self.now_ns - START) * 3 // 10
+        struct.pack_into("<Q", page, layout.USAGE_HEADER_BYTES + 8 * layout.TOTAL_GPU_NS, charged)
+        struct.pack_into("<Q", page, layout.USAGE_HEADER_BYTES + 8 * layout.TOTAL_LAUNCHES, charged // 1_000_000)
+        for at in range(max(START, self.now_ns - 24 * STEP), self.now_ns, STEP):
+            place = layout.USAGE_OFFSET_HISTORY + 16 * (at // STEP % layout.HISTORY_COUNT)
+            struct.pack_into("<QQ", page, place, at, (at - START) * 3 // 10)
+        return bytes(page)
+
+
+def test_work_counts_for_the_share_whose_container_it_is_in() -> None:
+    """It was charged twice as much; what strangers do is theirs."""
+    rig = Rig()
+    rig.look(1, {})
+    assert rig.look(12, {MINE: 15.0, OTHERS: 60.0}) < layout.CORRECTION_ONE * 0.6
+    assert rig.corrector.tell(share_id(2), others_work=True) == layout.CORRECTION_ONE
+
+
+def test_a_driver_that_is_away_changes_nothing() -> None:
+    """What was known stays."""
+    rig = Rig()
+    rig.look(1, {})
+    value = rig.look(12, {MINE: 15.0})
+    rig.sampler.found = None
+    rig.corrector.correct(HELD)
+    assert rig.corrector.tell(share_id(1), others_work=True) == value
+
+
+def test_a_share_that_is_gone_is_forgotten() -> None:
+    """And what nobody holds back has none."""
+    rig = Rig()
+    rig.look(12, {MINE: 15.0})
+    rig.corrector.correct(HELD[1:])
+    assert rig.corrector.tell(share_id(1), others_work=True) == 0
+    rig.corrector.correct(HELD)
+    assert rig.corrector.tell(share_id(1), others_work=True) == layout.CORRECTION_ONE
+
+
+def test_samples_are_dated_by_whatever_clock_nvml_uses() -> None:
+    """A tenth of a second before now by either; far from both it is unknown."""
+    monotonic, unix = 5_000 * SECOND, 1_790_000_000 * SECOND
+    for now in (monotonic, unix):
+        assert monotonic_of((now - SECOND // 10) // 1000, monotonic, unix) == monotonic - SECOND // 10
+    assert monotonic_of(77, monotonic, unix) is None
