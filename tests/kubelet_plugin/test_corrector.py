@@ -74,6 +74,15 @@ def test_a_share_that_is_gone_is_forgotten() -> None:
     assert rig.corrector.tell(share_id(1), others_work=True) == layout.CORRECTION_ONE
 
 
+def test_each_process_is_looked_up_once() -> None:
+    """However many shares its GPU has: /proc is slow."""
+    rig, asked = Rig(), list[int]()
+    corrector = Corrector(rig.sampler, lambda _: b"", asked.append, lambda: START)
+    rig.sampler.worked = {uuid(0): Work(START - SECOND, START, {MINE: 15.0, OTHERS: 60.0, 12: 0.0}, is_dated=True)}
+    corrector.correct(HELD)
+    assert asked == [MINE, OTHERS]
+
+
 def test_samples_are_dated_by_whatever_clock_nvml_uses() -> None:
     """A tenth of a second before now by either; far from both it is unknown."""
     monotonic, unix = 5_000 * SECOND, 1_790_000_000 * SECOND

@@ -8,13 +8,15 @@ charged then runs from then on, no faster than the clock.
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from itertools import pairwise
+from operator import itemgetter
 
 from hami_dra.kubelet_plugin import share_layout as layout
 
 _TOTALS = struct.Struct(f"<{layout.TOTAL_COUNT}Q")
-_HISTORY = struct.Struct(f"<{2 * layout.HISTORY_COUNT}Q")
+_MOMENT = struct.Struct("<QQ")
+_HISTORY_BYTES = layout.HISTORY_COUNT * _MOMENT.size
 
 REACH_NS = (layout.HISTORY_COUNT - 4) * layout.HISTORY_STEP_NS
 """How far back the moments of a busy share go."""
@@ -37,10 +39,11 @@ class Charges:
     def run_by(self, at_ns: int, pace: float) -> float:
         """What had been charged and had run by then, where one charged nanosecond takes 1 / `pace` on the clock."""
         points = (*self.moments, (self.at_ns, self.gpu_ns))
-        for (begin, before), (end, after) in pairwise(points):
-            if begin <= at_ns < end:
-                return before + self._run_between(begin, end, after - before, at_ns, pace)
-        return float(points[0][1] if at_ns < points[0][0] else self.gpu_ns)
+        later = bisect_right(points, at_ns, key=itemgetter(0))
+        if later in (0, len(points)):
+            return float(points[0][1] if later == 0 else self.gpu_ns)
+        (begin, before), (end, after) = points[later - 1 : later + 1]
+        return before + self._run_between(begin, end, after - before, at_ns, pace)
 
     def _run_between(self, begin: int, end: int, charged: int, at_ns: int, pace: float) -> float:
         # A charge after the step would have left a moment of its own.
@@ -55,9 +58,11 @@ class Charges:
 
 def read_charges(page: bytes, at_ns: int) -> Charges:
     """Those on the first page of a usage region that was read at `at_ns`; any byte of it may be a tenant's lie."""
-    if len(page) < layout.USAGE_OFFSET_HISTORY + _HISTORY.size:
+    if len(page) < layout.USAGE_OFFSET_HISTORY + _HISTORY_BYTES:
         return Charges(at_ns)
     totals = _TOTALS.unpack_from(page, layout.USAGE_HEADER_BYTES)
-    words = _HISTORY.unpack_from(page, layout.USAGE_OFFSET_HISTORY)
-    moments = sorted((at, gpu) for at, gpu in zip(words[::2], words[1::2], strict=True) if 0 < at < at_ns)
+    end = layout.USAGE_OFFSET_HISTORY + _HISTORY_BYTES
+    found = sorted(_MOMENT.iter_unpack(page[layout.USAGE_OFFSET_HISTORY : end]))
+    # Empty places, and what a tenant wrote of times to come, are at the ends.
+    moments = found[bisect_left(found, (1, 0)) : bisect_left(found, (at_ns, 0))]
     return Charges(at_ns, totals[layout.TOTAL_GPU_NS], totals[layout.TOTAL_LAUNCHES], tuple(moments))

@@ -19,8 +19,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
+from operator import itemgetter
+from typing import NamedTuple
 
 from hami_dra.kubelet_plugin import share_layout as layout
 from hami_dra.kubelet_plugin.charges import REACH_NS, Charges
@@ -42,7 +45,7 @@ _MORE_BY = 8
 _LESS_BY = 3
 _OVER_BY = 0.05
 _AGREE_BY = 0.1
-_COUNTS = frozenset((1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 26, 32))
+_SHORTER = (0, 1, 2, 3, 4, 5, 7, 9, 11, 15, 19, 25, 31)
 
 
 @dataclass(frozen=True)
@@ -58,20 +61,31 @@ class Seen:
     is_dated: bool = True
 
 
-@dataclass(slots=True)
-class _Interval:
+class _Interval(NamedTuple):
     length_ns: int
     busy_ns: float
     uncorrected_ns: float
     launches: float
+    pace: float
     late_ns: int
 
 
-@dataclass(slots=True)
-class _Window:
-    """The last `count` intervals. `gap`: NVML's figure over the charges, less one; `certain` of it is beyond doubt."""
+class _Sums(NamedTuple):
+    """Over the last interval, the last two and so on; and each one's pace and lateness, the last one's first."""
 
-    count: int
+    length_ns: Sequence[int]
+    busy_ns: Sequence[float]
+    uncorrected_ns: Sequence[float]
+    launches: Sequence[float]
+    paces: Sequence[float]
+    late_ns: Sequence[int]
+
+
+class _Window(NamedTuple):
+    """Some of the last intervals. `gap`: NVML's figure over the charges, less one; `certain` of it is beyond doubt."""
+
+    intervals: int
+    is_whole: bool
     length_ns: int
     launches: float
     gap: float
@@ -85,6 +99,8 @@ class Correction:
 
     value: int = layout.CORRECTION_ONE
     _intervals: deque[_Interval] = field(default_factory=deque)
+    _length_ns: int = 0
+    _idle: int = 0
     _others_work: bool = False
     _begun_ns: int = 0
     _until_ns: int = 0
@@ -99,7 +115,7 @@ class Correction:
         self._until_ns, self._run_ns = seen.until_ns, charges.run_by(seen.until_ns, pace)
         charged, length = self._run_ns - before, seen.until_ns - seen.since_ns
         if charged < 0 or length > REACH_NS:
-            self._intervals.clear()
+            self._forget()
             return self.value
         if not (self._begun_ns or charged):
             return self.value
@@ -108,62 +124,78 @@ class Correction:
             return self.value
         uncorrected, launches = charged * layout.CORRECTION_ONE / self.value, charged / max(charges.launch_ns, 1.0)
         late = _LATE_NS if seen.is_dated and self._others_work else _SAMPLE_NS
-        self._intervals.append(_Interval(length, length * seen.percent / 100, uncorrected, launches, late))
-        while sum(interval.length_ns for interval in self._intervals) > _WINDOW_NS:
-            self._intervals.popleft()
-        self._learn(min(length / _SECOND_NS, 1))
+        busy, pace = length * seen.percent / 100, uncorrected / length
+        self._intervals.append(_Interval(length, busy, uncorrected, launches, pace, late))
+        self._length_ns += length
+        self._idle = 0 if charged or seen.percent else self._idle + 1
+        while self._length_ns > _WINDOW_NS:
+            self._drop_oldest()
+        if self._idle < len(self._intervals):
+            self._learn(min(length / _SECOND_NS, 1))
         return self.value
 
     def tell(self, *, others_work: bool) -> int:
         """Others came or went, and launches are measured in another way: nothing more is given until that is seen."""
         if others_work != self._others_work and self.value < layout.CORRECTION_ONE:
             self.value = layout.CORRECTION_ONE
-            self._intervals.clear()
+            self._forget()
         self._others_work = others_work
         return self.value
 
+    def _forget(self) -> None:
+        self._intervals.clear()
+        self._length_ns = 0
+
+    def _drop_oldest(self) -> None:
+        self._length_ns -= self._intervals.popleft().length_ns
+
     def _learn(self, seconds: float) -> None:
-        windows = list(self._windows(_COUNTS if self._others_work else frozenset()))
-        recent = next((window.gap for window in windows if window.launches >= _LESS_BY), 0.0)
-        long = [window for window in windows if window.length_ns >= _SHORTEST_NS or self._is_whole(window)]
-        steps = [(self._certain(window, recent), window) for window in long]
-        over = [step for step in steps if step[0] > (0 if self._is_whole(step[1]) else _OVER_BY)]
+        sums = _sums(self._intervals)
+        gaps = self._gaps(sums)
+        recent = next((gap for at, gap in gaps if sums.launches[at] >= _LESS_BY), 0.0)
+        windows = [self._window(sums, at, gap) for at, gap in gaps if self._may_be_over(sums, at, gap)]
+        steps = [(self._certain(window, recent), window) for window in windows]
+        over = [step for step in steps if step[0] > (0 if step[1].is_whole else _OVER_BY)]
         if over:
-            certain, window = max(over, key=lambda step: step[0])
-            while not self._is_whole(window):
-                self._intervals.popleft()
-        elif steps and self._is_whole(steps[-1][1]):
+            certain, window = max(over, key=itemgetter(0))
+            while len(self._intervals) > window.intervals:
+                self._drop_oldest()
+        elif steps and steps[-1][1].is_whole:
             certain, window = steps[-1]
         else:
             return
         if abs(window.gap) >= window.near:
             self._move(window.gap, certain, seconds)
 
-    def _is_whole(self, window: _Window) -> bool:
-        return window.count == len(self._intervals)
-
     def _move(self, gap: float, certain: float, seconds: float) -> None:
         step = certain + (abs(gap) - certain) * _STEP * seconds
         value = round(self.value * (1 + step if gap > 0 else 1 - step))
         self.value = min(max(value, layout.CORRECTION_MIN), layout.CORRECTION_MAX)
 
-    def _windows(self, counts: frozenset[int]) -> Iterator[_Window]:
-        """Those of so many intervals, and the whole one, from the shortest to the longest, that say enough."""
-        length, busy, uncorrected, launches, most, late = 0, 0.0, 0.0, 0.0, 0.0, 0
-        per_launch = _PER_LAUNCH if self._others_work else 1
-        for count, interval in enumerate(reversed(self._intervals), 1):
-            length += interval.length_ns
-            busy += interval.busy_ns
-            uncorrected += interval.uncorrected_ns
-            launches += interval.launches
-            most, late = max(most, interval.uncorrected_ns / interval.length_ns), max(late, interval.late_ns)
-            is_wanted = count in counts or count == len(self._intervals)
-            if is_wanted and min(busy, uncorrected) >= length * _LEAST_PART:
-                rounded = _ROUNDED * length / busy / math.sqrt(count)
-                gap = busy / uncorrected * layout.CORRECTION_ONE / self.value - 1
-                doubt = per_launch / max(launches, 1) + late * min(most, 1) / uncorrected + rounded
-                near = min(_NEAR, _NEAR_PART * length / busy)
-                yield _Window(count, length, launches, gap, near, max(abs(gap) - near - doubt, 0))
+    def _gaps(self, sums: _Sums) -> list[tuple[int, float]]:
+        """NVML's figure over the charges, less one, of the windows that say enough, by their oldest interval."""
+        whole, found = len(self._intervals) - 1, []
+        for at in (*(at for at in _SHORTER if at < whole), whole) if self._others_work else (whole,):
+            had, charged, least = sums.busy_ns[at], sums.uncorrected_ns[at], sums.length_ns[at] * _LEAST_PART
+            if had >= least and charged >= least:
+                found.append((at, had / charged * layout.CORRECTION_ONE / self.value - 1))
+        return found
+
+    def _may_be_over(self, sums: _Sums, at: int, gap: float) -> bool:
+        # Most windows of most looks are right: the doubt of those need not be known.
+        is_worth = abs(gap) > _OVER_BY and sums.length_ns[at] >= _SHORTEST_NS
+        return is_worth or at == len(self._intervals) - 1
+
+    def _window(self, sums: _Sums, at: int, gap: float) -> _Window:
+        length, busy, launches, per_launch = sums.length_ns[at], sums.busy_ns[at], sums.launches[at], 1.0
+        if self._others_work:
+            per_launch = _PER_LAUNCH
+        late, most = max(sums.late_ns[: at + 1]), max(sums.paces[: at + 1])
+        rounded = _ROUNDED * length / busy / math.sqrt(at + 1)
+        doubt = per_launch / max(launches, 1) + late * min(most, 1) / sums.uncorrected_ns[at] + rounded
+        near = min(_NEAR, _NEAR_PART * length / busy)
+        certain = max(abs(gap) - near - doubt, 0)
+        return _Window(at + 1, at + 1 == len(self._intervals), length, launches, gap, near, certain)
 
     def _certain(self, window: _Window, recent: float) -> float:
         """The part of the gap that is corrected at once; `recent`: the gap of the last few launches alone."""
@@ -173,3 +205,15 @@ class Correction:
             return window.certain if window.launches >= _LESS_BY else 0.0
         agreed = max(-recent - _AGREE_BY, 0)
         return min(window.certain, agreed) if window.launches >= _MORE_BY else 0.0
+
+
+def _sums(intervals: deque[_Interval]) -> _Sums:
+    length, busy, uncorrected, launches, paces, late = zip(*reversed(intervals), strict=True)
+    return _Sums(
+        tuple(accumulate(length)),
+        tuple(accumulate(busy)),
+        tuple(accumulate(uncorrected)),
+        tuple(accumulate(launches)),
+        paces,
+        late,
+    )

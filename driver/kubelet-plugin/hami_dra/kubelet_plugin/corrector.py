@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
@@ -43,14 +44,14 @@ class Corrector:
         """Take in what NVML has seen since the last time; other shares than these are forgotten."""
         shares = list(shares)
         work = self._work() if shares else {}
-        seen = {share.share_id: self._seen(share, work.get(share.uuid)) for share in shares}
+        percents = {uuid: self._percents(work[uuid]) for uuid in {share.uuid for share in shares} & work.keys()}
         with self._lock:
             known = self._corrections
-            self._corrections = {share_id: known.get(share_id, Correction()) for share_id in seen}
-        for share_id, one in seen.items():
-            page = self._read_totals(share_id) if one else b""
-            with self._lock:
-                self._corrections[share_id].observe(read_charges(page, self._clock_ns()), one)
+            self._corrections = {share.share_id: known.get(share.share_id, Correction()) for share in shares}
+        for share in shares:
+            if share.uuid in work:
+                percent = percents[share.uuid].get(share.share_id, 0.0)
+                self._observe(share.share_id, _seen(work[share.uuid], percent))
 
     def tell(self, share_id: ShareId, *, others_work: bool) -> int:
         """Whether others work on the share's GPU from now on. Returns its correction; 0: none."""
@@ -65,12 +66,21 @@ class Corrector:
             # Whoever looks at the GPUs says so.
             return {}
 
-    def _seen(self, share: ShareResult, work: Work | None) -> Seen | None:
-        if work is None:
-            return None
-        percent = sum(percent for pid, percent in work.percents.items() if percent and self._is_in(pid, share))
-        return Seen(work.since_ns, work.until_ns, percent, work.is_dated)
+    def _percents(self, work: Work) -> Mapping[str, float]:
+        """By share. Each process is looked up once, for its files in /proc take longer than the rest."""
+        percents = defaultdict[str, float](float)
+        for pid, percent in work.percents.items():
+            container = self._find_container(pid) if percent else None
+            for share_id in container.shares if container else ():
+                percents[share_id] += percent
+        return percents
 
-    def _is_in(self, pid: int, share: ShareResult) -> bool:
-        container = self._find_container(pid)
-        return container is not None and share.share_id in container.shares
+    def _observe(self, share_id: ShareId, seen: Seen) -> None:
+        page = self._read_totals(share_id)
+        charges = read_charges(page, self._clock_ns())
+        with self._lock:
+            self._corrections[share_id].observe(charges, seen)
+
+
+def _seen(work: Work, percent: float) -> Seen:
+    return Seen(work.since_ns, work.until_ns, percent, work.is_dated)
