@@ -175,3 +175,36 @@ def test_a_ledger_that_begins_anew_teaches_nothing() -> None:
     late = Charges(START + 9 * SECOND, SECOND, 100, ((START + 8 * SECOND, 5),))
     correction.observe(late, Seen(START + SECOND, START + 9 * SECOND, 90.0))
     assert correction.value == layout.CORRECTION_ONE
+
+
+def settled() -> Correction:
+    """One of a share that is charged right, 30 % in kernels of 1 ms, after twenty looks."""
+    correction = Correction()
+    correction.tell(others_work=True)
+    observe(correction, 30.0, 0.3)
+    return correction
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "percent"),
+    [(20, 22, 30.0), (20, 26, 30.0), (20, 19, 90.0), (20, 20, 90.0)],
+    ids=["two silent seconds", "six", "the clock was set on", "nothing new"],
+)
+def test_time_of_which_nvml_says_too_little_teaches_nothing(since: int, until: int, percent: float) -> None:
+    """Of a GPU that did nothing it may take no sample: the next one is of the end of that time."""
+    correction = settled()
+    charged = int(20.3 * 0.3 * SECOND)
+    moments = ((START + (until * 10 - 3) * SECOND // 10, 6 * SECOND),)
+    charges = Charges(START + until * SECOND, charged, 20_300, moments)
+    correction.observe(charges, Seen(START + since * SECOND, START + until * SECOND, percent))
+    assert correction.value == layout.CORRECTION_ONE
+
+
+def test_a_share_that_paused_is_judged_by_what_it_did_before_too() -> None:
+    """Two silent seconds in between: half of its evidence is from before them."""
+    pace = beside_others(Pace(10 * MS, lambda _: 1.0))
+    pace.run(10)
+    pace.due_ns += 2 * SECOND
+    pace.now_ns += 2 * SECOND
+    assert all(abs(value - 1) < 0.02 for value in pace.run(10))
+    assert abs(pace.part(9) - 30) < 1

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import struct
 
+from hypothesis import given
+from hypothesis import strategies as st
 from plugin_objects import FakeSampler, share, share_id, uuid
 
 from hami_dra.kubelet_plugin import share_layout as layout
 from hami_dra.kubelet_plugin.corrector import Corrector
-from hami_dra.kubelet_plugin.samples import Container, Work, monotonic_of
+from hami_dra.kubelet_plugin.samples import Container, Work, asked_since, monotonic_of
 
 SECOND = 1_000_000_000
 STEP = layout.HISTORY_STEP_NS
@@ -25,7 +27,8 @@ class Rig:
         self.sampler = FakeSampler()
         self.now_ns = START
         containers = {MINE: Container("/c", shares=frozenset({share_id(1)})), OTHERS: Container("/d")}
-        self.corrector = Corrector(self.sampler, lambda _: self._page(), containers.get, lambda: self.now_ns)
+        self.pages: dict[str, bytes] = {}
+        self.corrector = Corrector(self.sampler, self._page_of, containers.get, lambda: self.now_ns)
 
     def look(self, times: int, percents: dict[int, float]) -> int:
         """Look four times a second; the first share's correction afterwards."""
@@ -35,7 +38,11 @@ class Rig:
             self.corrector.correct(HELD)
         return self.corrector.tell(share_id(1), others_work=True)
 
-    def _page(self) -> bytes:
+    def _page_of(self, share: str) -> bytes:
+        return self.pages.get(share, self.page())
+
+    def page(self) -> bytes:
+        """What a share is charged as it should be."""
         page = bytearray(layout.USAGE_PAGE_BYTES)
         charged = (self.now_ns - START) * 3 // 10
         struct.pack_into("<Q", page, layout.USAGE_HEADER_BYTES + 8 * layout.TOTAL_GPU_NS, charged)
@@ -74,6 +81,17 @@ def test_a_share_that_is_gone_is_forgotten() -> None:
     assert rig.corrector.tell(share_id(1), others_work=True) == layout.CORRECTION_ONE
 
 
+def test_pages_that_cannot_be_read_for_a_while_change_nothing() -> None:
+    """All that was charged meanwhile would else seem to have been charged at once."""
+    rig = Rig()
+    rig.look(1, {})
+    value = rig.look(12, {MINE: 30.0})
+    rig.pages[share_id(1)] = b""
+    assert rig.look(12, {MINE: 30.0}) == value
+    del rig.pages[share_id(1)]
+    assert rig.look(12, {MINE: 30.0}) == value == layout.CORRECTION_ONE
+
+
 def test_each_process_is_looked_up_once() -> None:
     """However many shares its GPU has: /proc is slow."""
     rig, asked = Rig(), list[int]()
@@ -81,6 +99,44 @@ def test_each_process_is_looked_up_once() -> None:
     rig.sampler.worked = {uuid(0): Work(START - SECOND, START, {MINE: 15.0, OTHERS: 60.0, 12: 0.0}, is_dated=True)}
     corrector.correct(HELD)
     assert asked == [MINE, OTHERS]
+
+
+words = st.one_of(st.integers(0, 2**64 - 1), st.integers(START - 40 * STEP, START + 40 * STEP), st.just(0))
+
+
+@st.composite
+def lies(draw: st.DrawFn) -> bytes:
+    """A usage page of a tenant who writes whatever numbers it likes."""
+    page = bytearray(layout.USAGE_PAGE_BYTES)
+    struct.pack_into("<Q", page, layout.USAGE_HEADER_BYTES + 8 * layout.TOTAL_GPU_NS, draw(words))
+    struct.pack_into("<Q", page, layout.USAGE_HEADER_BYTES + 8 * layout.TOTAL_LAUNCHES, draw(words))
+    moments = draw(st.lists(st.tuples(words, words), max_size=layout.HISTORY_COUNT))
+    for place, moment in enumerate(moments):
+        struct.pack_into("<QQ", page, layout.USAGE_OFFSET_HISTORY + 16 * place, *moment)
+    return bytes(page[: draw(st.sampled_from([0, 64, len(page), len(page), len(page)]))])
+
+
+@given(st.lists(st.tuples(lies(), st.floats(0, 100), st.booleans()), min_size=1, max_size=12))
+def test_whatever_a_tenant_writes_is_no_matter_for_others(told: list[tuple[bytes, float, bool]]) -> None:
+    """Its own value keeps within its bounds, and its neighbour has the one that it would have anyway."""
+    rig, honest = Rig(), Rig()
+    for page, percent, others_work in told:
+        rig.pages[share_id(1)] = page
+        for one in (rig, honest):
+            one.look(1, {MINE: percent, OTHERS: 60.0})
+        value = rig.corrector.tell(share_id(1), others_work=others_work)
+        assert layout.CORRECTION_MIN <= value <= layout.CORRECTION_MAX
+        neighbours = {one.corrector.tell(share_id(2), others_work=True) for one in (rig, honest)}
+        assert len(neighbours) == 1
+
+
+def test_samples_are_asked_for_from_the_last_one_on() -> None:
+    """But for all of them at first, and once the clock that dates them was set back."""
+    monotonic, unix = 5_000 * SECOND, 1_790_000_000 * SECOND
+    assert asked_since(0, monotonic, unix) == 0
+    for now in (monotonic, unix):
+        assert asked_since(now // 1000 - 5, monotonic, unix) == now // 1000 - 4
+    assert asked_since(unix // 1000 + 60_000_000, monotonic, unix) == 0
 
 
 def test_samples_are_dated_by_whatever_clock_nvml_uses() -> None:

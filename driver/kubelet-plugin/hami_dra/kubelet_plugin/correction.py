@@ -30,6 +30,9 @@ from hami_dra.kubelet_plugin.charges import REACH_NS, Charges
 
 _SECOND_NS = 1_000_000_000
 _WINDOW_NS = 10_000_000_000
+# NVML takes a sample at least once a second, but may take none of a GPU that does nothing: the next one, of the
+# time since, says what the share had of its end only.
+_SILENT_NS = 1_500_000_000
 _SHORTEST_NS = 400_000_000
 _FIRST_NS = 1_000_000_000
 _ALONE_NS = 3_000_000_000
@@ -116,8 +119,9 @@ class Correction:
         charged, length = self._run_ns - before, seen.until_ns - seen.since_ns
         if charged < 0 or length > REACH_NS:
             self._forget()
+            self._until_ns = 0
             return self.value
-        if not (self._begun_ns or charged):
+        if length > _SILENT_NS or not (self._begun_ns or charged):
             return self.value
         self._begun_ns = self._begun_ns or seen.since_ns
         if not self._others_work and seen.until_ns - self._begun_ns < _FIRST_NS:

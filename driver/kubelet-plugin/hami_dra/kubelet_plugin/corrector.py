@@ -77,6 +77,8 @@ class Corrector:
 
     def _observe(self, share_id: ShareId, seen: Seen) -> None:
         page = self._read_totals(share_id)
+        if not page:
+            return
         charges = read_charges(page, self._clock_ns())
         with self._lock:
             self._corrections[share_id].observe(charges, seen)

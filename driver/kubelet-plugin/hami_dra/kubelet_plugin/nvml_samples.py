@@ -18,7 +18,7 @@ import pynvml  # type: ignore[import-untyped]
 from hami_dra.kubelet_plugin.errors import DriverUnavailable
 from hami_dra.kubelet_plugin.nvml_library import ask, close_session, open_session
 from hami_dra.kubelet_plugin.nvml_mig import instances_of, is_split
-from hami_dra.kubelet_plugin.samples import GpuSample, Sample, Work, monotonic_of
+from hami_dra.kubelet_plugin.samples import GpuSample, Sample, Work, asked_since, monotonic_of
 
 _GONE = (
     pynvml.NVMLError_Uninitialized,
@@ -127,9 +127,9 @@ class NvmlSampler:
 
 def _busy(handle: Any, uuid: str, last_seen: dict[str, int]) -> dict[int, float] | None:
     last = last_seen.get(uuid, 0)
+    since = asked_since(last, time.monotonic_ns(), time.time_ns())
     try:
-        # Later than the sample that it named in whole microseconds, or its time is counted twice.
-        samples = ask(lambda: pynvml.nvmlDeviceGetProcessUtilization(handle, last + 1 if last else 0))
+        samples = ask(lambda: pynvml.nvmlDeviceGetProcessUtilization(handle, since))
     except (pynvml.NVMLError_NotFound, pynvml.NVMLError_InsufficientSize):
         # Nobody worked since the last look; or somebody came between asking how many and asking for them.
         return {}
@@ -137,7 +137,7 @@ def _busy(handle: Any, uuid: str, last_seen: dict[str, int]) -> dict[int, float]
         return None
     percents = defaultdict[int, list[int]](list)
     for sample in samples:
-        if sample.timeStamp > last:
+        if sample.timeStamp and sample.timeStamp >= since:
             percents[sample.pid].append(sample.smUtil)
     last_seen[uuid] = max((sample.timeStamp for sample in samples), default=last)
     return {pid: sum(values) / len(values) for pid, values in percents.items() if pid}

@@ -60,3 +60,11 @@ def monotonic_of(stamp_us: int, monotonic_ns: int, unix_ns: int) -> int | None:
         if -_LEEWAY_NS < age < _RECENT_NS:
             return monotonic_ns - age
     return None
+
+
+def asked_since(stamp_us: int, monotonic_ns: int, unix_ns: int) -> int:
+    """From when on to ask for samples where that one was the last; 0, for all, where the clock was set back since."""
+    if not stamp_us or stamp_us * 1000 - max(unix_ns, monotonic_ns) > _LEEWAY_NS:
+        return 0
+    # Later than the sample that it named in whole microseconds, or its time is counted twice.
+    return stamp_us + 1
