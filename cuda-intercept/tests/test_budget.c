@@ -191,20 +191,44 @@ static void time_on_the_host_says_nothing_beside_exact_times(void)
     CHECK(ci_cost_find(sixth, 0).gpu_ns == 8000);
     CHECK(ci_cost_learn(sixth, 0, 5000, CI_TIME_ROUGH) == 5000); /* there is nothing else any more */
     CHECK(ci_cost_find(sixth, 0).gpu_ns == 5000);
+    CHECK(ci_cost_learn("seventh", 0, 5000, CI_TIME_ROUGH) == 5000); /* nor was there anything before */
+}
+
+static void an_exact_time_among_them_keeps_them_out(void)
+{
+    const char *eighth = "eighth";
+    for (int i = 0; i < 40; i++)
+        CHECK(ci_cost_learn(eighth, 0, 8000, i % 8 == 0 || i < 8 ? CI_TIME_EXACT : CI_TIME_ROUGH) ==
+              (i % 8 == 0 || i < 8 ? 8000 : 0));
 }
 
 static void a_function_that_varies_is_known_as_such(void)
 {
     const char *steady = "steady", *varying = "varying";
     for (int i = 0; i < 200; i++) {
-        ci_cost_learn(steady, 0, 8000 + i % 3, CI_TIME_EXACT);
+        ci_cost_learn(steady, 0, 8000 + 100 * (i % 3), CI_TIME_EXACT);
         ci_cost_learn(varying, 0, i % 5 == 0 ? 20000 : 5000, CI_TIME_EXACT);
     }
     CHECK(!ci_cost_find(steady, 0).varies);
     CHECK(ci_cost_find(varying, 0).varies);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 16; i++)
         ci_cost_learn(varying, 0, 5000, CI_TIME_EXACT);
     CHECK(ci_cost_find(varying, 0).varies); /* a few like ones change nothing */
+}
+
+/* There is room for some thousands. */
+static void a_function_that_takes_the_place_of_another_is_new(void)
+{
+    static const char functions[20000];
+    for (int i = 0; i < 10000; i++) {
+        for (int run = 0; run < 100; run++)
+            ci_cost_learn(&functions[i], 0, run % 2 == 0 ? 1000 : 200000, CI_TIME_EXACT);
+        CHECK(ci_cost_find(&functions[i], 0).varies);
+    }
+    for (int i = 10000; i < 20000; i++) {
+        ci_cost_learn(&functions[i], 0, 5000, CI_TIME_EXACT);
+        CHECK(!ci_cost_find(&functions[i], 0).varies);
+    }
 }
 
 /* A node page as the plugin writes it. */
@@ -288,7 +312,9 @@ int main(void)
     another_size_is_guessed_from_the_known_one();
     a_few_measurements_are_not_sure();
     time_on_the_host_says_nothing_beside_exact_times();
+    an_exact_time_among_them_keeps_them_out();
     a_function_that_varies_is_known_as_such();
+    a_function_that_takes_the_place_of_another_is_new();
     only_a_fresh_page_loosens();
     a_closed_gate_leaves_a_floor();
     shares_without_limit_and_priority_are_left_alone();

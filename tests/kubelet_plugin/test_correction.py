@@ -116,8 +116,17 @@ def test_others_that_come_later_are_seen_at_once() -> None:
     pace.run(12)
     pace.correction.tell(others_work=True)
     pace.ratio = lambda _: 2.5
-    values = pace.run(2.5)
-    assert abs(values[-1] * 2.5 - 1) < 0.1
+    values = pace.run(10)
+    assert all(abs(value * 2.5 - 1) < 0.1 for value in values[-32:])
+
+
+@pytest.mark.parametrize("ratio", [0.5, 2.5])
+def test_charges_that_change_beside_others_are_right_within_two_seconds(ratio: float) -> None:
+    """What was right before is over, and does not come back while it is in the longest window."""
+    pace = beside_others(Pace(10 * MS, lambda _: 1.0))
+    right = len(pace.run(12))
+    pace.ratio = lambda _: ratio
+    assert all(abs(value * ratio - 1) < 0.1 for value in pace.run(12)[right + 8 :])
 
 
 def test_first_launches_that_were_measured_too_long_give_nothing_away() -> None:
@@ -198,6 +207,20 @@ def test_time_of_which_nvml_says_too_little_teaches_nothing(since: int, until: i
     charges = Charges(START + until * SECOND, charged, 20_300, moments)
     correction.observe(charges, Seen(START + since * SECOND, START + until * SECOND, percent))
     assert correction.value == layout.CORRECTION_ONE
+
+
+@pytest.mark.parametrize("lost_ns", [SECOND // 2, SECOND, 6 * SECOND], ids=["some", "more", "all"])
+@pytest.mark.parametrize("stays", [True, False], ids=["for good", "for a look"])
+def test_a_ledger_that_loses_what_it_had_teaches_nothing(lost_ns: int, stays: bool) -> None:
+    """Nor once it has it again; the share goes on as before."""
+    correction = settled()
+    for number in range(21, 31):
+        now, lost = START + number * SECOND, lost_ns if stays or number == 21 else 0
+        times = [now - SECOND + part * layout.HISTORY_STEP_NS for part in range(8)] if now > START + 21 * SECOND else []
+        moments = tuple((at, int((at - START) * 0.3) - lost) for at in times)
+        charges = Charges(now, int((now - START) * 0.3) - lost, number * 1000, moments)
+        correction.observe(charges, Seen(now - SECOND, now, 30.0))
+        assert correction.value == layout.CORRECTION_ONE
 
 
 def test_a_share_that_paused_is_judged_by_what_it_did_before_too() -> None:

@@ -179,7 +179,8 @@ from pathlib import Path
 from hami_dra.kubelet_plugin.nvml_samples import NvmlSampler
 sampler, found, end = NvmlSampler(Path(sys.argv[1])), [], time.monotonic() + 3
 while time.monotonic() < end:
-    found += [[work.since_ns, work.until_ns, work.is_dated, work.percents] for work in sampler.work().values()]
+    asked = time.monotonic_ns()
+    found += [[work.since_ns, work.until_ns, work.is_dated, work.percents, asked] for work in sampler.work().values()]
     time.sleep(0.05)
 print(json.dumps(found))
 """
@@ -199,10 +200,11 @@ def test_work_is_told_of_one_span_after_the_other(tmp_path: Path) -> None:
             program.kill()
             program.wait()
     assert len(found) > 3
-    assert all(is_dated for _, _, is_dated, _ in found)
+    assert all(is_dated for _, _, is_dated, *_ in found)
+    assert sum(until < asked for _, until, *_, asked in found) > len(found) / 2
     assert all(before[1] == after[0] for before, after in pairwise(found))
-    assert all(percents.get(str(program.pid), 0) < 75 for *_, percents in found for program in busy)
-    assert any(percents.get(str(busy[0].pid), 0) > 25 for *_, percents in found)
+    assert all(percents.get(str(program.pid), 0) < 75 for *_, percents, _ in found for program in busy)
+    assert any(percents.get(str(busy[0].pid), 0) > 25 for *_, percents, _ in found)
 
 
 HEALTH = """

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import struct
+import threading
 import time
+from collections.abc import Mapping
 
 import pytest
-from plugin_objects import MIB, Node, claim, device, gpu, instance, result, share_id, start, uuid
+from plugin_objects import (
+    MIB,
+    FakeSampler,
+    Node,
+    Unwatched,
+    claim,
+    device,
+    gpu,
+    instance,
+    result,
+    share_id,
+    start,
+    uuid,
+)
 
+from hami_dra.api.names import ShareId
 from hami_dra.kubelet_plugin import share_layout as layout
 from hami_dra.kubelet_plugin.consumers import Consumer, Consumers
 from hami_dra.kubelet_plugin.feeder import Feeder
 from hami_dra.kubelet_plugin.look import Look
-from hami_dra.kubelet_plugin.samples import Container, GpuSample
+from hami_dra.kubelet_plugin.samples import Container, GpuSample, Sample, Work
 from hami_dra.kubelet_plugin.share_files import ShareFiles
 from hami_dra.kubelet_plugin.usage_metrics import Scene, render
 from hami_dra.kubelet_plugin.watcher import Watcher, WatchSources
@@ -59,7 +75,7 @@ class Rig:
         self.pages = ShareFiles(node.paths, lambda: 1)
         node.containers[10] = Container("/c", "pod-uid", "cuda", 4026530000, frozenset({share_id(1)}))
         node.consumers.found = Consumers({share_id(1): (Consumer("default", "pod-1", "cuda"),)})
-        sources = WatchSources(
+        self.sources = WatchSources(
             ledger=self.process.ledger,
             pages=self.pages,
             sampler=node.sampler,
@@ -67,7 +83,7 @@ class Rig:
             consumers=node.consumers,
             clock_ns=lambda: 5_000_000_000,
         )
-        self.watcher = Watcher(sources, list[Look]().append)
+        self.watcher = Watcher(self.sources, list[Look]().append)
         self.feeder = Feeder(self.process.ledger, self.pages, self.watcher, lambda: None)
 
     def seen(self, memory_bytes: int) -> Look:
@@ -189,6 +205,71 @@ def test_a_share_beside_others_hears_of_its_correction_between_two_beats(rig: Ri
     rig.watcher.correct()
     rig.feeder.tick()
     assert struct.unpack_from("<I", page.read_bytes(), layout.NODE_OFFSET_CORRECTION) == (layout.CORRECTION_ONE,)
+
+
+class Unlooked(Unwatched):
+    """Keeps what it is told of others."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, bool] = {}
+
+    def tell(self, share_id: ShareId, *, others_work: bool) -> int:
+        """No correction."""
+        self.told[share_id] = others_work
+        return 0
+
+
+def test_corrections_hear_of_company_as_the_share_does(rig: Rig) -> None:
+    """They know then in which way launches are measured."""
+    rig.process.prepare(claim("second", [result(share=2)]))
+    looks = Unlooked()
+    feeder = Feeder(rig.process.ledger, rig.pages, looks, lambda: None)
+    feeder.beat()
+    assert not looks.told[share_id(1)]
+    charge(rig.node, 2, 0, last_ns=time.monotonic_ns())
+    feeder.tick()
+    assert looks.told[share_id(1)]
+
+
+def test_only_shares_that_are_held_back_are_corrected(rig: Rig) -> None:
+    """All others are charged nothing."""
+    free = result(share=2, consumedCapacity={"memory": "3000Mi", "cores": "0", "shares": "1"})
+    rig.process.prepare(claim("free", [free]))
+    rig.watcher.correct()
+    assert rig.watcher.tell(share_id(1), others_work=True) == layout.CORRECTION_ONE
+    assert rig.watcher.tell(share_id(2), others_work=True) == 0
+
+
+class CountingSampler(FakeSampler):
+    """Keeps what it was asked, up to the first look."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = list[str]()
+        self.looked = threading.Event()
+
+    def sample(self) -> Sample:
+        """A look at the GPUs."""
+        self.looked.set()
+        return super().sample()
+
+    def work(self) -> Mapping[str, Work]:
+        """What processes did."""
+        if not self.looked.is_set():
+            self.asked.append("work")
+        return super().work()
+
+
+def test_shares_are_corrected_four_times_a_second(rig: Rig) -> None:
+    """Each look comes after so many."""
+    sampler = CountingSampler()
+    watcher = Watcher(dataclasses.replace(rig.sources, sampler=sampler), list[Look]().append)
+    watcher.start()
+    try:
+        assert sampler.looked.wait(30)
+    finally:
+        watcher.stop()
+    assert sampler.asked == ["work"] * 4
 
 
 def scene_of(rig: Rig, look: Look) -> Scene:

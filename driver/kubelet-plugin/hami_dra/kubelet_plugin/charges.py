@@ -48,8 +48,6 @@ class Charges:
     def _run_between(self, begin: int, end: int, charged: int, at_ns: int, pace: float) -> float:
         # A charge after the step would have left a moment of its own.
         end = min(end, (begin // layout.HISTORY_STEP_NS + 1) * layout.HISTORY_STEP_NS)
-        if charged <= 0 or end <= begin:
-            return float(charged)
         count = max(1, round(charged / max(self.launch_ns, 1.0)))
         distance = (end - begin) / count
         done = min(int((at_ns - begin) / distance), count - 1)
