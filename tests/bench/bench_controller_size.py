@@ -66,9 +66,9 @@ def run_controller(crowd: Crowd) -> Run:
         root = Path(folder)
         with CrowdedApi.serve(root, crowd) as api:
             start = time.perf_counter()
-            with _controller(root, api.kubeconfig) as process:
+            with controller_process(root, api.kubeconfig) as process:
                 api.wait_for("first")
-                first, first_cpu = time.perf_counter() - start, _cpu_seconds(process)
+                first, first_cpu = time.perf_counter() - start, cpu_seconds(process)
                 api.wait_for("all")
                 every = time.perf_counter() - start
                 listed, peak = _memory(process, "VmRSS"), _memory(process, "VmHWM")
@@ -82,17 +82,21 @@ def run_controller(crowd: Crowd) -> Run:
                     listed_peak_mib=peak,
                     relisted_mib=_memory(process, "VmRSS"),
                     peak_mib=_memory(process, "VmHWM"),
-                    cpu_seconds=_cpu_seconds(process),
+                    cpu_seconds=cpu_seconds(process),
                 )
 
 
 @contextlib.contextmanager
-def _controller(root: Path, kubeconfig: Path) -> Iterator[subprocess.Popen[str]]:
+def controller_process(root: Path, kubeconfig: Path, tree: Path | None = None) -> Iterator[subprocess.Popen[str]]:
+    """The program, until the end; ``tree``: another work tree's."""
     command = [
         *(sys.executable, "-m", "hami_dra.controller.main", f"--kubeconfig={kubeconfig}"),
         *("--lease-namespace=default", f"--http-address=127.0.0.1:{_free_port()}"),
     ]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("HAMI_DRA_")}
+    if tree is not None:
+        folders = ("api", "driver/kube", "driver/controller", "driver/kubelet-plugin", "driver/cli")
+        environment["PYTHONPATH"] = os.pathsep.join(str(tree / folder) for folder in folders)
     with (root / "controller.log").open("a") as log:
         process = subprocess.Popen(command, stderr=log, text=True, env=environment)
     try:
@@ -108,7 +112,7 @@ def _memory(process: subprocess.Popen[str], field: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) / 1024
 
 
-def _cpu_seconds(process: subprocess.Popen[str]) -> float:
+def cpu_seconds(process: subprocess.Popen[str]) -> float:
     """User and system CPU until now."""
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     return sum(int(ticks) for ticks in fields[11:13]) / os.sysconf("SC_CLK_TCK")

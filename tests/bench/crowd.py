@@ -124,6 +124,25 @@ def _claim(number: int, node: int) -> Json:
     return found
 
 
+def arriving_pod(number: int) -> Json:
+    """A pod as it is created, with a claim that is generated for it."""
+    found = _pod(f"arriving-{number}", "", "")
+    found["spec"]["resourceClaims"] = [{"name": "gpu", "resourceClaimTemplateName": "share"}]
+    found["spec"]["containers"][0]["resources"]["claims"] = [{"name": "gpu"}]
+    return found
+
+
+def arriving_claim(number: int, owner: str, spec: Json) -> Json:
+    """What is generated for it, unallocated."""
+    name = f"arriving-{number}"
+    found = _open_claim(f"{name}-gpu-abcde")
+    found["metadata"]["ownerReferences"] = [
+        {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": owner, "controller": True}
+    ]
+    found["metadata"]["annotations"] = {"resource.kubernetes.io/pod-claim-name": "gpu"}
+    return {**found, "spec": spec}
+
+
 def _pod(name: str, claim: str, node: str) -> Json:
     number = int(name.rpartition("-")[2])
     token = "kube-api-access-abcde"

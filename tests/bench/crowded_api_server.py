@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import multiprocessing
 import signal
+import ssl
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from arrivals import Arrivals
 from crowd import WAITING, Crowd
 from fake_api_server import FakeApiServer
 from fake_cluster import Address, Cluster, address_of, selected
@@ -40,7 +43,7 @@ class _Crowded(Cluster):
         return {"kind": "List", "metadata": metadata, "items": items}
 
 
-def _serve(pipe: Connection, crowd: Crowd) -> None:
+def _serve(pipe: Connection, crowd: Crowd, certificate: Path | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     server = FakeApiServer()
     server.cluster = _Crowded()
@@ -48,11 +51,30 @@ def _serve(pipe: Connection, crowd: Crowd) -> None:
         with server.cluster.changed:
             server.cluster.put(address_of(path).collection, item, "ADDED")
     server.cluster.history.clear()
-    server.start()
-    pipe.send(server.kubeconfig())
+    server.start(_tls(certificate) if certificate else None)
+    kubeconfig = server.kubeconfig()
+    if certificate:
+        kubeconfig["clusters"][0]["cluster"]["certificate-authority"] = str(certificate)
+    pipe.send(kubeconfig)
     while (order := pipe.recv()) != "stop":
-        pipe.send(_ORDERS[order](server))
+        perform = order.play if isinstance(order, Arrivals) else _ORDERS[order]
+        perform(server)
+        pipe.send("done")
     server.stop()
+
+
+def _tls(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+def _certificate(folder: Path) -> Path:
+    """One file with the key."""
+    path = folder / "server.pem"
+    command = f"openssl req -x509 -newkey rsa:2048 -nodes -keyout {path} -out {path} -days 2 -subj /CN=127.0.0.1"
+    subprocess.run([*command.split(), "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+    return path
 
 
 def _waiting(server: FakeApiServer) -> list[bool]:
@@ -87,10 +109,11 @@ class CrowdedApi:
 
     @classmethod
     @contextmanager
-    def serve(cls, root: Path, crowd: Crowd) -> Iterator[CrowdedApi]:
+    def serve(cls, root: Path, crowd: Crowd, *, tls: bool = False) -> Iterator[CrowdedApi]:
         """Serve this crowd until the end."""
+        certificate = _certificate(root) if tls else None
         ours, theirs = multiprocessing.Pipe()
-        process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs, crowd))
+        process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs, crowd, certificate))
         process.start()
         kubeconfig = root / "kubeconfig"
         kubeconfig.write_text(json.dumps(ours.recv()))
@@ -100,7 +123,10 @@ class CrowdedApi:
             ours.send("stop")
             process.join()
 
-    def wait_for(self, order: str) -> None:
-        """``first``: a waiting pod was served; ``all``: all were; ``relist``: make everybody list again, and wait."""
+    def wait_for(self, order: str | Arrivals) -> None:
+        """``first``: a waiting pod was served; ``all``: all were; ``relist``: make everybody list again, and wait.
+
+        Arrivals: until they are all bound.
+        """
         self._pipe.send(order)
         self._pipe.recv()

@@ -10,8 +10,10 @@ import json
 import socket
 import ssl
 import threading
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from operator import attrgetter
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -231,13 +233,18 @@ class _Handler(BaseHTTPRequestHandler):
                 while cluster.watch_epoch == epoch and not (cluster.history and cluster.history[-1].version > seen):
                     cluster.changed.wait()
                 last = cluster.version if cluster.watch_epoch == epoch else cluster.epoch_ended_at
-                entries = [entry for entry in cluster.history if seen < entry.version <= last]
+                # Versions only grow: what was seen is not looked through again for every change of a large cluster.
+                entries = cluster.history[_after(cluster.history, seen) : _after(cluster.history, last)]
             if not entries:
                 return
             seen = entries[-1].version
             for entry in entries:
                 if entry.collection == address.collection and _watched(entry, address, query):
                     yield {"type": entry.type, "object": entry.object}
+
+
+def _after(history: list[Entry], version: int) -> int:
+    return bisect_right(history, version, key=attrgetter("version"))
 
 
 def _watched(entry: Entry, address: Address, query: dict[str, str]) -> bool:
