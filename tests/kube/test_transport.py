@@ -1,10 +1,15 @@
 """Requests, lists and watches over real HTTP."""
 
+import json
 import socket
 import threading
+import time
+from pathlib import Path
 
 import pytest
 from fake_api_server import FakeApiServer
+from kubernetes.client.api_client import ApiClient
+from kubernetes.client.configuration import Configuration
 
 from hami_dra.kube.errors import (
     AlreadyExists,
@@ -28,6 +33,48 @@ def test_credentials_of_the_kubeconfig_are_sent(server: FakeApiServer, client: C
     headers = server.cluster.requests[-1].headers
     assert headers["authorization"] == "Bearer secret"
     assert headers["user-agent"] == "hami-dra"
+
+
+def test_a_renewed_token_is_sent_though_not_every_request_asks_for_it(server: FakeApiServer) -> None:
+    """What renews tokens is asked once a second, for it takes as long as a request."""
+    configuration, asked = Configuration(host=server.url), list[str]()
+
+    def renew(renewed: Configuration) -> None:
+        asked.append(f"Bearer token-{len(asked)}")
+        renewed.api_key["BearerToken"] = asked[-1]
+
+    renew(configuration)
+    configuration.refresh_api_key_hook = renew
+    client, deadline = Client(ApiClient(configuration)), time.monotonic() + 30
+    client.list(PODS)
+    first = server.cluster.requests[0].headers["authorization"]
+    while server.cluster.requests[-1].headers["authorization"] == first:
+        assert time.monotonic() < deadline
+        client.list(PODS)
+    assert len(asked) < 4 < len(server.cluster.requests)
+    client.close()
+
+
+def test_an_api_server_may_live_below_a_path(server: FakeApiServer, tmp_path: Path) -> None:
+    """As behind a gateway for many clusters."""
+    kubeconfig = server.kubeconfig()
+    kubeconfig["clusters"][0]["cluster"]["server"] += "/api/v1/namespaces/below"
+    (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig))
+    client = connect(str(tmp_path / "kubeconfig"))
+    server.add("/api/v1/namespaces/below/pods", {"metadata": {"name": "a"}})
+    assert client.get("/pods/a")["metadata"]["namespace"] == "below"
+    client.close()
+
+
+def test_an_api_server_may_be_behind_a_proxy(server: FakeApiServer, tmp_path: Path) -> None:
+    """Which is asked in its own way."""
+    kubeconfig = server.kubeconfig()
+    kubeconfig["clusters"][0]["cluster"] = {"server": "http://cluster.example", "proxy-url": server.url}
+    (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig))
+    client = connect(str(tmp_path / "kubeconfig"))
+    client.list(PODS)
+    assert server.cluster.requests[-1].headers["host"] == "cluster.example"
+    client.close()
 
 
 def test_what_is_asked_reaches_the_server_as_it_was_said(server: FakeApiServer, client: Client) -> None:

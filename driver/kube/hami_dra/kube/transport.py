@@ -6,6 +6,7 @@ Raw JSON only: the typed models and the `*Api` classes cost 60 MiB and more.
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
@@ -34,6 +35,8 @@ _CHUNK_BYTES: Final = 1 << 16
 _SENT_SECONDS: Final = 4.0
 # Kept open: one for each watch, and for each thread that writes. Any beyond that would be opened anew every time.
 _CONNECTIONS: Final = 100
+# Tokens are renewed minutes before they end.
+_CREDENTIALS_SECONDS: Final = 1.0
 _DECODING: Final = threading.Lock()
 
 Params: TypeAlias = Mapping[str, str]
@@ -116,6 +119,9 @@ class Client:
     def __init__(self, api_client: ApiClient, timeouts: Timeouts | None = None) -> None:
         self._api_client = api_client
         self._timeouts = timeouts or Timeouts()
+        self._server = _Server(api_client.rest_client.pool_manager, api_client.configuration.host)
+        self._credentials: dict[str, str] = {}
+        self._credentials_due = 0.0
 
     def with_timeouts(self, timeouts: Timeouts) -> "Client":
         """The same connections under other timeouts."""
@@ -237,27 +243,47 @@ class Client:
     ) -> urllib3.BaseHTTPResponse:
         # Not call_api: what it does to a body takes longer than the rest of the request, and while a claim's allocation
         # is on its way kube-scheduler may try the pod in vain.
-        api_client, data = self._api_client, None
-        headers = {**api_client.default_headers, "Accept": JSON}
-        if body is not None:
-            headers["Content-Type"] = content_type
-            data = json.dumps(body)
-        url = f"{api_client.configuration.host}{path}"
-        if params:
-            url += f"?{urlencode(params, quote_via=quote)}"
+        target = f"{path}?{urlencode(params, quote_via=quote)}" if params else path
         connect, read = timeouts
         try:
-            api_client.update_params_for_auth(headers, [], ["BearerToken"], path, method, data)
-            return api_client.rest_client.pool_manager.urlopen(
+            headers = {**self._api_client.default_headers, "Accept": JSON, **self._authorization()}
+            if body is not None:
+                headers["Content-Type"] = content_type
+            return self._server.open(
                 method,
-                url,
-                body=data,
+                target,
+                body=None if body is None else json.dumps(body),
                 headers=headers,
                 timeout=urllib3.Timeout(connect=connect, read=read),
                 preload_content=False,
             )
         except FOREIGN as error:
             raise error_from_exception(f"{method} {path}", error) from error
+
+    def _authorization(self) -> Mapping[str, str]:
+        # To ask each time takes as long as all else that is done about a request before it is sent.
+        now = time.monotonic()
+        if now >= self._credentials_due:
+            headers: dict[str, str] = {}
+            self._api_client.update_params_for_auth(headers, [], ["BearerToken"], "", "", None)
+            self._credentials, self._credentials_due = headers, now + _CREDENTIALS_SECONDS
+        return self._credentials
+
+
+class _Server:
+    """Where requests go. Told once: a pool manager takes every URL apart anew."""
+
+    def __init__(self, manager: urllib3.PoolManager, url: str) -> None:
+        self._manager = manager
+        self._url = url
+        self._prefix = urllib3.util.parse_url(url).path or ""
+        self._pool = manager.connection_from_url(url)
+
+    def open(self, method: str, target: str, **more: Any) -> urllib3.BaseHTTPResponse:
+        """Send a request; what it raises is among FOREIGN."""
+        if self._manager.proxy is not None:
+            return self._manager.urlopen(method, f"{self._url}{target}", **more)
+        return self._pool.urlopen(method, f"{self._prefix}{target}", redirect=False, assert_same_host=False, **more)
 
 
 def connect(kubeconfig: str | None = None) -> Client:
