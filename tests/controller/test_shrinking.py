@@ -101,8 +101,25 @@ def test_nodes_and_volumes_are_read_the_same_after_shrinking() -> None:
     """Images, addresses and conditions of nodes, and sources of volumes, go."""
     node = node_json("node-a", taints=[{"key": "a", "effect": "NoSchedule"}], unschedulable=True)
     assert Node.from_json(shrink_node({**node, "status": {**node["status"], "images": [{}]}})) == Node.from_json(node)
-    meta = {"namespace": "default", "name": "data", "uid": "u", "resourceVersion": "1"}
-    claim = {"metadata": meta | {"labels": {}}, "spec": {"volumeName": "v", "resources": {}}, "status": {}}
+    meta = {"namespace": "default", "name": "data", "uid": "u"}
+    claim = {
+        "metadata": meta | {"labels": {}, "resourceVersion": "1"},
+        "spec": {"volumeName": "v", "resources": {}},
+        "status": {},
+    }
     assert shrink_volume_claim(claim) == {"metadata": meta, "spec": {"volumeName": "v"}}
     volume = {"metadata": {"name": "v"}, "spec": {"nodeAffinity": {"required": {}}, "csi": {}}, "status": {}}
     assert shrink_volume(volume) == {"metadata": {"name": "v"}, "spec": {"nodeAffinity": {"required": {}}}}
+
+
+def test_what_we_do_not_read_makes_no_difference() -> None:
+    """A nomination, a heartbeat, what kubelet says of containers: of such changes nobody here need hear."""
+    pod, node = pod_json(**SPEC), node_json("node-a")
+    nominated = {**pod, "metadata": {**pod["metadata"], "resourceVersion": "2"}}
+    nominated["status"] = {**pod["status"], "nominatedNodeName": "node-a"}
+    assert shrink_pod(nominated) == shrink_pod(pod)
+    started = {**pod["status"], "phase": "Running", "startTime": "2026-01-01T00:00:00Z"}
+    assert shrink_pod({**pod, "status": started}) != shrink_pod(pod)
+    beat = {**node, "metadata": {**node["metadata"], "resourceVersion": "2"}}
+    beat["status"] = {**node["status"], "conditions": [{"type": "Ready", "lastHeartbeatTime": "2026-01-01T00:00:00Z"}]}
+    assert shrink_node(beat) == shrink_node(node)

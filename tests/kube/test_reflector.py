@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from fake_api_server import FakeApiServer
 
+from hami_dra.api.resources import JsonObject
 from hami_dra.kube.backoff import Backoff
 from hami_dra.kube.paths import DEVICE_TAINT_RULES, PODS, namespaced
 from hami_dra.kube.reflector import Change, Reflector, ReflectorOptions
@@ -282,6 +283,31 @@ def test_without_objects_the_store_still_tells_what_changed(server: FakeApiServe
         watched.reflector.relist()
     watched.expect("DELETED b", "ADDED b", "MODIFIED c", "DELETED a")
     assert watched.names() == ["b", "c"]
+
+
+def test_an_object_that_says_the_same_has_not_changed(server: FakeApiServer, start: Start) -> None:
+    """What is read of it decides, not its version: in a watch and in a list; made anew, it is another."""
+
+    def read(item: JsonObject) -> JsonObject:
+        meta = {key: item["metadata"][key] for key in ("namespace", "name", "uid")}
+        return {"metadata": meta, "spec": item["spec"]}
+
+    server.add(PODS, pod("a"))
+    watched = start(keep_objects=False, transform=read)
+    watched.expect("ADDED a")
+    watching(server)
+    server.change(pod_path("a"), {"status": {"phase": "Running"}})
+    server.change(pod_path("a"), {"spec": {"nodeName": "n1"}})
+    watched.expect("MODIFIED a")
+    with server.cluster.changed:
+        server.change(pod_path("a"), {"status": {"phase": "Failed"}})
+        server.add(PODS, pod("b"))
+        server.cluster.history.clear()
+        watched.reflector.relist()
+    watched.expect("ADDED b")
+    server.remove(pod_path("b"))
+    server.add(PODS, pod("b"))
+    watched.expect("DELETED b", "ADDED b")
 
 
 def test_a_list_is_given_up_when_another_is_asked_for(server: FakeApiServer, start: Start) -> None:

@@ -1,11 +1,14 @@
 """A thread-safe store of the last known state of objects."""
 
 import enum
+import hashlib
 import threading
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from hami_dra.api.resources import JsonObject
 
@@ -61,16 +64,16 @@ class Store:
 
         An object that was re-created under its name counts as deleted and added: handlers must see both.
         """
-        key = object_key(item)
+        key, new = object_key(item), self._kept(item)
         with self._lock:
-            old = self._read(key, self._objects.get(key))
-            self._objects[key] = self._kept(item)
+            before, self._objects[key] = self._objects.get(key), new
+        if before is not None and self._is_same(before, new):
+            return ()
+        old = self._read(key, before)
         if old is None:
             return (Change(ChangeType.ADDED, item),)
         if _uid(old) != _uid(item):
             return (Change(ChangeType.DELETED, old, old), Change(ChangeType.ADDED, item))
-        if old["metadata"].get("resourceVersion") == item["metadata"].get("resourceVersion"):
-            return ()
         return (Change(ChangeType.MODIFIED, item, old),)
 
     def remove(self, item: JsonObject) -> Sequence[Change]:
@@ -93,6 +96,10 @@ class Store:
     def _kept(self, item: JsonObject) -> Any:
         return item
 
+    def _is_same(self, before: Any, now: Any) -> bool:
+        same: bool = _uid(before) == _uid(now) and _version(before) == _version(now)
+        return same
+
     def _read(self, key: str, kept: Any) -> JsonObject | None:  # noqa: ARG002
         found: JsonObject | None = kept
         return found
@@ -102,12 +109,16 @@ class Outlines(Store):
     """Remembers of every object only what identifies it and its version: enough to tell what changed.
 
     Where the handler keeps what it needs, the objects themselves would be kept twice. The old state in a change, and
-    the last state of an object whose deletion was missed, are no more than that.
+    the last state of an object whose deletion was missed, are no more than that. An object without a resourceVersion
+    has a digest of all that it says in place of it: one that says the same as before has not changed.
     """
 
     def _kept(self, item: JsonObject) -> Any:
         # One text is the least that two of them can take.
-        return f"{_uid(item)} {item['metadata'].get('resourceVersion') or ''}"
+        return f"{_uid(item)} {_version(item) or _digest(item)}"
+
+    def _is_same(self, before: Any, now: Any) -> bool:
+        return bool(before == now)
 
     def _read(self, key: str, kept: Any) -> JsonObject | None:
         if kept is None:
@@ -120,3 +131,11 @@ class Outlines(Store):
 
 def _uid(item: JsonObject) -> str:
     return item["metadata"].get("uid") or ""
+
+
+def _version(item: JsonObject) -> str:
+    return item["metadata"].get("resourceVersion") or ""
+
+
+def _digest(item: JsonObject) -> str:
+    return hashlib.blake2b(orjson.dumps(item), digest_size=16).hexdigest()

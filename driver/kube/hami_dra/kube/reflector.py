@@ -35,7 +35,8 @@ class ReflectorOptions:
     resourceVersion. `on_change` runs on the reflector's thread after the store changed, and may block, so that no
     more is read than is handled; `on_synced` runs after every complete list and must not block. When one of them
     raises, the reflector ends and `on_fatal` gets the error. A server ends each watch after a random time within
-    `watch_seconds`. Lists are read in pages of `page_limit`. Without `keep_objects` the store holds outlines only.
+    `watch_seconds`. Lists are read in pages of `page_limit`. Without `keep_objects` the store holds outlines only;
+    then `transform` may leave the resourceVersion out, and what it makes the same as before is no change.
     """
 
     params: Params | None = None
