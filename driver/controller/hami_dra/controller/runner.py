@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import queue
 import threading
@@ -41,7 +40,9 @@ class Runner:
         self._watched = tuple(watched)
         self._is_leader = is_leader
         self._clock = clock
-        self._queue: queue.Queue[Observed | None] = queue.Queue(_MOST_WAITING)
+        # Not a Queue with a limit: its locks take longer than what is done about most changes.
+        self._queue: queue.SimpleQueue[Observed | None] = queue.SimpleQueue()
+        self._room = threading.Event()
         self._stopping = threading.Event()
         self._listing = False
         self._active = False
@@ -50,17 +51,17 @@ class Runner:
 
     def put(self, observed: Observed) -> None:
         """Report a change, from any thread. Waits while many wait already: whole lists would pile up here."""
-        while not self._stopping.is_set():
-            try:
-                self._queue.put(observed, timeout=_LONGEST_SLEEP_SECONDS)
-            except queue.Full:
-                continue
-            return
+        while self._queue.qsize() >= _MOST_WAITING and not self._stopping.is_set():
+            self._room.clear()
+            if self._queue.qsize() >= _MOST_WAITING:  # What was taken before that told nobody.
+                self._room.wait(_LONGEST_SLEEP_SECONDS)
+        if not self._stopping.is_set():
+            self._queue.put(observed)
 
     def wake(self) -> None:
         """Go round now rather than at the next change, from any thread."""
-        with contextlib.suppress(queue.Full):  # Then it is going round.
-            self._queue.put_nowait(None)
+        if self._queue.qsize() < _MOST_WAITING:  # Else it is going round.
+            self._queue.put(None)
 
     def stop(self) -> None:
         """End the thread after the turn it is in."""
@@ -98,11 +99,10 @@ class Runner:
 
     def _drain(self) -> None:
         # Bounded, so that a flood of changes cannot keep turns from being given.
-        for _ in range(_BATCH):
-            try:
-                self._take(self._queue.get_nowait())
-            except queue.Empty:
-                return
+        for _ in range(min(self._queue.qsize(), _BATCH)):
+            self._take(self._queue.get())
+        if not self._room.is_set():
+            self._room.set()
 
     def _take(self, observed: Observed | None) -> None:
         if observed is None:
