@@ -45,7 +45,7 @@ def build_allocation(
         results=tuple(_result(pick, share_id) for pick in picks),
         config=tuple(_configs(claim, picks, classes)),
         node_selector=node_selector_for(placement.node),
-        allocation_timestamp=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        allocation_timestamp=f"{now.replace(tzinfo=None).isoformat(timespec='seconds')}Z",
     )
 
 

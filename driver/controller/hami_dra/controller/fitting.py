@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from hami_dra.api import names
 from hami_dra.api.quantity import MIB, floor_mib, format_mib
@@ -68,7 +69,7 @@ def room(fit: Fit, usage: Usage) -> Misfit | None:
         return None
     if usage.blocked:
         return _misfit(fit.gpu, Reason.EXCLUSIVE, "allocated as a whole")
-    for name in sorted(fit.consumed, key=_check_order):
+    for name in _in_order(tuple(fit.consumed)):
         wanted, total = fit.consumed[name], fit.gpu.device.capacity[name].value
         free = total - usage.consumed.get(name, 0)
         if wanted > free:
@@ -86,6 +87,11 @@ _SHORTAGE = {
 def _check_order(name: str) -> tuple[int, str]:
     order = list(_SHORTAGE)
     return (order.index(name) if name in _SHORTAGE else len(order), name)
+
+
+@lru_cache(1_000)
+def _in_order(names_: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(names_, key=_check_order))
 
 
 def _consume(ask: Ask, gpu: Gpu) -> Fit | Misfit:

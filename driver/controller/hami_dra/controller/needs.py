@@ -112,11 +112,12 @@ def _containers(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Amounts:
 
 def _pod_level(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Amounts:
     said = (spec.get("resources") or {}).get("requests")
+    if not said:
+        return {}
     amounts = read_amounts(said)
-    if said:
-        _raise(amounts, read_amounts((status.get("resources") or {}).get("requests")))
-        _raise(amounts, read_amounts(status.get("allocatedResources")))
-    return {name: count for name, count in amounts.items() if name in (said or ())}
+    _raise(amounts, read_amounts((status.get("resources") or {}).get("requests")))
+    _raise(amounts, read_amounts(status.get("allocatedResources")))
+    return {name: count for name, count in amounts.items() if name in said}
 
 
 def _is_pod_level(name: str) -> bool:

@@ -18,16 +18,25 @@ Totals = Mapping[DeviceKey, Usage]
 
 def fullness(gpus: Iterable[Gpu], totals: Totals) -> Fraction:
     """From 0 (nothing used) to 3 (shares, cores and memory all used). Exact, so that equals are equal everywhere."""
-    members, numerator, denominator = tuple(gpus), 0, 1
+    members = [(gpu.device.capacity, totals.get(gpu.key, UNUSED).consumed) for gpu in gpus]
+    numerator, denominator = 0, 1
     for name in _WEIGHED:
-        total = sum(gpu.device.capacity[name].value for gpu in members if name in gpu.device.capacity)
+        total = used = 0
+        for capacity, consumed in members:
+            used += consumed.get(name, 0)
+            if name in capacity:
+                total += capacity[name].value
         if total:
-            used = sum(totals.get(gpu.key, UNUSED).consumed.get(name, 0) for gpu in members)
             numerator, denominator = numerator * total + used * denominator, denominator * total
     return Fraction(numerator, denominator)
 
 
 def order_gpus(gpus: Iterable[Gpu], totals: Totals, *, fullest_first: bool) -> list[Gpu]:
     """The GPUs of one node in the order in which they are tried."""
-    sign = -1 if fullest_first else 1
-    return sorted(gpus, key=lambda gpu: (sign * fullness((gpu,), totals), gpu.key))
+
+    def key(gpu: Gpu) -> tuple[float, Fraction, DeviceKey]:
+        full = fullness((gpu,), totals)
+        rank = -full if fullest_first else full
+        return float(rank), rank, gpu.key  # Floats first: where they differ, no fractions are compared.
+
+    return sorted(gpus, key=key)
