@@ -86,11 +86,11 @@ class Events:
 
 
 class Evictor:
-    """Remembers; refuses as long as told, and is slow to answer as long as told."""
+    """Remembers; refuses, is slow to answer or breaks as long as told."""
 
     def __init__(self) -> None:
         self.failure: KubeError | None = None
-        self.slow = False
+        self.slow = self.broken = False
         self.attempts = 0
         self.evicted: list[str] = []
         self._waiting: list[Answer] = []
@@ -109,7 +109,10 @@ class Evictor:
     def answer(self) -> None:
         """Say what became of all that was asked."""
         for answer in self._waiting:
-            answer.set_result(self.failure)
+            if self.broken:
+                answer.set_exception(RuntimeError("unforeseen"))
+            else:
+                answer.set_result(self.failure)
         self._waiting.clear()
 
 
@@ -184,6 +187,19 @@ def test_any_other_refusal_of_an_eviction_is_tried_again_after_a_minute(failure:
     rig.evictor.failure = None
     rig.report(rig.bypass, after=2)
     assert rig.evictor.evicted == ["default/pod-1"]
+
+
+def test_an_eviction_that_breaks_is_asked_for_again_at_the_next_look(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody refused it; what went wrong is for the log."""
+    rig = Rig(OnBypass.EVICT)
+    rig.evictor.broken = True
+    rig.report(rig.bypass)
+    assert (rig.evictor.attempts, rig.events.refusals) == (1, [])
+    assert "RuntimeError: unforeseen" in caplog.text
+    rig.evictor.broken = False
+    rig.report(rig.bypass)
+    rig.report(rig.bypass)
+    assert rig.evictor.attempts == 2
 
 
 def test_an_answer_that_takes_long_is_waited_for_by_nobody() -> None:

@@ -10,6 +10,12 @@ from hami_dra.kube.transport import Client
 from hami_dra.kubelet_plugin.evictions import KubeEvictor
 
 
+def test_what_nobody_foresaw_is_an_answer_too(client: Client) -> None:
+    """Else whoever waits for it would wait for ever, and never ask again. No request can be made for such a name."""
+    with pytest.raises(UnicodeError):
+        KubeEvictor(client).evict("default", "pod-\ud800").result(timeout=10)
+
+
 @pytest.mark.parametrize("code", [404, 429])
 def test_the_answer_comes_when_the_api_server_gives_it(server: FakeApiServer, client: Client, code: int) -> None:
     """A pod that is gone is what was wanted; a budget's refusal is handed on."""

@@ -22,7 +22,7 @@ _REPEAT_SECONDS = 60.0
 _RETRY_SECONDS = 10.0
 
 Answer: TypeAlias = Future[KubeError | None]
-"""Why an eviction was refused; None where the pod goes or is gone."""
+"""Why an eviction was refused; None where the pod goes or is gone. It raises what nobody foresaw."""
 
 
 class Evictor(Protocol):
@@ -73,7 +73,12 @@ class BypassEvictions:
             answer = self._evictor.evict(*pod)
         if not answer.done():
             return replace(attempt, answer=answer)
-        error = answer.result()
+        try:
+            error = answer.result()
+        # Whatever it was: the pod is still to be evicted, and the next look asks again.
+        except Exception:
+            self._log.exception("eviction failed, will retry", pod="/".join(pod))
+            return _Attempt(now, told_at=attempt.told_at)
         if error is None:
             self._log.info("pod evicted", pod="/".join(pod))
             return _Attempt(now + _REPEAT_SECONDS, told_at=attempt.told_at)

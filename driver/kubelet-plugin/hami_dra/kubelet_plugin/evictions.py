@@ -17,7 +17,10 @@ class KubeEvictor:
         self._client = client
 
     def evict(self, namespace: str, pod: str) -> Future[KubeError | None]:
-        """Ask for the eviction of one and return at once: why it was refused, None where it goes or is gone."""
+        """Ask for the eviction of one and return at once: why it was refused, None where it goes or is gone.
+
+        The future raises what nobody foresaw.
+        """
         answer: Future[KubeError | None] = Future()
         # The API server, or a webhook that it asks, may take as long as the client waits.
         thread = threading.Thread(target=self._ask, args=(namespace, pod, answer), name="evict", daemon=True)
@@ -36,5 +39,8 @@ class KubeEvictor:
             answer.set_result(None)
         except KubeError as error:
             answer.set_result(error)
+        # Whoever waits for the answer would never ask again without one.
+        except Exception as error:
+            answer.set_exception(error)
         else:
             answer.set_result(None)
