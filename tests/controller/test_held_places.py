@@ -311,6 +311,19 @@ def test_who_does_not_lead_holds_places_too() -> None:
     assert bench.node_of("rival") == "node-a"
 
 
+def test_a_new_leader_ends_the_places_that_it_held_before() -> None:
+    """At their time, though nothing else happens then."""
+    bench = given(small_bench())
+    bench.loop.deactivate()
+    vanish(bench)
+    bench.run(1)
+    bench.loop.activate()
+    bench.run(5)
+    assert bench.node_of("rival") is None
+    bench.run(5)
+    assert bench.node_of("rival") == "node-a"
+
+
 @pytest.mark.parametrize(
     ("pod", "holds"),
     [

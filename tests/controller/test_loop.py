@@ -274,6 +274,21 @@ def test_an_inactive_loop_decides_nothing_but_stays_up_to_date() -> None:
     assert bench.node_of() == "node-a"
 
 
+def test_who_does_not_lead_keeps_no_list_of_turns() -> None:
+    """It would grow by every pod and claim that was ever seen; whoever leads next looks at everything."""
+    bench = Bench()
+    bench.loop.deactivate()
+    pods = [pending(bench, f"pod-{number}", f"claim-{number}") for number in range(10)]
+    for number, pod in enumerate(pods[1:], 1):
+        bench.remove_pod(pod)
+        bench.see(Kind.CLAIM, bench.claims.stored.pop(f"default/claim-{number}"), deleted=True)
+    bench.run(1)
+    assert bench.state.agenda.next_due() is None
+    bench.loop.activate()
+    bench.run()
+    assert bench.node_of("claim-0") == "node-a"
+
+
 def test_a_loop_that_lost_the_lease_counts_nothing_as_waiting() -> None:
     """What waits is the next leader's to say."""
     bench = small_bench()

@@ -54,6 +54,8 @@ class Loop:
         for name, slice_ in state.world.slices.items():
             if slice_.unknown:
                 state.revisit_slice(name, now)
+        for place in state.held:
+            state.agenda.add(Work(Turn.PLACE, place.key), place.until)
         # Else the first decision would do it.
         self._tools.policy.memo.move_to(state.world.inventory, state.ledger.totals())
         LOG.info("active", extra={"pods": len(state.world.pods), "claims": len(state.world.claims)})
@@ -74,8 +76,7 @@ class Loop:
         state.released.clear()
         for kept in state.kept:
             state.drop_place(kept)
-        while self._due:
-            state.agenda.add(self._due.take(), 0.0)
+        self._due = Ready()
 
     @property
     def idle(self) -> bool:
@@ -92,6 +93,8 @@ class Loop:
         sender.collect()
         if not self._state.active:
             self._drop_held()
+            # Nobody's turn comes here, and who leads next gives one to everybody: it would only grow.
+            self._state.agenda.clear()
             return None
         began = self._tools.clock.monotonic()
         for work in self._state.agenda.take_due(began):
