@@ -106,6 +106,22 @@ def test_what_is_known_already_makes_no_new_version_of_a_pool() -> None:
     assert ledger.totals().pools["node-a"] is not before
 
 
+def test_a_place_counts_beside_its_claim_only_where_that_does_not() -> None:
+    """From the first moment; and to hold it on for longer makes no new version of its pool."""
+    ledger = Ledger()
+    ledger.put("a", [result(memory=5)])
+    ledger.reserve("held", [result(memory=5)], "a")
+    held = ledger.totals()
+    assert held[KEY] == Usage({"memory": 5})
+    ledger.reserve("held", [result(memory=5)], "a")
+    assert ledger.totals().pools["node-a"] is held.pools["node-a"]
+    ledger.reserve("held", [result(memory=5)], "b")
+    assert ledger.totals()[KEY] == Usage({"memory": 10})
+    ledger.reserve("held", [result(memory=3)], "a")
+    ledger.drop("a")
+    assert ledger.totals()[KEY] == Usage({"memory": 3})
+
+
 def test_admin_access_and_other_drivers_take_nothing_and_whole_devices_block() -> None:
     """Only shares of our devices are summed; a result without a share takes the device."""
     ledger = Ledger()

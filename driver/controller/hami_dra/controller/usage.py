@@ -121,18 +121,23 @@ class Ledger:
         if usage == self._by_claim.get(claim_uid):
             return  # As when a write that was under way is known: nodes that stand as they did are not looked at again.
         self.drop(claim_uid)
-        if usage:
-            self._by_claim[claim_uid] = usage
-        for key, taken in usage.items():
-            self._by_device.setdefault(key, {})[claim_uid] = taken
-            self._sum(key)
+        self._record(claim_uid, usage)
 
     def reserve(self, key: str, results: Iterable[DeviceResult], claim_uid: str) -> None:
         """Hold a place under a key of its own, for a claim: on devices where the claim itself counts, it does not."""
-        self.put(key, results)
+        usage = used_by(results)
+        if usage == self._by_claim.get(key) and claim_uid == self._held_for.get(key):
+            return  # As when it is held on for longer.
+        self.drop(key)
         self._held_for[key] = claim_uid
-        for device in self._by_claim.get(key, {}):
-            self._sum(device)
+        self._record(key, usage)
+
+    def _record(self, uid: str, usage: dict[DeviceKey, Usage]) -> None:
+        if usage:
+            self._by_claim[uid] = usage
+        for key, taken in usage.items():
+            self._by_device.setdefault(key, {})[uid] = taken
+            self._sum(key)
 
     def drop(self, claim_uid: str) -> None:
         """Forget what the claim holds; nothing happens when it held nothing."""
