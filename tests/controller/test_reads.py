@@ -72,7 +72,7 @@ def test_what_one_expression_reads_as_a_whole_is_read_as_a_whole() -> None:
     first = reads_of(compared)
     assert first is not None
     other, third = reads_of(whole), reads_of(f'{ATTRIBUTE}.model == "m"')
-    assert joined([first, other or Reads()]) == Reads(frozenset(UUID))
-    assert joined([first, third or Reads()]) == Reads(
+    assert joined(frozenset({first, other or Reads()})) == Reads(frozenset(UUID))
+    assert joined(frozenset({first, third or Reads()})) == Reads(
         texts=frozenset({*((name, "GPU-1") for name in UUID), *((name, "m") for name in MODEL)})
     )

@@ -43,7 +43,7 @@ def sorting_for(ask: Ask, columns: Columns) -> Sorting:
             asked.add(expression)
         else:
             known.add(reads)
-    reads = joined(known)
+    reads = joined(frozenset(known))
     # With few values there are few kinds anyway, which many expressions then share.
     whole = {name for name, _ in reads.texts if not columns.has_many(name)}
     if ask.config.models != _NO_CHOICE:

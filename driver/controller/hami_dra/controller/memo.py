@@ -97,10 +97,13 @@ class Memo:
         kinds, rulings = self._sorted(ask, matches)
         return _ruling(ask, matches, kinds, rulings)
 
-    def prepare(self, ask: Ask, matches: Matcher, interrupted: Interrupted) -> bool:
-        """Find out what a ruling needs, until interrupted; whether it would take no time now."""
+    def ruling_within(self, ask: Ask, matches: Matcher, interrupted: Interrupted) -> Ruling | None:
+        """The same, unless interrupted while it was being found out; the next call goes on from there."""
         kinds, rulings = self._sorted(ask, matches)
-        return kinds.find_answers(interrupted) and _prepared(ask, matches, kinds, rulings).judge(interrupted)
+        if not kinds.find_answers(interrupted):
+            return None
+        ruling = _prepared(ask, matches, kinds, rulings)
+        return ruling if ruling.judge(interrupted) else None
 
     def _sorted(self, ask: Ask, matches: Matcher) -> tuple[Kinds, Rulings]:
         sorting = sorting_for(ask, self._columns)

@@ -130,9 +130,11 @@ class _Planning:
     def run(self, interrupted: Interrupted) -> Placement | Refusal:
         memo, matches = self.policy.memo, self.policy.matches
         memo.move_to(self.snapshot.inventory, self.snapshot.totals)
-        if not all(memo.prepare(ask, matches, interrupted) for ask in self._asks()):
-            return _UNFINISHED
-        self.rulings = {ask.id: memo.ruling(ask, matches) for ask in self._asks()}
+        for ask in self._asks():
+            ruling = memo.ruling_within(ask, matches, interrupted)
+            if ruling is None:
+                return _UNFINISHED
+            self.rulings[ask.id] = ruling
         selectors = [claim.allocation.node_selector for claim in self.claims if claim.allocation is not None]
         served = sorted(self.snapshot.served_by_claims)
         self.admissions = memo.admissions(self.pod, selectors, self.snapshot.volumes, served)

@@ -47,7 +47,8 @@ def reads_of(expression: str) -> Reads | None:
     return _disjoint(attributes, texts)
 
 
-def joined(several: Iterable[Reads]) -> Reads:
+@lru_cache(maxsize=4096)
+def joined(several: frozenset[Reads]) -> Reads:
     """What is read by some and by others."""
     attributes, texts = set[str](), set[tuple[str, str]]()
     for found in several:

@@ -114,6 +114,8 @@ class Ledger:
         self._sums: dict[str, Pool] = {}
         self._journal: list[str] = []
         self._held_for: dict[str, str] = {}
+        self._totals: Sums | None = None
+        """The sums of this moment, if they were asked for."""
 
     def put(self, claim_uid: str, results: Iterable[DeviceResult]) -> None:
         """Record what the claim holds, in place of what it held before."""
@@ -151,6 +153,7 @@ class Ledger:
         if len(self._journal) >= _LONGEST_JOURNAL:
             self._journal = []  # Versions that were given out keep the old one.
         self._journal.append(key.pool)
+        self._totals = None
         # A new mapping in place of the old one: that one is shared with every version of the sums that was given out.
         pool = dict(self._sums.get(key.pool, {}))
         if holders:
@@ -165,11 +168,16 @@ class Ledger:
 
     def totals(self, without: Collection[str] = ()) -> Sums:
         """The sums by device, leaving out the claims ``without``. Later changes do not show."""
+        if not without and self._totals is not None:
+            return self._totals
         pools = dict(self._sums)
         for key in {key for uid in without for key in self._by_claim.get(uid, {})}:
             others = {uid: taken for uid, taken in self._by_device[key].items() if uid not in without}
             pools[key.pool] = {**pools.get(key.pool, {}), key.device: self._total(others)}
-        return Sums(pools, () if without else self._journal)
+        if without:
+            return Sums(pools)
+        self._totals = Sums(pools, self._journal)
+        return self._totals
 
     def holders(self, key: DeviceKey) -> frozenset[str]:
         """The claims that hold something of a device."""
