@@ -5,6 +5,7 @@ from pathlib import Path
 
 from testbed.kubectl import Kubectl, run
 from testbed.names import CHART, DRIVER_REPOSITORY, DRIVER_ROOT, NAMESPACE, RELEASE
+from testbed.waiting import until
 
 
 def install(kubectl: Kubectl, allocator: str, tag: str, more: Mapping[str, str]) -> None:
@@ -44,7 +45,9 @@ def rollback(kubectl: Kubectl) -> None:
 
 
 def uninstall(kubectl: Kubectl) -> None:
+    """Remove the release; returns when its pods are gone too, which Helm does not wait for."""
     run([kubectl.programs / "helm", "uninstall", RELEASE, "--namespace", NAMESPACE, "--wait"], env=kubectl.environment)
+    until(lambda: not kubectl.within(NAMESPACE).items("pods"), "the daemons' pods are gone", timeout=120)
 
 
 def manifest(kubectl: Kubectl) -> str:
