@@ -243,15 +243,6 @@ def test_dropped_fields_are_undone_and_said() -> None:
     assert "DRAConsumableCapacity" in bench.events.about("Pod/pod")[0][1]
 
 
-def test_nothing_is_written_without_the_lease() -> None:
-    """After the renew deadline not even a planned write starts."""
-    bench = Bench()
-    bench.leads = False
-    pending(bench)
-    bench.run()
-    assert bench.verbs() == []
-
-
 def test_a_decision_need_not_catch_up_on_the_one_before() -> None:
     """What was allocated is taken in as soon as there is nothing else to do, not when the next pod waits."""
     bench = Bench()
@@ -260,44 +251,6 @@ def test_a_decision_need_not_catch_up_on_the_one_before() -> None:
     node = bench.node_of() or ""
     standing = bench.tools.policy.memo.standings[node]
     assert standing.used is bench.state.ledger.totals().pools[node]
-
-
-def test_an_inactive_loop_decides_nothing_but_stays_up_to_date() -> None:
-    """A standby knows the cluster and takes over at once."""
-    bench = Bench()
-    bench.loop.deactivate()
-    pending(bench)
-    bench.run(1)
-    assert bench.verbs() == []
-    bench.loop.activate()
-    bench.run()
-    assert bench.node_of() == "node-a"
-
-
-def test_who_does_not_lead_keeps_no_list_of_turns() -> None:
-    """It would grow by every pod and claim that was ever seen; whoever leads next looks at everything."""
-    bench = Bench()
-    bench.loop.deactivate()
-    pods = [pending(bench, f"pod-{number}", f"claim-{number}") for number in range(10)]
-    for number, pod in enumerate(pods[1:], 1):
-        bench.remove_pod(pod)
-        bench.see(Kind.CLAIM, bench.claims.stored.pop(f"default/claim-{number}"), deleted=True)
-    bench.run(1)
-    assert bench.state.agenda.next_due() is None
-    bench.loop.activate()
-    bench.run()
-    assert bench.node_of("claim-0") == "node-a"
-
-
-def test_a_loop_that_lost_the_lease_counts_nothing_as_waiting() -> None:
-    """What waits is the next leader's to say."""
-    bench = small_bench()
-    bench.add_claim(claim_json("claim", request(memory="900Gi")))
-    bench.add_pod(pod_json("pod", ["claim"]))
-    bench.run()
-    assert bench.total("pending_claims") == 1
-    bench.loop.deactivate()
-    assert bench.total("pending_claims") == 0
 
 
 def test_an_older_event_does_not_undo_what_was_written() -> None:

@@ -1,0 +1,56 @@
+"""The decision loop of who leads, and of who does not."""
+
+from __future__ import annotations
+
+from controller_fakes import Bench
+from controller_objects import claim_json, pod_json, request
+from loop_steps import pending, small_bench
+
+from hami_dra.controller.world import Kind
+
+
+def test_nothing_is_written_without_the_lease() -> None:
+    """After the renew deadline not even a planned write starts."""
+    bench = Bench()
+    bench.leads = False
+    pending(bench)
+    bench.run()
+    assert bench.verbs() == []
+
+
+def test_an_inactive_loop_decides_nothing_but_stays_up_to_date() -> None:
+    """A standby knows the cluster and takes over at once."""
+    bench = Bench()
+    bench.loop.deactivate()
+    pending(bench)
+    bench.run(1)
+    assert bench.verbs() == []
+    bench.loop.activate()
+    bench.run()
+    assert bench.node_of() == "node-a"
+
+
+def test_who_does_not_lead_keeps_no_list_of_turns() -> None:
+    """It would grow by every pod and claim that was ever seen; whoever leads next looks at everything."""
+    bench = Bench()
+    bench.loop.deactivate()
+    pods = [pending(bench, f"pod-{number}", f"claim-{number}") for number in range(10)]
+    for number, pod in enumerate(pods[1:], 1):
+        bench.remove_pod(pod)
+        bench.see(Kind.CLAIM, bench.claims.stored.pop(f"default/claim-{number}"), deleted=True)
+    bench.run(1)
+    assert bench.state.agenda.next_due() is None
+    bench.loop.activate()
+    bench.run()
+    assert bench.node_of("claim-0") == "node-a"
+
+
+def test_a_loop_that_lost_the_lease_counts_nothing_as_waiting() -> None:
+    """What waits is the next leader's to say."""
+    bench = small_bench()
+    bench.add_claim(claim_json("claim", request(memory="900Gi")))
+    bench.add_pod(pod_json("pod", ["claim"]))
+    bench.run()
+    assert bench.total("pending_claims") == 1
+    bench.loop.deactivate()
+    assert bench.total("pending_claims") == 0
