@@ -23,13 +23,15 @@ class Pace:
     """A share of 30 % that launches kernels as soon as it has paid for the last, looked at four times a second.
 
     `ratio`: what the n-th kernel is charged over what it takes; where that is too much others had the GPU meanwhile,
-    so that the kernel is as long on its way. NVML's samples end up to 0.18 s before each look.
+    so that the kernel is as long on its way. NVML's samples end up to 0.18 s before each look. `own_part`: what its
+    neighbours leave it of a charge, as is known by their ledgers.
     """
 
     kernel_ns: int
     ratio: Callable[[int], float]
     begins_ns: int = 100 * MS
     is_dated: bool = True
+    own_part: float = 1.0
     correction: Correction = field(default_factory=Correction)
     launches: list[tuple[int, float]] = field(default_factory=list)
     moments: list[tuple[int, int]] = field(default_factory=list)
@@ -57,7 +59,7 @@ class Pace:
 
     def _launch(self) -> None:
         ratio, at_ns = self.ratio(len(self.launches)), int(self.due_ns)
-        cost = self.kernel_ns * ratio * self.correction.value / layout.CORRECTION_ONE
+        cost = self.kernel_ns * ratio * self.own_part * self.correction.value / layout.CORRECTION_ONE
         step = layout.HISTORY_STEP_NS
         if not self.moments or self.moments[-1][0] // step != at_ns // step:
             self.moments.append((at_ns, int(self.charged)))
@@ -76,10 +78,15 @@ class Pace:
         self.correction.observe(charges, Seen(*times, percent, self.is_dated))
         self.values.append(self.correction.value / layout.CORRECTION_ONE)
 
+    def hear(self, ratio: float, own_part: float) -> int:
+        """From now on kernels are charged so, and so much of it is known. Returns the correction told."""
+        self.ratio, self.own_part = lambda _: ratio, own_part
+        return self.correction.tell(others_work=True, own_part=own_part, at_ns=self.now_ns)
+
 
 def beside_others(pace: Pace) -> Pace:
     """The same, where others work from the start."""
-    pace.correction.tell(others_work=True)
+    pace.correction.tell(others_work=True, own_part=pace.own_part, at_ns=START)
     return pace
 
 
@@ -144,6 +151,39 @@ def test_a_share_is_given_nothing_more_once_others_come_or_go() -> None:
     short = beside_others(Pace(10 * MS, lambda _: 0.5))
     assert short.run(5)[-1] > 1.8
     assert short.correction.tell(others_work=False) > layout.CORRECTION_ONE
+
+
+def test_what_neighbours_have_of_launches_is_no_matter_of_nvml() -> None:
+    """The share has its percent from the start, and the rest of the error is corrected as ever."""
+    pace = beside_others(Pace(10 * MS, lambda _: 2.7, own_part=1 / 2.7))
+    assert all(abs(value - 1) < 0.1 for value in pace.run(10))
+    assert abs(pace.part(9) - 30) < 1
+    rough = beside_others(Pace(10 * MS, lambda _: 2.7, own_part=0.5))
+    assert all(abs(value * 1.35 - 1) < 0.1 for value in rough.run(20)[8:])
+
+
+def test_what_was_seen_before_a_neighbour_was_known_to_go_teaches_nothing() -> None:
+    """It went 0.3 seconds before: NVML's next samples are of that time still, in which its part was taken off."""
+    pace = beside_others(Pace(10 * MS, lambda _: 2.0, own_part=0.5))
+    pace.run(10)
+    pace.ratio = lambda _: 1.0
+    heard = len(pace.run(0.5))
+    assert pace.hear(1.0, 1.0) == layout.CORRECTION_ONE
+    assert all(abs(value - 1) < 0.05 for value in pace.run(5)[heard:])
+
+
+def test_a_share_that_is_alone_is_charged_all_that_was_measured() -> None:
+    """Whatever its neighbours' ledgers said last."""
+    correction = Correction()
+    assert correction.tell(others_work=True, own_part=0.4, at_ns=START) == round(0.4 * layout.CORRECTION_ONE)
+    assert correction.tell(others_work=False, own_part=0.4, at_ns=START) == layout.CORRECTION_ONE
+
+
+def test_no_launch_is_charged_less_than_a_quarter() -> None:
+    """However little its neighbours leave it."""
+    pace = beside_others(Pace(10 * MS, lambda _: 8.0, own_part=0.3))
+    pace.run(10)
+    assert pace.hear(8.0, 0.3) == layout.CORRECTION_MIN
 
 
 def observe(correction: Correction, busy: float, charged_part: float) -> int:

@@ -12,7 +12,8 @@ Where others work, measured times are far off and change with what the others do
 any shorter window counts too, and where one says more, what was before it is over. A share
 is given more only by several launches of which the last ones agree, since the first
 ones of a function may have been measured too long, and never by what held before others
-came or went.
+came or went. What neighbours are known to have of a measured launch is taken off before:
+`value` is what is left to correct, and begins anew where that changes much.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ _MORE_BY = 8
 _LESS_BY = 3
 _OVER_BY = 0.05
 _AGREE_BY = 0.1
+_OTHER_PART = 0.15
 _SHORTER = (0, 1, 2, 3, 4, 5, 7, 9, 11, 15, 19, 25, 31)
 
 
@@ -105,6 +107,9 @@ class Correction:
     _length_ns: int = 0
     _idle: int = 0
     _others_work: bool = False
+    _part: float = 1.0
+    _learned_part: float = 1.0
+    _learned_since_ns: int = 0
     _begun_ns: int = 0
     _until_ns: int = 0
     _run_ns: float = 0.0
@@ -113,7 +118,10 @@ class Correction:
         """Take in a look: the ledger, and what NVML saw since the last look; None: nothing new. Returns the value."""
         if seen is None or seen.until_ns <= seen.since_ns:
             return self.value
-        pace = min(self.value / layout.CORRECTION_ONE, 1.0)
+        if seen.since_ns < self._learned_since_ns:
+            self._until_ns = 0
+            return self.value
+        pace = min(self.value * self._part / layout.CORRECTION_ONE, 1.0)
         before = self._run_ns if self._until_ns == seen.since_ns else charges.run_by(seen.since_ns, pace)
         self._until_ns, self._run_ns = seen.until_ns, charges.run_by(seen.until_ns, pace)
         charged, length = self._run_ns - before, seen.until_ns - seen.since_ns
@@ -138,13 +146,21 @@ class Correction:
             self._learn(min(length / _SECOND_NS, 1))
         return self.value
 
-    def tell(self, *, others_work: bool) -> int:
-        """Others came or went, and launches are measured in another way: nothing more is given until that is seen."""
-        if others_work != self._others_work and self.value < layout.CORRECTION_ONE:
+    def tell(self, *, others_work: bool, own_part: float = 1.0, at_ns: int = 0) -> int:
+        """From `at_ns` on launches are measured in this way; returns by what they are to be corrected.
+
+        `own_part`: of a measured launch, what is not the others'. Nothing more is given until that is seen.
+        """
+        self._part = own_part if others_work else 1.0
+        if abs(self._part / self._learned_part - 1) > _OTHER_PART:
+            self._learned_part, self._learned_since_ns = self._part, at_ns
+            self.value = layout.CORRECTION_ONE
+            self._forget()
+        elif others_work != self._others_work and self.value < layout.CORRECTION_ONE:
             self.value = layout.CORRECTION_ONE
             self._forget()
         self._others_work = others_work
-        return self.value
+        return max(round(self.value * self._part), layout.CORRECTION_MIN)
 
     def _forget(self) -> None:
         self._intervals.clear()
@@ -174,7 +190,7 @@ class Correction:
     def _move(self, gap: float, certain: float, seconds: float) -> None:
         step = certain + (abs(gap) - certain) * _STEP * seconds
         value = round(self.value * (1 + step if gap > 0 else 1 - step))
-        self.value = min(max(value, layout.CORRECTION_MIN), layout.CORRECTION_MAX)
+        self.value = min(max(value, round(layout.CORRECTION_MIN / self._part)), layout.CORRECTION_MAX)
 
     def _gaps(self, sums: _Sums) -> list[tuple[int, float]]:
         """NVML's figure over the charges, less one, of the windows that say enough, by their oldest interval."""
