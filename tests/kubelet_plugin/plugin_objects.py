@@ -220,7 +220,7 @@ class Unwatched:
 
     latest = Look()
 
-    def tell(self, share_id: ShareId, *, others_work: bool) -> int:
+    def tell(self, share_id: ShareId, *, others_work: bool, own_part: float) -> int:
         """No correction."""
         return 0
 

@@ -36,7 +36,7 @@ class Rig:
             before, self.now_ns = self.now_ns, self.now_ns + SECOND // 4
             self.sampler.worked = {uuid(0): Work(before, self.now_ns, percents, is_dated=True)}
             self.corrector.correct(HELD)
-        return self.corrector.tell(share_id(1), others_work=True)
+        return self.corrector.tell(share_id(1), others_work=True, own_part=1.0)
 
     def _page_of(self, share: str) -> bytes:
         return self.pages.get(share, self.page())
@@ -58,7 +58,7 @@ def test_work_counts_for_the_share_whose_container_it_is_in() -> None:
     rig = Rig()
     rig.look(1, {})
     assert rig.look(12, {MINE: 15.0, OTHERS: 60.0}) < layout.CORRECTION_ONE * 0.6
-    assert rig.corrector.tell(share_id(2), others_work=True) == layout.CORRECTION_ONE
+    assert rig.corrector.tell(share_id(2), others_work=True, own_part=1.0) == layout.CORRECTION_ONE
 
 
 def test_a_driver_that_is_away_changes_nothing() -> None:
@@ -68,7 +68,7 @@ def test_a_driver_that_is_away_changes_nothing() -> None:
     value = rig.look(12, {MINE: 15.0})
     rig.sampler.found = None
     rig.corrector.correct(HELD)
-    assert rig.corrector.tell(share_id(1), others_work=True) == value
+    assert rig.corrector.tell(share_id(1), others_work=True, own_part=1.0) == value
 
 
 def test_a_share_that_is_gone_is_forgotten() -> None:
@@ -76,9 +76,9 @@ def test_a_share_that_is_gone_is_forgotten() -> None:
     rig = Rig()
     rig.look(12, {MINE: 15.0})
     rig.corrector.correct(HELD[1:])
-    assert rig.corrector.tell(share_id(1), others_work=True) == 0
+    assert rig.corrector.tell(share_id(1), others_work=True, own_part=1.0) == 0
     rig.corrector.correct(HELD)
-    assert rig.corrector.tell(share_id(1), others_work=True) == layout.CORRECTION_ONE
+    assert rig.corrector.tell(share_id(1), others_work=True, own_part=1.0) == layout.CORRECTION_ONE
 
 
 def test_pages_that_cannot_be_read_for_a_while_change_nothing() -> None:
@@ -124,9 +124,9 @@ def test_whatever_a_tenant_writes_is_no_matter_for_others(told: list[tuple[bytes
         rig.pages[share_id(1)] = page
         for one in (rig, honest):
             one.look(1, {MINE: percent, OTHERS: 60.0})
-        value = rig.corrector.tell(share_id(1), others_work=others_work)
+        value = rig.corrector.tell(share_id(1), others_work=others_work, own_part=1.0)
         assert layout.CORRECTION_MIN <= value <= layout.CORRECTION_MAX
-        neighbours = {one.corrector.tell(share_id(2), others_work=True) for one in (rig, honest)}
+        neighbours = {one.corrector.tell(share_id(2), others_work=True, own_part=1.0) for one in (rig, honest)}
         assert len(neighbours) == 1
 
 

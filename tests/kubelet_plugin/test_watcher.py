@@ -37,7 +37,9 @@ from hami_dra.kubelet_plugin.watcher import Watcher, WatchSources
 OWNER_DIED = 0x40000000
 
 
-def charge(node: Node, share: int, charged: int, *, last_ns: int = 0, launches: int = 0, lock: int = 5) -> None:
+def charge(
+    node: Node, share: int, charged: int, *, last_ns: int = 0, launches: int = 0, lock: int = 5, gpu_ns: int = 0
+) -> None:
     """Write a share's usage page as its processes do; one process with pid 5."""
     header = struct.pack(
         "<QIIQIIII",
@@ -53,6 +55,7 @@ def charge(node: Node, share: int, charged: int, *, last_ns: int = 0, launches: 
     totals = [0] * layout.TOTAL_COUNT
     totals[layout.TOTAL_CHARGED] = totals[layout.TOTAL_DEVICE] = charged
     totals[layout.TOTAL_LAST_ACTIVITY_NS], totals[layout.TOTAL_LAUNCHES] = last_ns, launches
+    totals[layout.TOTAL_GPU_NS] = gpu_ns
     slot = bytearray(layout.USAGE_SLOT_BYTES)
     struct.pack_into("<IIQ", slot, 0, layout.SLOT_TAKEN, 5, 4026530000)
     struct.pack_into("<QI", slot, layout.SLOT_OFFSET_BYTES, charged, 0)
@@ -212,10 +215,11 @@ class Unlooked(Unwatched):
 
     def __init__(self) -> None:
         self.told: dict[str, bool] = {}
+        self.own_parts: dict[str, float] = {}
 
-    def tell(self, share_id: ShareId, *, others_work: bool) -> int:
+    def tell(self, share_id: ShareId, *, others_work: bool, own_part: float) -> int:
         """No correction."""
-        self.told[share_id] = others_work
+        self.told[share_id], self.own_parts[share_id] = others_work, own_part
         return 0
 
 
@@ -231,13 +235,27 @@ def test_corrections_hear_of_company_as_the_share_does(rig: Rig) -> None:
     assert looks.told[share_id(1)]
 
 
+def test_corrections_hear_what_neighbours_have_of_long_launches(rig: Rig) -> None:
+    """By the two shares' ledgers, at the next tick."""
+    rig.process.prepare(claim("second", [result(share=2)]))
+    looks = Unlooked()
+    feeder = Feeder(rig.process.ledger, rig.pages, looks, lambda: None)
+    feeder.beat()
+    assert looks.own_parts[share_id(1)] == 1.0
+    charge(rig.node, 1, 0, last_ns=time.monotonic_ns(), launches=1, gpu_ns=100_000_000)
+    charge(rig.node, 2, 0, last_ns=time.monotonic_ns(), launches=10_000, gpu_ns=10_000_000_000)
+    feeder.tick()
+    assert layout.CORRECTION_MIN / layout.CORRECTION_ONE <= looks.own_parts[share_id(1)] < 1.0
+    assert looks.own_parts[share_id(2)] == 1.0
+
+
 def test_only_shares_that_are_held_back_are_corrected(rig: Rig) -> None:
     """All others are charged nothing."""
     free = result(share=2, consumedCapacity={"memory": "3000Mi", "cores": "0", "shares": "1"})
     rig.process.prepare(claim("free", [free]))
     rig.watcher.correct()
-    assert rig.watcher.tell(share_id(1), others_work=True) == layout.CORRECTION_ONE
-    assert rig.watcher.tell(share_id(2), others_work=True) == 0
+    assert rig.watcher.tell(share_id(1), others_work=True, own_part=1.0) == layout.CORRECTION_ONE
+    assert rig.watcher.tell(share_id(2), others_work=True, own_part=1.0) == 0
 
 
 class CountingSampler(FakeSampler):

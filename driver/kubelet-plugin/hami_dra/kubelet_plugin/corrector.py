@@ -53,11 +53,12 @@ class Corrector:
                 percent = percents[share.uuid].get(share.share_id, 0.0)
                 self._observe(share.share_id, _seen(work[share.uuid], percent))
 
-    def tell(self, share_id: ShareId, *, others_work: bool) -> int:
-        """Whether others work on the share's GPU from now on. Returns its correction; 0: none."""
+    def tell(self, share_id: ShareId, *, others_work: bool, own_part: float) -> int:
+        """How the share's launches are measured from now on. Returns its correction; 0: none."""
+        now = self._clock_ns()
         with self._lock:
             correction = self._corrections.get(share_id)
-            return correction.tell(others_work=others_work) if correction else 0
+            return correction.tell(others_work=others_work, own_part=own_part, at_ns=now) if correction else 0
 
     def _work(self) -> Mapping[str, Work]:
         try:

@@ -17,12 +17,14 @@ from typing import Protocol
 
 from hami_dra.api.names import ShareId
 from hami_dra.kubelet_plugin import share_layout as layout
+from hami_dra.kubelet_plugin.charges import read_charges
 from hami_dra.kubelet_plugin.entries import ShareResult, running_shares
 from hami_dra.kubelet_plugin.errors import NodeStateError
 from hami_dra.kubelet_plugin.gates import Signals, contended, decide, priority_of
 from hami_dra.kubelet_plugin.ledger import Ledger
 from hami_dra.kubelet_plugin.log import Log
 from hami_dra.kubelet_plugin.look import Look
+from hami_dra.kubelet_plugin.neighbours import Neighbours
 from hami_dra.kubelet_plugin.node_page import NodeFields
 
 _TICK_SECONDS = 0.1
@@ -54,8 +56,8 @@ class Looks(Protocol):
         """The newest look."""
         ...
 
-    def tell(self, share_id: ShareId, *, others_work: bool) -> int:
-        """Whether others work on the share's GPU from now on. Returns its correction; 0: none."""
+    def tell(self, share_id: ShareId, *, others_work: bool, own_part: float) -> int:
+        """How the share's launches are measured from now on. Returns its correction; 0: none."""
         ...
 
 
@@ -74,6 +76,7 @@ class Feeder:
         self._looks = looks
         self._refresh = refresh
         self._told: dict[ShareId, _Told] = {}
+        self._neighbours = Neighbours()
         self._contended: set[str] = set()
         self._failing: dict[ShareId, int] = {}
         self._mended: Counter[ShareId] = Counter()
@@ -149,15 +152,19 @@ class Feeder:
 
     def _decide(self, shares: Iterable[ShareResult]) -> dict[ShareId, _Told]:
         shares = list(shares)
-        active = {share.share_id: _last_activity(self._pages.read_totals(share.share_id)) for share in shares}
+        pages = {share.share_id: self._pages.read_totals(share.share_id) for share in shares}
         now, look = time.monotonic_ns(), self._looks.latest
+        active = {share_id: _last_activity(page) for share_id, page in pages.items()}
         others = {share.share_id: _others(look, share, now) for share in shares}
-        return {
-            share_id: self._tell(share_id, signals) for share_id, signals in decide(shares, active, others, now).items()
-        }
+        charges = {share_id: read_charges(page, now) for share_id, page in pages.items()}
+        corrections = {share_id: told.correction for share_id, told in self._told.items()}
+        parts = self._neighbours.own_parts(shares, charges, corrections)
+        signals = decide(shares, active, others, now)
+        return {share_id: self._tell(share_id, one, parts[share_id]) for share_id, one in signals.items()}
 
-    def _tell(self, share_id: ShareId, signals: Signals) -> _Told:
-        return _Told(signals, self._looks.tell(share_id, others_work=signals.others == layout.OTHERS_BUSY))
+    def _tell(self, share_id: ShareId, signals: Signals, own_part: float) -> _Told:
+        is_busy = signals.others == layout.OTHERS_BUSY
+        return _Told(signals, self._looks.tell(share_id, others_work=is_busy, own_part=own_part))
 
     def _write(self, share: ShareResult, told: _Told) -> str:
         look = self._looks.latest

@@ -125,9 +125,9 @@ class Watcher:
         """Correct what shares are charged by what NVML has seen since the last time."""
         self._corrector.correct(share for share in running_shares(self._sources.ledger.snapshot()) if is_held(share))
 
-    def tell(self, share_id: ShareId, *, others_work: bool) -> int:
-        """Whether others work on the share's GPU from now on. Returns its correction; 0: none."""
-        return self._corrector.tell(share_id, others_work=others_work)
+    def tell(self, share_id: ShareId, *, others_work: bool, own_part: float) -> int:
+        """How the share's launches are measured from now on. Returns its correction; 0: none."""
+        return self._corrector.tell(share_id, others_work=others_work, own_part=own_part)
 
     def _run(self) -> None:
         ticks = 0
