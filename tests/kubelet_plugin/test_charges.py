@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from hami_dra.kubelet_plugin import share_layout as layout
-from hami_dra.kubelet_plugin.charges import Charges, read_charges
+from hami_dra.kubelet_plugin.charges import Charges, read_charges, read_newest
 
 MS = 1_000_000
 STEP = layout.HISTORY_STEP_NS
@@ -54,3 +54,10 @@ def test_any_page_can_be_read(page: bytes) -> None:
     """It is the tenant's to write."""
     charges = read_charges(page, BEGIN)
     assert charges.run_by(BEGIN - STEP, 1.0) >= 0
+    assert read_newest(page, BEGIN).gpu_ns == charges.gpu_ns
+
+
+def test_the_newest_is_read_without_the_moments() -> None:
+    """It is asked for ten times a second."""
+    page = page_of({0: (BEGIN, 10)})
+    assert read_newest(page, BEGIN + STEP) == Charges(BEGIN + STEP, 90 * MS, 9)

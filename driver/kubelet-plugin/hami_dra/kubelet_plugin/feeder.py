@@ -17,7 +17,7 @@ from typing import Protocol
 
 from hami_dra.api.names import ShareId
 from hami_dra.kubelet_plugin import share_layout as layout
-from hami_dra.kubelet_plugin.charges import read_charges
+from hami_dra.kubelet_plugin.charges import read_newest
 from hami_dra.kubelet_plugin.entries import ShareResult, running_shares
 from hami_dra.kubelet_plugin.errors import NodeStateError
 from hami_dra.kubelet_plugin.gates import Signals, contended, decide, priority_of
@@ -156,7 +156,7 @@ class Feeder:
         now, look = time.monotonic_ns(), self._looks.latest
         active = {share_id: _last_activity(page) for share_id, page in pages.items()}
         others = {share.share_id: _others(look, share, now) for share in shares}
-        charges = {share_id: read_charges(page, now) for share_id, page in pages.items()}
+        charges = {share_id: read_newest(page, now) for share_id, page in pages.items()}
         corrections = {share_id: told.correction for share_id, told in self._told.items()}
         parts = self._neighbours.own_parts(shares, charges, corrections)
         signals = decide(shares, active, others, now)
