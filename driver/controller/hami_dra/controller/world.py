@@ -280,11 +280,12 @@ class World:
         return next((self._name(pod, item.name, item.claim_name) for item in pod.claims if item.name == entry), None)
 
     def claims_of(self, pod: Pod) -> Iterator[KnownClaim | None]:
-        """The pod's claims in order, None for one that does not exist yet.
+        """The pod's claims in order, None for one that does not exist yet. One that two entries name comes once.
 
         A generated claim is found by its owner and annotation already before the pod's status names it: acting on the
         claim saves kube-scheduler an attempt in vain.
         """
+        seen = set[str]()
         for entry in pod.claims:
             if not entry.needed:
                 continue
@@ -292,7 +293,11 @@ class World:
             known = self.claims.get(f"{pod.namespace}/{name}") if name else None
             if known is not None and entry.from_template and owner_of(known.claim) != pod.uid:
                 known = None  # A claim of an earlier pod of this name.
-            yield known
+            if known is None:
+                yield None
+            elif known.claim.uid not in seen:
+                seen.add(known.claim.uid)
+                yield known
 
     def _name(self, pod: Pod, entry: str, recorded: str | None) -> str | None:
         return recorded or self._owned.get(pod.uid, {}).get(entry)
