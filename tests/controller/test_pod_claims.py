@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from controller_fakes import FINALIZER, Bench
-from controller_objects import claim_json, pod_json
+from controller_objects import Json, claim_json, class_json, pod_json, request
+
+from hami_dra.controller.world import Kind
 
 
 def test_a_claim_that_a_pod_names_twice_is_allocated_once() -> None:
@@ -16,3 +18,39 @@ def test_a_claim_that_a_pod_names_twice_is_allocated_once() -> None:
     bench.run()
     assert bench.verbs() == ["allocate"]
     assert len(bench.claim()["status"]["allocation"]["devices"]["results"]) == 1
+
+
+def with_another_drivers_claim(bench: Bench, **metadata: Json) -> Json:
+    """A pod with a claim for us and one for another driver."""
+    bench.see(Kind.CLASS, class_json("other", 'device.driver == "other.example"'))
+    bench.add_claim(claim_json("theirs", request(device_class="other"), **metadata))
+    bench.add_claim(claim_json("ours", finalizers=[FINALIZER]))
+    return pod_json(claims=("theirs", "ours"))
+
+
+DELETING: Json = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["example.com/later"]}
+
+
+def test_nothing_is_allocated_while_another_claim_of_the_pod_is_being_deleted() -> None:
+    """kube-scheduler does not bind such a pod: its GPU would be taken and given back again and again."""
+    bench = Bench()
+    bench.add_pod(with_another_drivers_claim(bench, **DELETING))
+    bench.run(60)
+    assert bench.verbs("ours") == []
+    gone = claim_json("theirs", request(device_class="other"), **DELETING)
+    bench.see(Kind.CLAIM, gone, deleted=True)
+    bench.run(1)
+    assert bench.verbs("ours") == []
+    bench.add_claim(claim_json("theirs", request(device_class="other"), uid="uid-new"))
+    bench.run(1)
+    assert bench.verbs("ours") == ["allocate"]
+
+
+def test_a_pod_that_is_bound_is_served_whatever_becomes_of_its_other_claims() -> None:
+    """Only kube-scheduler minds, and it is done with this one."""
+    bench = Bench()
+    pod = with_another_drivers_claim(bench, **DELETING)
+    pod["spec"]["nodeName"] = "node-a"
+    bench.add_pod(pod)
+    bench.run(1)
+    assert bench.node_of("ours") == "node-a"

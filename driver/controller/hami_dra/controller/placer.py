@@ -81,7 +81,7 @@ class Placer:
         if not open_claims:
             self._state.settle(uid)
             self._release(pod, complete)
-        elif not any(claim.claim.deleting for claim in open_claims):
+        elif not _is_held_up(pod, complete, open_claims):
             self._serve(pod, complete, open_claims, now)
 
     def _release(self, pod: Pod, claims: Sequence[KnownClaim]) -> None:
@@ -267,3 +267,9 @@ class Placer:
                 self._delivery.send(pod, [Parcel(known, place.allocation)], is_last=False)
                 return True
         return False
+
+
+def _is_held_up(pod: Pod, claims: Sequence[KnownClaim], open_claims: Sequence[KnownClaim]) -> bool:
+    # kube-scheduler does not bind a pod while any claim of it is being deleted, whosever devices that is for.
+    relevant = open_claims if pod.node_name else claims
+    return any(known.claim.deleting for known in relevant)
