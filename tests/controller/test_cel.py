@@ -58,6 +58,13 @@ def test_an_expression_is_true_of_the_gpu(expression: str) -> None:
     assert MATCHES(expression, GPU)
 
 
+def test_an_error_names_the_gpu_that_was_asked() -> None:
+    """Though GPUs that the expression cannot tell apart share one evaluation."""
+    for one in build_inventory([make_slice("node-a", [gpu(1), gpu(2)])]):
+        with pytest.raises(SelectorError, match=f"failed on device {one.name}: no such key: absent"):
+            MATCHES(f"{OURS}.absent == 1", one)
+
+
 @pytest.mark.parametrize(
     ("expression", "message"),
     [

@@ -30,7 +30,7 @@ def warm_up() -> None:
 
 @dataclass(slots=True)
 class _Known:
-    """A program and its results by group of devices; a text is why it failed."""
+    """A program and its results by group of devices; a text is why it failed, without the device's name."""
 
     program: Program
     grouping: Grouping
@@ -58,9 +58,11 @@ class CelMatcher:
                     self._known.popitem(last=False)
             else:
                 self._known.move_to_end(expression)
-            result = known if isinstance(known, str) else _result(known, expression, gpu.device)
+            if isinstance(known, str):
+                raise SelectorError(known)
+            result = _result(known, gpu.device)
         if isinstance(result, str):
-            raise SelectorError(result)
+            raise SelectorError(f"CEL expression {_short(expression)} failed on device {gpu.device.name}: {result}")
         return result
 
     def _learn(self, expression: str) -> _Known | str:
@@ -77,21 +79,21 @@ class CelMatcher:
         return _Known(program, grouping)
 
 
-def _result(known: _Known, expression: str, device: Device) -> bool | str:
+def _result(known: _Known, device: Device) -> bool | str:
     group = known.grouping.group_of(device)
     result = known.results.get(group)
     if result is None:
         if len(known.results) >= _RESULTS:
             known.results.clear()
-        result = known.results[group] = _evaluate(known, expression, device)
+        result = known.results[group] = _evaluate(known, device)
     return result
 
 
-def _evaluate(known: _Known, expression: str, device: Device) -> bool | str:
+def _evaluate(known: _Known, device: Device) -> bool | str:
     try:
         return known.program.evaluate(device)
     except CelError as error:
-        return f"CEL expression {_short(expression)} failed on device {device.name}: {str(error)[:200]}"
+        return str(error)[:200]
 
 
 def _short(expression: str) -> str:
