@@ -279,7 +279,8 @@ def _within(amounts: Amounts, capacity: Json) -> bool:
 def _tolerates(toleration: Json, taint: Json) -> bool:
     if toleration.get("effect") not in (None, taint["effect"]) or toleration.get("key") not in (None, taint["key"]):
         return False
-    return toleration.get("operator") == "Exists" or toleration.get("value", "") == taint.get("value", "")
+    operator = toleration.get("operator") or "Equal"
+    return operator == "Exists" or (operator == "Equal" and toleration.get("value", "") == taint.get("value", ""))
 
 
 def _is_for(constraint: Json, want: Want) -> bool:

@@ -117,6 +117,7 @@ tolerations: st.SearchStrategy[Json] = st.sampled_from(
             ]
         },
         {"tolerations": [{"key": "health", "operator": "Equal", "value": "good"}]},
+        {"tolerations": [{"operator": "Equal", "value": "bad"}, {"key": "cordon"}]},
         {"tolerations": [{"operator": "Exists", "effect": "NoSchedule"}]},
         {"tolerations": [{"operator": "Exists"}]},
     ]

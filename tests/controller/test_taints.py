@@ -23,6 +23,10 @@ from hami_dra.controller.plan import Placement
         pytest.param([{"key": "health", "value": "bad"}], True, id="equal"),
         pytest.param([{"key": "health", "operator": "Equal", "value": "good"}], False, id="not equal"),
         pytest.param([{"key": "health", "operator": "Exists", "tolerationSeconds": 5}], True, id="for a while"),
+        pytest.param([{"operator": "Equal", "value": "bad"}], True, id="equal, of any key"),
+        pytest.param([{"value": "bad", "effect": "NoSchedule"}], False, id="equal, of any key, another effect"),
+        pytest.param([{"operator": "Equal"}], False, id="no value, of any key"),
+        pytest.param([{"key": "health", "operator": "Like", "value": "bad"}], False, id="an operator of later"),
     ],
 )
 def test_a_taint_is_tolerated_or_not(tolerations: list[Json], tolerated: bool) -> None:

@@ -33,7 +33,7 @@ class Selector:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Toleration:
-    """A taint that a request accepts. An empty `key` with Exists tolerates all, an empty `effect` every one."""
+    """A taint that a request accepts. An empty `key` is every key, an empty `effect` every effect."""
 
     key: str = ""
     operator: str = "Equal"

@@ -155,4 +155,5 @@ def _tolerates(toleration: Toleration, taint: Taint) -> bool:
         return False
     if toleration.operator == "Exists":
         return True
-    return bool(toleration.key) and toleration.value == taint.value
+    # Also without a key: the API server lets that pass, and kube-scheduler then compares the values alone.
+    return toleration.operator == "Equal" and toleration.value == taint.value
