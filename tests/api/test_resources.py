@@ -263,6 +263,24 @@ def test_what_a_request_says_beyond_what_we_read_is_known() -> None:
     assert DeviceRequest.from_json({"name": "r", "oneOf": {}, "anyOf": [1]}).unknown == ("anyOf",)
 
 
+def test_what_parts_of_a_request_or_a_constraint_say_beyond_what_we_read_is_known() -> None:
+    """Whatever narrows what is wanted, however deep it stands."""
+    spec = {
+        "deviceClassName": "c",
+        "capacity": {"requests": {"memory": "1Mi"}, "limits": {"memory": "2Mi"}},
+        "selectors": [{"cel": {"expression": "true"}}, {"cel": {"expression": "true", "for": "x"}}, {"label": "y"}],
+        "tolerations": [{"key": "k", "operator": "Exists", "after": 5}],
+    }
+    assert DeviceRequest.from_json({"name": "r", "exactly": spec}).unknown == (
+        "exactly.capacity.limits",
+        "exactly.selectors.cel.for",
+        "exactly.selectors.label",
+        "exactly.tolerations.after",
+    )
+    constraint = {"matchAttribute": "example.com/rack", "within": "pool", "optional": False}
+    assert Constraint.from_json(constraint).unknown == ("within",)
+
+
 @pytest.mark.parametrize(
     ("selector", "node"),
     [

@@ -264,6 +264,9 @@ def test_numa_single_binds_only_the_requests_that_it_is_said_for() -> None:
         pytest.param(
             {"constraints": [{"requests": ["gpu"], "sameRack": "x"}]}, "constraint of an unknown kind", id="constraint"
         ),
+        pytest.param(
+            {"constraints": [{"matchAttribute": NUMA, "within": "rack"}]}, "within of a constraint", id="narrower"
+        ),
         pytest.param({"requests": [request(derivedAttributes=[1])]}, "exactly.derivedAttributes is not", id="field"),
         pytest.param({"requests": [{"name": "gpu", "oneOf": [1]}, request("b")]}, "oneOf is not", id="form"),
         pytest.param({"requests": [{"name": "gpu"}, request("b")]}, "neither exactly nor firstAvailable", id="empty"),

@@ -21,7 +21,7 @@ from hami_dra.api.resources.json import (
     section,
     text,
 )
-from hami_dra.api.resources.unknown import unknown_in_request
+from hami_dra.api.resources.unknown import unknown_in_constraint, unknown_in_request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,11 +108,15 @@ class DeviceRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constraint:
-    """Devices of the named requests (all where empty) must agree, or differ, in an attribute."""
+    """Devices of the named requests (all where empty) must agree, or differ, in an attribute.
+
+    `unknown`: names of fields that say something we do not read; never written.
+    """
 
     requests: tuple[str, ...] = ()
     match_attribute: str = ""
     distinct_attribute: str = ""
+    unknown: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
     def from_json(cls, source: JsonObject) -> Self:
@@ -121,6 +125,7 @@ class Constraint:
             requests=tuple(items(source, "requests")),
             match_attribute=source.get("matchAttribute") or "",
             distinct_attribute=source.get("distinctAttribute") or "",
+            unknown=unknown_in_constraint(source),
         )
 
     def to_json(self) -> JsonObject:

@@ -15,6 +15,11 @@ _REQUEST = frozenset({"name", "exactly", "firstAvailable"})
 _ASKED = frozenset(
     {"name", "deviceClassName", "selectors", "allocationMode", "count", "adminAccess", "tolerations", "capacity"}
 )
+_SELECTOR = frozenset({"cel"})
+_CEL = frozenset({"expression"})
+_TOLERATION = frozenset({"key", "operator", "value", "effect", "tolerationSeconds"})
+_AMOUNTS = frozenset({"requests"})
+_CONSTRAINT = frozenset({"requests", "matchAttribute", "distinctAttribute"})
 
 
 def unknown_in_slice(spec: JsonObject) -> tuple[str, ...]:
@@ -27,11 +32,26 @@ def unknown_in_request(request: JsonObject) -> tuple[str, ...]:
     return tuple(sorted(set(_in_request(request))))
 
 
+def unknown_in_constraint(constraint: JsonObject) -> tuple[str, ...]:
+    """The names of such fields of a claim's constraint, sorted."""
+    return tuple(sorted(_beside(constraint, _CONSTRAINT, "")))
+
+
 def _in_request(request: JsonObject) -> Iterator[str]:
     yield from _beside(request, _REQUEST, "")
-    yield from _beside(section(request, "exactly"), _ASKED, "exactly.")
+    yield from _in_asked(section(request, "exactly"), "exactly.")
     for one in items(request, "firstAvailable"):
-        yield from _beside(one, _ASKED, "firstAvailable.")
+        yield from _in_asked(one, "firstAvailable.")
+
+
+def _in_asked(asked: JsonObject, path: str) -> Iterator[str]:
+    yield from _beside(asked, _ASKED, path)
+    yield from _beside(section(asked, "capacity"), _AMOUNTS, f"{path}capacity.")
+    for selector in items(asked, "selectors"):
+        yield from _beside(selector, _SELECTOR, f"{path}selectors.")
+        yield from _beside(section(selector, "cel"), _CEL, f"{path}selectors.cel.")
+    for toleration in items(asked, "tolerations"):
+        yield from _beside(toleration, _TOLERATION, f"{path}tolerations.")
 
 
 def _in_slice(spec: JsonObject) -> Iterator[str]:

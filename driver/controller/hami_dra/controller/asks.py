@@ -169,6 +169,8 @@ def _check_form(claim: Claim) -> None:
             raise BadClaim(
                 f"{_title(claim)}: found a constraint of an unknown kind, wanted matchAttribute or distinctAttribute"
             )
+        if constraint.unknown:
+            raise BadClaim(f"{_title(claim)}: {', '.join(constraint.unknown)} of a constraint is not supported")
 
 
 def _check(ask: Ask, *, require_cores: bool) -> None:
