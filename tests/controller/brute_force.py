@@ -228,7 +228,8 @@ class BruteForce:
     def _claim_allows(self, number: int, way: Sequence[Share]) -> bool:
         shares = [share for share in way if share.want.claim == number]
         for position, share in enumerate(shares):
-            if share.want.spec.get("adminAccess") and share.device in [one.device for one in shares[:position]]:
+            looking = [one.device for one in shares[:position] if one.want.spec.get("adminAccess")]
+            if share.want.spec.get("adminAccess") and share.device in looking:
                 return False
         single = [share for share in shares if share.want.share.get("numa") == "single"]
         constraints = self.problem.claims[number]["spec"]["devices"].get("constraints", ())

@@ -291,6 +291,14 @@ def test_admin_access_takes_different_gpus_of_one_claim_and_needs_no_room() -> N
     assert numbers(decide((make_claim("c", look[0]), make_claim("d", look[0])), where=where)) == [0, 0]
 
 
+def test_admin_access_goes_to_a_gpu_of_which_the_claim_has_a_share_whichever_is_asked_first() -> None:
+    """A share is nothing that admin access has to keep off."""
+    where = snapshot((make_slice("node-a", [gpu(0)]),))
+    share, look = request("share", **SMALL), request("look", adminAccess=True)
+    for order in ((share, look), (look, share)):
+        assert numbers(decide(make_claim("c", *order), where=where)) == [0, 0]
+
+
 def test_admin_access_still_needs_tolerations_and_selectors() -> None:
     """It opens what is in use, not what is tainted or not meant."""
     where = snapshot((make_slice("node-a", [gpu(0, taints=(LOCK, SICK)), gpu(1)]),))

@@ -122,7 +122,7 @@ class _Attempt:
 
     def _allowed(self, ask: Ask, gpu: Gpu) -> bool:
         same_claim = [pick for pick in self.picks if pick.ask.claim.uid == ask.claim.uid]
-        if ask.spec.admin_access and any(pick.fit.gpu.key == gpu.key for pick in same_claim):
+        if ask.spec.admin_access and any(pick.fit.admin and pick.fit.gpu.key == gpu.key for pick in same_claim):
             return False
         return self._on_one_numa_node(ask, gpu, same_claim) and all(
             _agrees(constraint, gpu, [pick.fit.gpu for pick in same_claim if _covers(constraint, pick.ask)])

@@ -67,10 +67,12 @@ class DeadEnds:
         return self._numbers.setdefault(thing, len(self._numbers))
 
     def _role(self, index: int, ask: Ask) -> str:
-        # Beside what it takes, a pick matters to its own claim only: that holds it, or for which request.
+        # Beside what it takes, a pick matters to its own claim only: that holds it, how, or for which request.
         if ask.claim.uid != self._claims[index]:
             return ""
-        return ask.request if _is_bound(ask) else "*"
+        if _is_bound(ask):
+            return ask.request
+        return "*admin" if ask.spec.admin_access else "*"
 
 
 def _is_bound(ask: Ask) -> bool:
