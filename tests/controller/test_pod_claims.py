@@ -54,3 +54,17 @@ def test_a_pod_that_is_bound_is_served_whatever_becomes_of_its_other_claims() ->
     bench.add_pod(pod)
     bench.run(1)
     assert bench.node_of("ours") == "node-a"
+
+
+def test_a_class_that_does_not_exist_is_not_taken_for_another_drivers() -> None:
+    """It is told by its name; when it is made, the claim is served."""
+    bench = Bench()
+    wanted = (request("a", memory="1Gi"), request("b", device_class="late", memory="1Gi"))
+    bench.add_claim(claim_json("claim", *wanted, finalizers=[FINALIZER]))
+    bench.add_pod(pod_json())
+    bench.run()
+    message = "ResourceClaim default/claim, request b: DeviceClass late does not exist"
+    assert bench.events.about("Pod/pod") == [("InvalidClaim", message)]
+    bench.see(Kind.CLASS, class_json("late"))
+    bench.run()
+    assert bench.node_of() == "node-a"

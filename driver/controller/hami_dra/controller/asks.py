@@ -66,7 +66,7 @@ def is_ours(claim: Claim, classes: Mapping[str, DeviceClass], matches: Matcher) 
 
 def foreign_classes(claim: Claim, classes: Mapping[str, DeviceClass], matches: Matcher) -> list[str]:
     """The classes of other drivers' devices that the claim asks for beside ours."""
-    specs = [spec for request in claim.requests for spec in request.alternatives]
+    specs = [spec for request in claim.requests for spec in request.alternatives if spec.device_class_name in classes]
     return sorted({spec.device_class_name for spec in specs if not _spec_is_ours(spec, classes, matches)})
 
 
