@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from controller_fakes import FINALIZER, Bench
 from controller_objects import Json, claim_json, class_json, pod_json, request
 
@@ -54,6 +55,57 @@ def test_a_pod_that_is_bound_is_served_whatever_becomes_of_its_other_claims() ->
     bench.add_pod(pod)
     bench.run(1)
     assert bench.node_of("ours") == "node-a"
+
+
+def with_class(expression: str) -> Bench:
+    """A pod whose claim names a class with this selector."""
+    bench = Bench()
+    bench.see(Kind.CLASS, class_json("special", expression))
+    bench.add_claim(claim_json("claim", request(device_class="special", memory="1Gi"), finalizers=[FINALIZER]))
+    bench.add_pod(pod_json())
+    bench.run()
+    return bench
+
+
+MODEL = 'device.attributes["gpu.hami.io"].model'
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        pytest.param(f'{MODEL}.contains("H100")', id="attribute"),
+        pytest.param(f'"model" in {MODEL.removesuffix(".model")} && {MODEL}.contains("H100")', id="guarded by in"),
+        pytest.param(f"has({MODEL})", id="guarded by has"),
+        pytest.param('device.attributes["gpu.hami.io"].?model.orValue("").contains("H100")', id="optional"),
+        pytest.param('device.attributes["gpu.hami.io"].exists(name, name == "model")', id="any attribute"),
+        pytest.param('"memory" in device.capacity["gpu.hami.io"]', id="capacity"),
+        pytest.param('"gpu.hami.io" in device.attributes', id="domain"),
+        pytest.param(
+            'device.driver in ["gpu.hami.io"] && "numaNode" in device.attributes["resource.kubernetes.io"]',
+            id="driver and a guard",
+        ),
+    ],
+)
+def test_a_class_that_can_only_mean_our_devices_is_ours(expression: str) -> None:
+    """However it says so: a claim that nobody takes for its own would wait in silence."""
+    assert with_class(expression).node_of() == "node-a"
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        pytest.param('device.driver != "gpu.hami.io"', id="driver"),
+        pytest.param(
+            'device.driver != "gpu.hami.io" && "numaNode" in device.attributes["resource.kubernetes.io"]',
+            id="driver and a guard",
+        ),
+        pytest.param('device.attributes["other.example"].model == "x"', id="attribute of another driver"),
+    ],
+)
+def test_a_class_for_other_devices_is_left_alone(expression: str) -> None:
+    """Nothing is written, and nothing said."""
+    bench = with_class(expression)
+    assert (bench.verbs(), bench.events.said) == ([], [])
 
 
 def test_a_class_that_does_not_exist_is_not_taken_for_another_drivers() -> None:
