@@ -50,8 +50,8 @@ def test_an_expression_that_does_not_compile_is_refused_when_it_is_written(stori
 
 @pytest.mark.parametrize(
     "toleration",
-    ["{key: gpu.hami.io/allocator, operator: Exists, effect: NoSchedule}", "{operator: Exists}"],
-    ids=["our taint", "every taint"],
+    ["{key: gpu.hami.io/allocator, operator: Exists, effect: NoSchedule}", "{operator: Exists}", "{value: controller}"],
+    ids=["our taint", "every taint", "its value without its key"],
 )
 def test_a_claim_may_not_go_around_the_controller(stories: Stories, toleration: str) -> None:
     """A toleration of the taint that reserves our devices is denied with a message."""
