@@ -50,6 +50,11 @@ def test_a_toleration_by_which_kube_scheduler_would_pass_the_taint_is_denied(tol
     assert is_denied(toleration) or not is_tolerated(toleration)
 
 
+def test_requests_of_other_versions_of_the_api_are_seen_in_the_form_that_is_read() -> None:
+    """In v1beta1 tolerations stand elsewhere; it is converted only where no rule names it."""
+    assert re.findall(r"apiVersions: (.*)", POLICY.read_text(encoding="utf-8")) == ["[v1]"]
+
+
 @pytest.mark.parametrize(
     "toleration",
     [{"operator": "Exists"}, {"operator": "Exists", "effect": "NoExecute"}, {"key": "other", "value": "controller"}],
