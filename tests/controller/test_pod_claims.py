@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from controller_fakes import FINALIZER, Bench
 from controller_objects import Json, claim_json, class_json, pod_json, request
@@ -21,7 +23,7 @@ def test_a_claim_that_a_pod_names_twice_is_allocated_once() -> None:
     assert len(bench.claim()["status"]["allocation"]["devices"]["results"]) == 1
 
 
-def with_another_drivers_claim(bench: Bench, **metadata: Json) -> Json:
+def with_another_drivers_claim(bench: Bench, **metadata: Any) -> Json:
     """A pod with a claim for us and one for another driver."""
     bench.see(Kind.CLASS, class_json("other", 'device.driver == "other.example"'))
     bench.add_claim(claim_json("theirs", request(device_class="other"), **metadata))
