@@ -258,6 +258,23 @@ def test_a_pinned_pod_that_its_node_refuses_is_replaced_where_something_owns_it(
     assert bench.node_of("next-claim") == "node-b"
 
 
+def test_an_owner_whose_node_was_forgiven_keeps_nobody_from_being_remembered() -> None:
+    """A node that changed has refused nobody any more; what was remembered of it breaks nothing."""
+    bench = pinned_bench(owner=OWNER)
+    bench.add_pod(unschedulable(stored(bench), "0/2 nodes are available: 1 node(s) were unschedulable."))
+    bench.run(5)
+    bench.see(Kind.NODE, node_json("node-a", unschedulable=True))
+    gated(bench, "next", claims=("next-claim",), owner={**OWNER, "uid": "uid-other"})
+    bench.run(5)
+    bench.add_pod(unschedulable(stored(bench, "next"), "0/2 nodes are available: 1 Insufficient example.com/x."))
+    bench.run(5)
+    assert bench.pods.writes[-1] == ("delete", "next")
+    assert (bench.total("failed_turns_total"), bench.state.owners.refused_nodes("uid-other", bench.clock.seconds)) == (
+        0,
+        {"node-b"},
+    )
+
+
 def test_successors_that_fit_nowhere_come_to_rest() -> None:
     """Every node refuses them: each is tried once, then the pod waits gated, without a storm of deletions."""
     bench = Bench(pins=True)

@@ -97,7 +97,7 @@ class RefusalMemory:
 
 
 def _last_of(memory: _PodMemory) -> float:
-    return max(memory.not_before, *memory.until.values())
+    return max((memory.not_before, *memory.until.values()))
 
 
 def _doubled(first: float, times: int, most: float) -> float:
