@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from controller_fakes import Bench
+from controller_fakes import GATE, Bench
 from controller_objects import claim_json, pod_json, request
 from loop_steps import pending, small_bench
 
 from hami_dra.controller.world import Kind
+from hami_dra.kube.errors import NotFound
 
 
 def test_nothing_is_written_without_the_lease() -> None:
@@ -54,3 +55,36 @@ def test_a_loop_that_lost_the_lease_counts_nothing_as_waiting() -> None:
     assert bench.total("pending_claims") == 1
     bench.loop.deactivate()
     assert bench.total("pending_claims") == 0
+
+
+def test_a_lease_that_is_renewed_late_strands_nobody() -> None:
+    """The renew deadline passed for an instant, which nobody but a write noticed: the pod is tried again."""
+    bench = small_bench()
+    bench.leads = False
+    pending(bench)
+    bench.run()
+    bench.leads = True
+    bench.run(2)
+    assert bench.node_of() == "node-a"
+
+
+def test_a_lease_that_is_renewed_late_leaves_no_pod_gated() -> None:
+    """The same while its gate was taken off."""
+    bench = small_bench(pins=True)
+    bench.claims.on_write = lambda: setattr(bench, "leads", bench.verbs() == ["finalizer"])
+    bench.add_claim(claim_json())
+    bench.add_pod(pod_json(schedulingGates=[{"name": GATE}]))
+    bench.run(0.25)
+    assert (bench.node_of(), bench.pods.writes) == ("node-a", [])
+    bench.leads = True
+    bench.run(2)
+    assert bench.pods.writes == [("pin", "pod")]
+
+
+def test_a_proxy_that_denies_a_claim_strands_nobody() -> None:
+    """Were the claim gone, its watch would tell; it does not, so the pod is tried again."""
+    bench = small_bench()
+    bench.claims.faults = [NotFound("default backend - 404")]
+    pending(bench)
+    bench.run(2)
+    assert bench.node_of() == "node-a"

@@ -26,6 +26,7 @@ LOG = logging.getLogger(__name__)
 WRITE_FAILED = "AllocationFailed"
 
 _CONFLICT_SECONDS = 0.1
+_RETRY_SECONDS = 1.0
 _AFTER_ERROR_SECONDS = 30.0
 _BROKE = Written(Outcome.UNKNOWN, message="the write ended in an unforeseen error")
 
@@ -152,6 +153,9 @@ class Delivery:
                 self._undo_dropped(pod, parcel, written, now)
             elif written.outcome is Outcome.REFUSED:
                 self._complain(pod, parcel, f"the allocation was not accepted: {written.message}", now)
+            else:
+                # Nobody may tell: the lease is renewed before the loss is seen, or a proxy said that the claim is gone.
+                state.agenda.add(Work(Turn.POD, pod.uid), now + _RETRY_SECONDS)
         if parcel.uid in state.unresolved:
             state.revisit_claim(parcel.known.key, now)  # Its pod may be gone, and with it whoever would ask.
         for user in state.users_of(parcel.known):

@@ -70,6 +70,8 @@ class Releaser:
     def _not_released(self, pod: Pod, written: Written) -> None:
         now, outcome = self.tools.clock.monotonic(), written.outcome
         if outcome in (Outcome.GONE, Outcome.NOT_LEADER):
+            # Nobody may tell: the lease is renewed before the loss is seen, or a proxy said that the pod is gone.
+            self.state.agenda.add(Work(Turn.POD, pod.uid), now + _RETRY_SECONDS)
             return
         LOG.warning("write-failed", extra={"pod": _name(pod), "outcome": outcome.name, "error": written.message})
         if written.is_forbidden:
