@@ -7,7 +7,8 @@ from controller_fakes import FINALIZER
 from controller_objects import claim_json, pod_json, request
 from loop_steps import small_bench
 
-from hami_dra.kube.errors import Conflict, Unavailable, UnexpectedReply
+from hami_dra.controller.world import Kind
+from hami_dra.kube.errors import Conflict, Forbidden, Unavailable, UnexpectedReply
 
 
 @pytest.mark.parametrize("stored", [False, True], ids=["lost", "stored"])
@@ -84,3 +85,49 @@ def test_after_an_outage_pods_do_not_wait_long() -> None:
     bench.claims.faults = []
     bench.run(10)
     assert bench.node_of("one") == "node-a"
+
+
+def test_a_pod_that_waits_for_something_else_holds_no_room_for_a_write_that_was_lost() -> None:
+    """Its other claim is gone: all the same it is found out what became of the first, and its room is free again."""
+    bench = small_bench()
+    for name in ("one", "two"):
+        bench.add_claim(claim_json(name, request(memory="40000Mi"), finalizers=[FINALIZER]))
+    bench.add_pod(pod_json("first", ["one", "two"]))
+    bench.claims.faults = [Unavailable("timeout")]
+    bench.run()
+    bench.see(Kind.CLAIM, bench.claims.stored.pop("default/two"), deleted=True)
+    bench.add_claim(claim_json("three", request(), finalizers=[FINALIZER]))
+    bench.add_pod(pod_json("second", ["three"]))
+    bench.run(60)
+    assert (bench.node_of("one"), bench.node_of("three")) == (None, "node-a")
+
+
+def test_a_write_without_an_answer_is_not_repeated_for_a_claim_that_goes() -> None:
+    """The API server would refuse it, as it will the first one."""
+    bench = small_bench()
+    bench.add_claim(claim_json("one", request(), finalizers=[FINALIZER]))
+    bench.add_pod(pod_json("first", ["one"]))
+    bench.claims.faults = [Unavailable("timeout")]
+    bench.run()
+    going = bench.claim("one")
+    bench.add_claim({**going, "metadata": {**going["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}})
+    bench.add_claim(claim_json("two", request(), finalizers=[FINALIZER]))
+    bench.add_pod(pod_json("second", ["two"]))
+    bench.run(10)
+    assert (bench.verbs("one"), bench.node_of("two")) == (["allocate"], "node-a")
+
+
+def test_room_that_an_unanswered_write_turns_out_not_to_need_is_given_away_at_once() -> None:
+    """Its pod is gone, and to repeat it is refused: whoever was refused for want of the room gets a turn."""
+    bench = small_bench()
+    bench.add_claim(claim_json("one", request(), finalizers=[FINALIZER]))
+    pod = pod_json("first", ["one"])
+    bench.add_pod(pod)
+    bench.claims.faults = [Unavailable("timeout"), Forbidden("no")]
+    bench.run()
+    bench.add_claim(claim_json("two", request(), finalizers=[FINALIZER]))
+    bench.add_pod(pod_json("second", ["two"]))
+    bench.run()
+    bench.remove_pod(pod)
+    bench.run(2)
+    assert bench.node_of("two") == "node-a"

@@ -70,6 +70,9 @@ class Placer:
             return
         known = list(self._state.world.claims_of(pod))
         complete = [claim for claim in known if claim is not None]
+        # First of all, for whatever else keeps the pod waiting: it counts until it is known.
+        if self._tools.writes and self._resolve(pod, complete, now):
+            return
         if len(complete) != len(known):
             # kube-controller-manager has yet to make one; its arrival is the next turn.
             if self._tools.writes:
@@ -101,7 +104,7 @@ class Placer:
             self._warn(pod, claims, NOT_SERVED, message, now)
             self._release(pod, ())
             return
-        if self._tools.writes and (self._resolve(pod, open_claims, now) or self._restore(pod, open_claims)):
+        if self._tools.writes and self._restore(pod, open_claims):
             return
         if not self._tools.writes:
             self._report_unsupported(pod, claims, now)
@@ -233,27 +236,30 @@ class Placer:
         parcels = [Parcel(known, build_allocation(known.claim, placement, classes, now)) for known in open_claims]
         self._delivery.send(pod, parcels, is_last=True)
 
-    def _resolve(self, pod: Pod, open_claims: list[KnownClaim], now: float) -> bool:
+    def _resolve(self, pod: Pod, claims: Sequence[KnownClaim], now: float) -> bool:
         """Find out what became of writes without an answer; True when that leaves nothing to plan now."""
-        known = next((known for known in open_claims if known.claim.uid in self._state.unresolved), None)
+        known = next((known for known in claims if known.claim.uid in self._state.unresolved), None)
         if known is None:
             return False
         unanswered = self._state.unresolved[known.claim.uid]
         read = self._tools.writer.read(known.claim.namespace, known.claim.name)
         if read.outcome is Outcome.GONE:
             self._state.hold_place(known.claim, unanswered, self._state.users_of(known), now)
-            self._state.unresolved.pop(known.claim.uid)
-            self._state.ledger.drop(known.claim.uid)
+            self._state.forget_write(known.claim.uid, now)
             return True
         if read.claim is None or read.claim["metadata"]["uid"] != known.claim.uid:
             self._state.refusals.back_off(pod.uid, now, OUTAGE_MAX_SECONDS)
             self._state.revisit_pod(pod.uid, now)
             return True
         self._tools.observer.take(Observed(Kind.CLAIM, read.claim))
-        allocation = self._state.unresolved.pop(known.claim.uid, None)
-        current = self._state.world.claims.get(known.key)
-        if allocation is not None and current is not None and current.claim.allocation is None:
+        allocation, current = self._state.unresolved.get(known.claim.uid), self._state.world.current(known)
+        if allocation is None or current is None:
+            return True
+        if current.claim.deleting:
+            self._state.forget_write(current.claim.uid, now)  # The API server takes no new reservation now.
+        else:
             # The first write may still arrive. The same one again is safe: whichever comes first, it is this place.
+            del self._state.unresolved[current.claim.uid]
             self._delivery.send(pod, [Parcel(current, allocation)], is_last=False)
         return True
 

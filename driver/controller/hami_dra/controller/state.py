@@ -157,6 +157,12 @@ class State:
         """Give the slice a turn."""
         self.agenda.add(Work(Turn.SLICE, name), now)
 
+    def forget_write(self, uid: str, now: float) -> None:
+        """What was written to this claim without an answer cannot be stored any more."""
+        self.unresolved.pop(uid, None)
+        self.ledger.drop(uid)
+        self.revisit_pending(now)
+
     def settle(self, uid: PodUid) -> None:
         """The pod waits for nothing of ours any more."""
         self.pending.pop(uid, None)

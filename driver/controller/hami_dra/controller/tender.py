@@ -66,7 +66,7 @@ class Tender:
             return
         read = self._tools.writer.read(known.claim.namespace, known.claim.name)
         if read.outcome is Outcome.GONE or (read.claim and read.claim["metadata"]["uid"] != known.claim.uid):
-            self._forget_write(known.claim.uid)
+            self._state.forget_write(known.claim.uid, now)
         elif read.claim is None:
             self._state.revisit_claim(known.key, now + _RETRY_SECONDS)
         else:
@@ -78,7 +78,7 @@ class Tender:
     def _overtake(self, known: KnownClaim, now: float) -> None:
         """The write may still arrive. The same one again settles it, and then ends like any that nobody uses."""
         if known.claim.deleting:
-            self._forget_write(known.claim.uid)  # The API server takes no new reservation now.
+            self._state.forget_write(known.claim.uid, now)  # The API server takes no new reservation now.
             return
         allocation = self._state.unresolved[known.claim.uid]
         written = self._tools.writer.allocate(known.raw, allocation, None)
@@ -87,11 +87,7 @@ class Tender:
         elif written.outcome in (Outcome.UNKNOWN, Outcome.CONFLICT, Outcome.NOT_LEADER):
             self._state.revisit_claim(known.key, now + _RETRY_SECONDS)
         else:
-            self._forget_write(known.claim.uid)
-
-    def _forget_write(self, uid: str) -> None:
-        self._state.unresolved.pop(uid, None)
-        self._state.ledger.drop(uid)
+            self._state.forget_write(known.claim.uid, now)
 
     def _report_foreign(self, known: KnownClaim, now: float) -> None:
         claim = known.claim
