@@ -110,3 +110,20 @@ def test_of_two_claims_for_one_pod_the_one_it_does_not_name_is_freed() -> None:
     bench.add_pod({**pod, "spec": {**pod["spec"], "nodeName": "node-a"}})
     bench.run(40)
     assert (bench.node_of("pod-gpu-x1"), bench.node_of("pod-gpu-x2")) == (None, "node-a")
+
+
+def test_of_a_claim_that_was_made_again_under_another_name_nothing_stays_behind() -> None:
+    """Neither when the new one comes, nor when the pod goes before any does."""
+    bench = Bench()
+    bench.add_claim(generated())
+    bench.add_pod(pod_with_template())
+    bench.run()
+    bench.see(Kind.CLAIM, bench.claims.stored.pop("default/pod-gpu-x1"), deleted=True)
+    bench.run(3)
+    bench.add_claim(generated("pod-gpu-x2"))
+    assert bench.state.lost == {}
+    bench.see(Kind.CLAIM, bench.claims.stored.pop("default/pod-gpu-x2"), deleted=True)
+    bench.add_pod(pod_with_template(recorded="pod-gpu-x3"))
+    bench.run(3)
+    bench.remove_pod(pod_with_template(recorded="pod-gpu-x3"))
+    assert bench.state.lost == {}

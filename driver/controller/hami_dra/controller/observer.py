@@ -122,8 +122,7 @@ class Observer:
         state.refusals.forget(pod.uid)
         state.released.discard(pod.uid)
         state.queue.leave(pod.uid)
-        for entry in pod.claims:
-            state.lost.pop(f"{pod.namespace}/{entry.claim_name}", None)
+        state.forget_lost(pod)
         self._reporter.forget(pod.uid)
         self._revisit_claims_of(pod, now)
 
@@ -141,7 +140,7 @@ class Observer:
         old, new = self._state.world.put_claim(observed.object)
         if new is None or new is old:
             return
-        self._state.lost.pop(new.key, None)
+        self._state.found(new)
         if old is not None and old.claim.uid != new.claim.uid:
             self._claim_gone(old, self._state.users_of(old), now)
         elif old is not None:
@@ -159,7 +158,7 @@ class Observer:
         self._state.revisit_pending(now)
         for pod in self._state.users_of(known):
             if pod.needs_claims:
-                self._state.lost[known.key] = LostClaim(known.claim, now + _RECREATED_SECONDS)
+                self._state.lost[known.key] = LostClaim(known.claim, now + _RECREATED_SECONDS, pod.uid)
                 self._state.revisit_pod(pod.uid, now)
 
     def _note_cleared(self, old: KnownClaim, new: KnownClaim, now: float) -> None:

@@ -43,9 +43,9 @@ class Recreation:
     def _ask_for(self, pod: Pod, entry: PodClaim, key: str, now: float) -> None:
         if key in self._state.world.claims:
             return
-        lost = self._state.lost.setdefault(key, LostClaim(None, now + UNSEEN_SECONDS))
+        lost = self._state.lost.setdefault(key, LostClaim(None, now + UNSEEN_SECONDS, pod.uid))
         if now >= lost.due:
-            lost = LostClaim(lost.claim or self._look(pod, entry), now + _AGAIN_SECONDS)
+            lost = LostClaim(lost.claim or self._look(pod, entry), now + _AGAIN_SECONDS, pod.uid)
             self._state.lost[key] = lost
             if lost.claim is not None and self._is_ours(lost.claim):
                 self._nudge(pod, entry)

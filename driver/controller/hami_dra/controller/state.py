@@ -66,6 +66,7 @@ class LostClaim:
 
     claim: Claim | None
     due: float
+    pod: PodUid
 
 
 @dataclass
@@ -162,6 +163,20 @@ class State:
         self.unresolved.pop(uid, None)
         self.ledger.drop(uid)
         self.revisit_pending(now)
+
+    def found(self, known: KnownClaim) -> None:
+        """A claim is there, and with it whatever it was made in place of, under whatever name."""
+        role = role_of(known.claim) if self.lost else ""
+        for key, lost in list(self.lost.items()):
+            if key == known.key or (lost.claim is not None and role_of(lost.claim) == role):
+                del self.lost[key]
+
+    def forget_lost(self, pod: Pod) -> None:
+        """The pod is gone: it needs none of its claims any more."""
+        names = {f"{pod.namespace}/{entry.claim_name}" for entry in pod.claims}
+        for key, lost in list(self.lost.items()):
+            if key in names or lost.pod == pod.uid:
+                del self.lost[key]
 
     def settle(self, uid: PodUid) -> None:
         """The pod waits for nothing of ours any more."""
