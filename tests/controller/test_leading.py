@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from controller_fakes import GATE, Bench
 from controller_objects import claim_json, pod_json, request
-from loop_steps import pending, small_bench
+from loop_steps import bound, pending, small_bench
 
 from hami_dra.controller.world import Kind
 from hami_dra.kube.errors import NotFound
@@ -88,3 +88,27 @@ def test_a_proxy_that_denies_a_claim_strands_nobody() -> None:
     pending(bench)
     bench.run(2)
     assert bench.node_of() == "node-a"
+
+
+def test_a_place_that_another_leader_gave_away_is_not_given_back() -> None:
+    """Who did not lead holds places too, but the GPU may have changed hands before it saw the first allocation end."""
+    leader, standby = small_bench(), small_bench()
+    standby.loop.deactivate()
+    standby.claims.stored = leader.claims.stored
+    pod = pod_json("late", ["one"])
+    leader.add_claim(claim_json("one", request()))
+    leader.add_pod(pod)
+    leader.run()
+    standby.see(Kind.CLAIM, leader.claim("one"))
+    standby.see(Kind.POD, pod)
+    leader.run(31)  # The allocation is taken back.
+    leader.add_claim(claim_json("two", request()))
+    leader.add_pod(pod_json("other", ["two"]))
+    leader.run(15)
+    assert (leader.node_of("one"), leader.node_of("two")) == (None, "node-a")
+    for name in ("one", "two"):
+        standby.see(Kind.CLAIM, leader.claim(name))
+    standby.see(Kind.POD, bound(pod, "node-a"))
+    standby.loop.activate()
+    standby.run(1)
+    assert (leader.node_of("one"), leader.node_of("two")) == (None, "node-a")

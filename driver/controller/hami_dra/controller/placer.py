@@ -269,7 +269,8 @@ class Placer:
             place = self._state.held.get(held_key(role_of(known.claim), pod.node_name))
             # Another pod that shares the claim is planned for: it has never been found to fit there. So is a claim
             # that was made in place of a deleted one: it may ask for something else.
-            if place is not None and pod.uid in place.pods and place.claim_uid == known.claim.uid:
+            mine = place is not None and pod.uid in place.pods and place.claim_uid == known.claim.uid
+            if place is not None and mine and self._state.can_restore(place):
                 self._delivery.send(pod, [Parcel(known, place.allocation)], is_last=False)
                 return True
         return False

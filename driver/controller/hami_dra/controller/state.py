@@ -32,7 +32,7 @@ from hami_dra.controller.ordering import Totals
 from hami_dra.controller.pods import Pod, PodUid
 from hami_dra.controller.scheduler_queue import SchedulerQueue
 from hami_dra.controller.takeback import Holding
-from hami_dra.controller.usage import Ledger
+from hami_dra.controller.usage import UNUSED, Ledger, fits_beside, used_by
 from hami_dra.controller.world import KnownClaim, World
 
 LOG = logging.getLogger(__name__)
@@ -214,6 +214,18 @@ class State:
         self.held.put(place)
         self.ledger.reserve(place.key, place.allocation.results, place.claim_uid)
         self.agenda.add(Work(Turn.PLACE, place.key), place.until)
+
+    def can_restore(self, place: HeldPlace) -> bool:
+        """Whether its room is still there.
+
+        Whoever did not lead when the allocation ended, or saw it end late, holds a place that may have been given away.
+        """
+        others = self.ledger.totals([place.key, *(kept_key(uid) for uid in self.kept)])
+        gpus = {gpu.key: gpu for gpu in self.world.inventory.by_node.get(place.node, ())}
+        usages = used_by(place.allocation.results)
+        return usages.keys() <= gpus.keys() and all(
+            fits_beside(usage, others.get(key, UNUSED), gpus[key].device) for key, usage in usages.items()
+        )
 
     def drop_held(self, key: str, now: float) -> None:
         """Hold this place no longer."""

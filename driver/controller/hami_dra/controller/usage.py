@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from hami_dra.api import names
-from hami_dra.api.resources import DeviceResult
+from hami_dra.api.resources import Device, DeviceResult
 
 
 class DeviceKey(NamedTuple):
@@ -50,6 +50,16 @@ def used_by(results: Iterable[DeviceResult]) -> dict[DeviceKey, Usage]:
         else:
             usage[key] = usage.get(key, UNUSED).plus(result.consumed_capacity)
     return usage
+
+
+def fits_beside(usage: Usage, others: Usage, device: Device) -> bool:
+    """Whether a device has room for a usage beside what others take of it."""
+    if usage.blocked or others.blocked:
+        return usage == UNUSED or others == UNUSED
+    return all(
+        name in device.capacity and amount + others.consumed.get(name, 0) <= device.capacity[name].value
+        for name, amount in usage.consumed.items()
+    )
 
 
 Pool = Mapping[str, Usage]
