@@ -86,6 +86,8 @@ class Observer:
             self._state.refusals.forget(new.uid)
         self._state.release_held(new, now)
         self._revisit_claims_of(new, now)
+        if old is not None and old.node_name and old.needs_claims and not new.needs_claims:
+            self._revisit_sharers_of(new, now)
 
     def _note_released(self, old: Pod | None, new: Pod, now: float) -> None:
         if not new.held:
@@ -125,11 +127,20 @@ class Observer:
         state.forget_lost(pod)
         self._reporter.forget(pod.uid)
         self._revisit_claims_of(pod, now)
+        if pod.node_name and pod.needs_claims:
+            self._revisit_sharers_of(pod, now)
 
     def _revisit_claims_of(self, pod: Pod, now: float) -> None:
         for known in self._state.world.claims_of(pod):
             if known is not None:
                 self._state.revisit_claim(known.key, now)
+
+    def _revisit_sharers_of(self, pod: Pod, now: float) -> None:
+        # As long as it was bound and needed them, its claims could be allocated on its node alone.
+        for known in self._state.world.claims_of(pod):
+            if known is not None and known.claim.allocation is None:
+                for user in self._state.users_of(known):
+                    self._state.revisit_pod(user.uid, now)
 
     def _claim(self, observed: Observed, now: float) -> None:
         if observed.deleted:

@@ -104,7 +104,7 @@ class Placer:
             self._warn(pod, claims, NOT_SERVED, message, now)
             self._release(pod, ())
             return
-        if self._tools.writes and self._restore(pod, open_claims):
+        if self._tools.writes and (self._restore(pod, open_claims) or self._leaves_to_bound(pod, open_claims, now)):
             return
         if not self._tools.writes:
             self._report_unsupported(pod, claims, now)
@@ -262,6 +262,22 @@ class Placer:
             del self._state.unresolved[current.claim.uid]
             self._delivery.send(pod, [Parcel(current, allocation)], is_last=False)
         return True
+
+    def _leaves_to_bound(self, pod: Pod, open_claims: list[KnownClaim], now: float) -> bool:
+        """Whether another pod that needs one of these is bound already: elsewhere it would not be left."""
+        if pod.node_name:
+            return False
+        for known in open_claims:
+            other = next((user for user in self._state.users_of(known) if user.node_name and user.needs_claims), None)
+            if other is not None:
+                message = (
+                    f"ResourceClaim {known.key} can only be allocated on node {other.node_name}, where pod "
+                    f"{other.namespace}/{other.name} is bound that needs it too"
+                )
+                self._state.obstacles[pod.uid] = NOTHING_FITS
+                self._warn(pod, [known.claim], NOTHING_FITS, message, now)
+                return True
+        return False
 
     def _restore(self, pod: Pod, open_claims: list[KnownClaim]) -> bool:
         """Give a pod that was bound while its allocation was taken back the same place again."""

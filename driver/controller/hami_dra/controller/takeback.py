@@ -68,9 +68,12 @@ def judge(
     """
     if any(consumer.resource != "pods" for consumer in claim.reserved_for):
         return Verdict()
+    node = claim.allocation.node_name if claim.allocation else None
     bound = [pod for pod in users if pod.node_name and not pod.finished]
-    if bound:
-        return _judge_bound(claim, bound)
+    if bound and (node is None or any(pod.node_name == node for pod in bound)):
+        return Verdict()
+    if any(pod.needs_claims for pod in bound):
+        return Verdict(Cause.BOUND_ELSEWHERE)
     if claim.deleting:
         return Verdict(Cause.DELETED)
     waiting = [pod for pod in users if pod.needs_claims]
@@ -78,13 +81,6 @@ def judge(
         return _judge_unused(holding, now) if superseded or not claim.reserved_for else Verdict()
     holding.idle_since = None
     return _judge_waiting(waiting, holding, now, overdue)
-
-
-def _judge_bound(claim: Claim, bound: Sequence[Pod]) -> Verdict:
-    node = claim.allocation.node_name if claim.allocation else None
-    if node is not None and all(pod.node_name != node for pod in bound):
-        return Verdict(Cause.BOUND_ELSEWHERE)
-    return Verdict()
 
 
 def _judge_unused(holding: Holding, now: float) -> Verdict:

@@ -99,7 +99,7 @@ class Tender:
         self._state.revisit_claim(known.key, due)
 
     def _end(self, known: KnownClaim, users: list[Pod], cause: Cause, now: float) -> None:
-        if cause in (Cause.UNBOUND, Cause.UNSCHEDULABLE, Cause.DELETED):
+        if cause is not Cause.UNUSED:
             stays = self._seconds_to_stay(users)
             if stays:
                 self._state.revisit_claim(known.key, now + stays)
@@ -120,7 +120,7 @@ class Tender:
         """How long an allocation must stay where a pod was bound without our having seen it yet, or may have been."""
         try:
             read = self._tools.writer.read_pod
-            current = [read(pod.namespace, pod.name) for pod in users if pod.needs_claims]
+            current = [read(pod.namespace, pod.name) for pod in users if pod.needs_claims and not pod.node_name]
         except KubeError as error:
             LOG.warning("pod-not-read", extra={"error": str(error)})
             return _RETRY_SECONDS
