@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -28,7 +29,7 @@ from hami_dra.controller.tender import Tender
 from hami_dra.controller.tools import Tools
 from hami_dra.controller.world import Kind, World
 from hami_dra.controller.writer import Writer
-from hami_dra.kube.errors import Conflict, KubeError, NotFound
+from hami_dra.kube.errors import Conflict, KubeError, NotFound, Unavailable
 from hami_dra.kube.events import EventType, ObjectReference
 
 FINALIZER = "resource.kubernetes.io/delete-protection"
@@ -49,20 +50,26 @@ class FakeClock:
         return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
 
 
+class Late:
+    """A fault: there is no answer, and the write reaches the API server later."""
+
+
 class FakeClaims:
     """The API server's claims with resourceVersions; ``faults`` are raised by the next writes, in order.
 
-    A fault that is a pair (error, True) is raised after the write was stored. ``unread`` is raised by the next reads.
+    A fault that is a pair (error, True) is raised after the write was stored; what ended in ``Late`` arrives with
+    ``arrive``. ``unread`` is raised by the next reads.
     """
 
     def __init__(self) -> None:
         self.stored: dict[str, JsonObject] = {}
-        self.faults: list[KubeError | tuple[KubeError, bool] | None] = []
+        self.faults: list[KubeError | tuple[KubeError, bool] | Late | None] = []
         self.templates: dict[str, JsonObject] = {}
         self.unread: list[KubeError] = []
         self.writes: list[tuple[str, str]] = []
         self.on_write: Callable[[], None] = lambda: None
         self.version = 100
+        self._late: list[tuple[JsonObject, JsonObject]] = []
 
     def put(self, claim: JsonObject) -> JsonObject:
         """Store from outside."""
@@ -104,20 +111,40 @@ class FakeClaims:
         changed["status"] = {}
         return self._write("clear", claim, changed)
 
+    def outdate(self, claim: JsonObject) -> JsonObject:
+        changed = copy.deepcopy(claim)
+        changed["metadata"].setdefault("annotations", {})["outdated"] = claim["metadata"]["resourceVersion"]
+        return self._write("outdate", claim, changed)
+
     def _write(self, verb: str, read: JsonObject, changed: JsonObject) -> JsonObject:
         key = f"{read['metadata']['namespace']}/{read['metadata']['name']}"
         self.writes.append((verb, key))
         self.on_write()
         fault = self.faults.pop(0) if self.faults else None
+        if isinstance(fault, Late):
+            self._late.append((read, changed))
+            raise Unavailable("timeout")
         if isinstance(fault, KubeError):
             raise fault
+        stored = self._store(read, changed)
+        if fault is not None:
+            raise fault[0]
+        return stored
+
+    def _store(self, read: JsonObject, changed: JsonObject) -> JsonObject:
+        key = f"{read['metadata']['namespace']}/{read['metadata']['name']}"
         if key not in self.stored:
             raise NotFound(key)
         if self.stored[key]["metadata"]["resourceVersion"] != read["metadata"]["resourceVersion"]:
             raise Conflict(key)
-        stored = self.put(changed)
-        if fault is not None:
-            raise fault[0]
+        return self.put(changed)
+
+    def arrive(self) -> list[JsonObject]:
+        """Let the late writes reach the API server; what was stored of them."""
+        stored = list[JsonObject]()
+        while self._late:
+            with contextlib.suppress(Conflict, NotFound):
+                stored.append(self._store(*self._late.pop(0)))
         return stored
 
 

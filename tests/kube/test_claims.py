@@ -52,6 +52,18 @@ def test_finalizer_is_added_once(server: FakeApiServer, claims: Claims, claim: d
     assert set(server.cluster.requests[0].body) == {"metadata"}
 
 
+def test_an_outdated_claim_takes_no_write_that_was_sent_before(
+    server: FakeApiServer, claims: Claims, claim: dict[str, object]
+) -> None:
+    """It says the same as before under another version."""
+    outdated = claims.outdate(claim)
+    assert outdated["spec"] == claim["spec"]
+    for write in (claims.outdate, claims.clear_allocation):
+        with pytest.raises(Conflict):
+            write(claim)
+    assert claims.outdate(outdated)["metadata"]["resourceVersion"] != outdated["metadata"]["resourceVersion"]
+
+
 def test_finalizer_on_an_outdated_claim_is_a_conflict(
     server: FakeApiServer, claims: Claims, claim: dict[str, object]
 ) -> None:

@@ -22,6 +22,7 @@ ALLOCATOR_TAINT_EFFECT: Final = "NoSchedule"
 DELETE_PROTECTION_FINALIZER: Final = "resource.kubernetes.io/delete-protection"
 ALLOCATION_GATE: Final = f"{DRIVER}/allocation"
 PINNED_ANNOTATION: Final = f"{DRIVER}/pinned-to"
+OUTDATED_ANNOTATION: Final = f"{DRIVER}/outdated-version"
 
 # HAMi's own names: what its users have on their pods goes on to work.
 NODE_POLICY_ANNOTATION: Final = "hami.io/node-scheduler-policy"

@@ -73,6 +73,7 @@ class Loop:
         for uid in state.unresolved:
             state.ledger.drop(uid)
         state.unresolved.clear()
+        state.clearing.clear()
         state.released.clear()
         for kept in state.kept:
             state.drop_place(kept)

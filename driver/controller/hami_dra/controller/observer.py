@@ -165,6 +165,7 @@ class Observer:
         self._state.unresolved.pop(uid, None)
         self._state.holdings.pop(uid, None)
         self._state.foreign.discard(uid)
+        self._state.clearing.pop(uid, None)
         self._reporter.forget(uid)
         self._state.revisit_pending(now)
         for pod in self._state.users_of(known):
@@ -206,6 +207,8 @@ class Observer:
     def book(self, known: KnownClaim, now: float) -> None:
         """Count what the claim holds; a write to it that is under way, or had no answer, goes on counting."""
         state, claim = self._state, known.claim
+        if claim.metadata.resource_version != state.clearing.get(claim.uid):
+            state.clearing.pop(claim.uid, None)
         if claim.allocation is not None:
             state.ledger.put(claim.uid, claim.allocation.results)
             state.unresolved.pop(claim.uid, None)

@@ -95,6 +95,8 @@ class State:
     """Claims whose allocation is being written; the ledger counts it."""
     unresolved: dict[str, AllocationResult] = field(default_factory=dict)
     """Allocations whose write had no answer, by claim; the ledger counts them."""
+    clearing: dict[str, str] = field(default_factory=dict)
+    """Claims whose clearing had no answer and may still arrive, with the version that it was sent for."""
     foreign: set[str] = field(default_factory=set)
     kept: KeptPlaces = field(default_factory=KeptPlaces)
     lost: dict[str, LostClaim] = field(default_factory=dict)

@@ -57,6 +57,8 @@ class Tender:
         verdict = judge(known.claim, users, holding, now, overdue, superseded=superseded)
         if verdict.cause is not None:
             self._end(known, users, verdict.cause, now)
+        elif known.claim.uid in self._state.clearing:
+            self._outdate(known, now)
         elif verdict.look_again is not None:
             self._state.revisit_claim(key, verdict.look_again)
 
@@ -103,6 +105,8 @@ class Tender:
             stays = self._seconds_to_stay(users)
             if stays:
                 self._state.revisit_claim(known.key, now + stays)
+                if known.claim.uid in self._state.clearing:
+                    self._outdate(known, now)
                 return
             if known.claim.allocation is not None:  # Before the write: its reply may be lost, and the pod bound.
                 self._state.hold_place(known.claim, known.claim.allocation, users, now)
@@ -132,12 +136,31 @@ class Tender:
     def _not_ended(self, known: KnownClaim, outcome: Outcome, message: str, now: float) -> None:
         LOG.warning("write-failed", extra={"claim": known.key, "outcome": outcome.name, "error": message})
         self._tools.metrics.failed_writes.labels(outcome=outcome.name.lower()).inc()
+        if outcome is Outcome.UNKNOWN:
+            self._state.clearing[known.claim.uid] = known.claim.metadata.resource_version
+        self._look(known, now)
+        self._state.revisit_claim(known.key, now + _RETRY_SECONDS)
+
+    def _look(self, known: KnownClaim, now: float) -> None:
+        """Take in what the claim says now; where it stays allocated, its place counts no more."""
         read = self._tools.writer.read(known.claim.namespace, known.claim.name)
         if read.claim is not None and read.claim["metadata"]["uid"] == known.claim.uid:
             self._tools.observer.take(Observed(Kind.CLAIM, read.claim))
-            if self._state.world.claims[known.key].claim.allocation is not None:
+            allocated = self._state.world.claims[known.key].claim.allocation is not None
+            if allocated and known.claim.uid not in self._state.clearing:
                 self._drop_place(known, now)
-        self._state.revisit_claim(known.key, now + _RETRY_SECONDS)
+
+    def _outdate(self, known: KnownClaim, now: float) -> None:
+        """A clearing had no answer, and must not arrive now that the allocation is to stay."""
+        written = self._tools.writer.outdate(known.raw)
+        if written.outcome is Outcome.WRITTEN and written.claim is not None:
+            self._tools.observer.take_own_write(written.claim)
+        elif written.outcome is Outcome.CONFLICT:
+            self._look(known, now)
+        elif written.outcome is Outcome.REFUSED:
+            del self._state.clearing[known.claim.uid]
+        if known.claim.uid in self._state.clearing:
+            self._state.revisit_claim(known.key, now + _RETRY_SECONDS)
 
     def _drop_place(self, known: KnownClaim, now: float) -> None:
         allocation = known.claim.allocation

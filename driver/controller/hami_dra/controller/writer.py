@@ -51,6 +51,10 @@ class ClaimAccess(Protocol):
         """Take allocation and reservations back."""
         ...
 
+    def outdate(self, claim: JsonObject) -> JsonObject:
+        """The claim under a new version."""
+        ...
+
 
 class PodAccess(Protocol):
     """The pods of the API server, as far as we touch them."""
@@ -137,6 +141,10 @@ class Writer:
     def clear(self, claim: JsonObject) -> Written:
         """Take the allocation back."""
         return self._attempt(lambda: self._send("clearing", lambda: self._claims.clear_allocation(claim)))
+
+    def outdate(self, claim: JsonObject) -> Written:
+        """See to it that no write that was sent before can succeed any more."""
+        return self._attempt(lambda: self._send("outdating", lambda: self._claims.outdate(claim)))
 
     def nudge(self, pod: Pod, message: str) -> Written:
         """Make those who watch the pod look at it again."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from hami_dra.api.names import DELETE_PROTECTION_FINALIZER
+from hami_dra.api.names import DELETE_PROTECTION_FINALIZER, OUTDATED_ANNOTATION
 from hami_dra.api.resources import API_VERSION, AllocationResult, ConsumerReference, JsonObject
 from hami_dra.kube import times
 from hami_dra.kube.errors import Conflict, DroppedFields, Invalid, NotFound
@@ -64,6 +64,13 @@ class Claims:
         """Take allocation and reservations back; the stored claim. Raises Conflict."""
         # The API server refuses one without the other, and device statuses end with the allocation.
         return self._write_status(claim, {}, without=("allocation", "reservedFor", "devices"))
+
+    def outdate(self, claim: JsonObject) -> JsonObject:
+        """The claim under a new version, so that no write that was sent before can succeed. Raises Conflict."""
+        # A status that says the same as before would not be stored anew.
+        version = claim["metadata"]["resourceVersion"]
+        changed = {"resourceVersion": version, "annotations": {OUTDATED_ANNOTATION: version}}
+        return self._client.patch(_path(claim), {"metadata": changed})
 
     def update_device_statuses(
         self, namespace: str, name: str, uid: str, driver: str, entries: Sequence[JsonObject]
