@@ -10,6 +10,7 @@ from held_writes import HeldWrites
 from loop_steps import bound
 from test_runner import FakeWatch
 
+from hami_dra.controller.leadership import Leadership
 from hami_dra.controller.runner import Runner
 from hami_dra.controller.world import Kind
 from hami_dra.kube.errors import Conflict, Forbidden, Unavailable
@@ -110,7 +111,7 @@ def test_a_process_that_leads_again_lists_after_its_last_write_has_ended() -> No
     """A list made before could lack what that write stored."""
     bench, writes = held_bench()
     watch = FakeWatch()
-    runner = Runner(bench.loop, [watch], lambda: bench.leads, bench.clock)
+    runner = Runner(bench.loop, [watch], Leadership(lambda: bench.leads), bench.clock)
     runner.round()
     watch.has_synced = True
     runner.round()

@@ -14,6 +14,7 @@ from controller_fakes import Bench, FakeClock
 from controller_objects import claim_json, pod_json
 
 from hami_dra.controller.agenda import Agenda
+from hami_dra.controller.leadership import Leadership
 from hami_dra.controller.logs import JsonFormatter
 from hami_dra.controller.metrics import Metrics
 from hami_dra.controller.observer import Observed
@@ -41,8 +42,9 @@ class Stage:
         self.bench = Bench()
         self.bench.loop.deactivate()
         self.watch = FakeWatch()
-        self.leads = False
-        self.runner = Runner(self.bench.loop, [self.watch], lambda: self.leads, self.bench.clock)
+        self.leads = 0
+        self.leadership = Leadership(lambda: self.leads)
+        self.runner = Runner(self.bench.loop, [self.watch], self.leadership, self.bench.clock)
 
 
 def test_a_new_leader_lists_afresh_before_it_writes() -> None:
@@ -51,7 +53,7 @@ def test_a_new_leader_lists_afresh_before_it_writes() -> None:
     stage.runner.put(Observed(Kind.CLAIM, stage.bench.claims.put(claim_json())))
     stage.runner.put(Observed(Kind.POD, pod_json()))
     stage.runner.round()
-    stage.leads = True
+    stage.leads = 1
     stage.runner.round()
     assert (stage.watch.relists, stage.bench.verbs()) == (1, [])
     stage.watch.has_synced = True
@@ -64,7 +66,7 @@ def test_what_the_fresh_list_told_is_known_before_the_first_decision() -> None:
     stage = Stage()
     stage.runner.put(Observed(Kind.CLAIM, stage.bench.claims.put(claim_json())))
     stage.runner.put(Observed(Kind.POD, pod_json()))
-    stage.leads = True
+    stage.leads = 1
     stage.runner.round()
     allocated = claim_json(status={"allocation": {"devices": {"results": []}}})
     stage.runner.put(Observed(Kind.CLAIM, stage.bench.claims.put(allocated)))
@@ -76,16 +78,46 @@ def test_what_the_fresh_list_told_is_known_before_the_first_decision() -> None:
 def test_a_lost_lease_stops_decisions() -> None:
     """Leadership that ends in between ends everything."""
     stage = Stage()
-    stage.leads = True
+    stage.leads = 1
     stage.runner.round()
     stage.watch.has_synced = True
     stage.runner.round()
-    stage.leads = False
+    stage.leads = 0
     stage.runner.put(Observed(Kind.CLAIM, stage.bench.claims.put(claim_json())))
     stage.runner.put(Observed(Kind.POD, pod_json()))
     stage.runner.round()
     assert stage.bench.verbs() == []
     assert stage.bench.metric("leader") == 0
+
+
+def test_a_leader_that_stood_still_while_another_led_lists_afresh() -> None:
+    """It never saw itself without the lease: the term says that somebody else may have written meanwhile."""
+    stage = Stage()
+    stage.leads = 1
+    stage.runner.round()
+    stage.watch.has_synced = True
+    stage.runner.round()
+    assert (stage.watch.relists, stage.leadership.may_write()) == (1, True)
+    stage.leads = 2
+    assert not stage.leadership.may_write()  # Nor what was sent before, and waits.
+    stage.runner.put(Observed(Kind.CLAIM, stage.bench.claims.put(claim_json())))
+    stage.runner.put(Observed(Kind.POD, pod_json()))
+    stage.runner.round()
+    assert (stage.watch.relists, stage.bench.verbs(), stage.leadership.may_write()) == (2, [], False)
+    stage.watch.has_synced = True
+    stage.runner.round()
+    assert (stage.bench.verbs(), stage.leadership.may_write()) == (["finalizer", "allocate"], True)
+
+
+def test_a_term_that_ends_while_everything_is_listed_begins_nothing() -> None:
+    """What another wrote since may be missing in the list: the new term has its own."""
+    stage = Stage()
+    stage.leads = 1
+    stage.runner.round()
+    stage.leads = 2
+    stage.watch.has_synced = True
+    stage.runner.round()
+    assert (stage.watch.relists, stage.leadership.begun) == (2, 0)
 
 
 def test_an_object_that_is_not_understood_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:

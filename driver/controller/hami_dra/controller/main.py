@@ -14,6 +14,7 @@ from hami_dra.controller.cel import CelMatcher, warm_up
 from hami_dra.controller.clock import SystemClock
 from hami_dra.controller.errors import ControllerError
 from hami_dra.controller.garbage import collect_rarely
+from hami_dra.controller.leadership import Leadership
 from hami_dra.controller.left_out import LeftOut
 from hami_dra.controller.logs import set_up
 from hami_dra.controller.loop import Loop
@@ -77,8 +78,9 @@ class Daemon:
             client, self._put, on_synced=self._wake, on_fatal=self._fail
         )
         self._sender = AtOnce(settings.concurrent_writes, self._wake)
-        loop = build_loop(settings, client, self._elector, self._events, self._metrics, self._sender)
-        self._runner = Runner(loop, self._reflectors, self._elector.is_leader, clock)
+        leadership = Leadership(self._elector.term)
+        loop = build_loop(settings, client, leadership, self._events, self._metrics, self._sender)
+        self._runner = Runner(loop, self._reflectors, leadership, clock)
         probes = Probes(
             healthy=lambda: clock.monotonic() - self._runner.beat < _STUCK_SECONDS,
             ready=lambda: self._runner.synced,
@@ -133,7 +135,7 @@ class Daemon:
 def build_loop(
     settings: Settings,
     client: Client,
-    elector: LeaderElector,
+    leadership: Leadership,
     events: EventRecorder,
     metrics: Metrics,
     sender: Sender,
@@ -141,11 +143,11 @@ def build_loop(
     """The decisions with their effects."""
     writes = settings.allocator is Allocator.CONTROLLER
     state, clock, reporter = State(World(need_lock=writes)), SystemClock(), Reporter(events)
-    claims = Claims(client.with_timeouts(_WRITE_TIMEOUTS))
+    claims, pods = Claims(client.with_timeouts(_WRITE_TIMEOUTS)), Pods(client.with_timeouts(_WRITE_TIMEOUTS), clock)
     tools = Tools(
         clock=clock,
         observer=Observer(state, clock, reporter),
-        writer=Writer(claims, Pods(client.with_timeouts(_WRITE_TIMEOUTS), clock), elector.is_leader, metrics.writing),
+        writer=Writer(claims, pods, leadership.may_write, metrics.writing),
         reporter=reporter,
         metrics=metrics,
         policy=Policy(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from hami_dra.controller.clock import Clock
+from hami_dra.controller.leadership import Leadership
 from hami_dra.controller.loop import Loop
 from hami_dra.controller.observer import Observed
 
@@ -35,17 +36,16 @@ class Watched(Protocol):
 class Runner:
     """Owns the decision thread."""
 
-    def __init__(self, loop: Loop, watched: Sequence[Watched], is_leader: Callable[[], bool], clock: Clock) -> None:
+    def __init__(self, loop: Loop, watched: Sequence[Watched], leadership: Leadership, clock: Clock) -> None:
         self._loop = loop
         self._watched = tuple(watched)
-        self._is_leader = is_leader
+        self._leadership = leadership
         self._clock = clock
         # Not a Queue with a limit: its locks take longer than what is done about most changes.
         self._queue: queue.SimpleQueue[Observed | None] = queue.SimpleQueue()
         self._room = threading.Event()
         self._stopping = threading.Event()
-        self._listing = False
-        self._active = False
+        self._listing_for = 0
         self.beat = clock.monotonic()
         """When the thread last went round, for /healthz."""
 
@@ -114,20 +114,21 @@ class Runner:
             LOG.exception("object-not-understood", extra={"kind": str(observed.kind), "object_name": name})
 
     def _follow_lease(self) -> None:
-        leads = self._is_leader()
-        if self._active and not leads:
-            self._active = False
+        leadership = self._leadership
+        term = leadership.term
+        if leadership.begun and leadership.begun != term:
+            leadership.begin(0)
             self._loop.deactivate()
-        if not leads:
-            self._listing = False
+        if not term:
+            self._listing_for = 0
             return
-        if self._active:
+        if leadership.begun:
             return
-        if not self._listing:
+        if self._listing_for != term:
             if not self._loop.idle:
                 return  # What we wrote when we led before may still arrive: the list must show it.
             # What a former leader wrote last may be missing in what was watched so far.
-            self._listing = True
+            self._listing_for = term
             for watched in self._watched:
                 watched.relist()
         if not self.synced:
@@ -135,5 +136,5 @@ class Runner:
         # A list is reported in full before it counts as synced: once the queue is empty, all of it is known.
         while not self._queue.empty():
             self._take(self._queue.get())
-        self._active = True
+        leadership.begin(term)
         self._loop.activate()

@@ -110,7 +110,7 @@ class Written:
 
 
 class Writer:
-    """Every write checks the fence first: the lease must not have reached its renew deadline."""
+    """Every write checks the fence first: the term of the lease in which it was decided must last."""
 
     def __init__(self, claims: ClaimAccess, pods: PodAccess, may_write: Callable[[], bool], watch: WriteWatch) -> None:
         self._claims = claims
@@ -172,7 +172,7 @@ class Writer:
 
     def _send(self, kind: str, write: Callable[[], _R]) -> _R:
         if not self._may_write():
-            raise NotLeader("the lease is not held, or its renew deadline has passed")
+            raise NotLeader("the lease is not held, or not any more in the term in which this was decided")
         with self._watch(kind):
             return write()
 

@@ -1,20 +1,22 @@
 """One leader at a time, by a Lease.
 
-`is_leader_until()` is the fence: no write may start at or after that moment of
-the monotonic clock, whatever the API server does or does not answer. It lies
-`lease_seconds - renew_deadline_seconds` before the first moment at which another
-may take over; requests begun before the fence must time out within that margin.
-Whether the lease of another has run out is judged by how long we saw it
-unchanged, never by comparing wall clocks.
+`term()` is the fence: no write may start when it is 0, whatever the API server
+does or does not answer, nor under another term than it was decided in: who led
+for a while, stood still and leads again knows nothing of what others did
+meanwhile. The fence lies `lease_seconds - renew_deadline_seconds` before the
+first moment at which another may take over; requests begun before it must time
+out within that margin. Whether the lease of another has run out is judged by
+how long we saw it unchanged, never by comparing wall clocks.
 """
 
+import enum
 import logging
 import random
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from hami_dra.api.resources import JsonObject
 from hami_dra.kube import times
@@ -24,6 +26,13 @@ from hami_dra.kube.transport import Client, Timeouts
 
 _LOG: Final = logging.getLogger(__name__)
 _JITTER: Final = 0.2
+# The monotonic clock stands still while the machine sleeps, which the lease does not.
+_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def seconds_since_boot() -> float:
+    """A clock that is never set, and runs on while the machine sleeps."""
+    return time.clock_gettime(_CLOCK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +58,21 @@ class _Observation:
     seen_at: float
 
 
+class _Tenure(NamedTuple):
+    """A term, and the moment from which on nothing may be written under it."""
+
+    term: int
+    until: float
+
+
+class _Found(enum.Enum):
+    """What an attempt at the lease came to."""
+
+    RENEWED = enum.auto()
+    TAKEN = enum.auto()
+    OTHERS = enum.auto()
+
+
 class LeaderElector:
     """Runs for leadership on a thread of its own from `start()` to `stop()`."""
 
@@ -59,6 +83,7 @@ class LeaderElector:
         *,
         on_started: Callable[[], None],
         on_stopped: Callable[[], None],
+        clock: Callable[[], float] = seconds_since_boot,
     ) -> None:
         """`on_started` and `on_stopped` run on the elector's thread, alternately, and must not block."""
         if not options.lease_seconds > options.renew_deadline_seconds > options.retry_seconds > 0:
@@ -70,19 +95,19 @@ class LeaderElector:
         self._on_stopped = on_stopped
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"lease {options.name}", daemon=True)
-        self._deadline = 0.0
+        self._clock = clock
+        self._terms = 0
         self._leading = False
+        # Read by other threads: replaced as a whole.
+        self._tenure = _Tenure(0, 0.0)
         self._observed: _Observation | None = None
         self._collection = namespaced(LEASES, options.namespace)
         self._path = namespaced(LEASES, options.namespace, options.name)
 
-    def is_leader_until(self) -> float:
-        """The moment of time.monotonic() from which on we must not write; 0.0 when not leading."""
-        return self._deadline
-
-    def is_leader(self) -> bool:
-        """Whether we may write now."""
-        return time.monotonic() < self._deadline
+    def term(self) -> int:
+        """The number of the term in which we lead now; 0 when we do not. It grows whenever another may have led."""
+        tenure = self._tenure
+        return tenure.term if self._clock() < tenure.until else 0
 
     def start(self) -> None:
         """Start the thread."""
@@ -103,40 +128,41 @@ class LeaderElector:
             self._release()
 
     def _attempt(self) -> None:
-        began = time.monotonic()
+        began = self._clock()
         try:
-            held = self._acquire_or_renew()
-        except KubeError as error:
-            # We may or may not hold it: the deadline decides.
-            _LOG.warning("lease not reached", extra={"lease": self._path, "error": str(error)})
-            if self._leading and not self.is_leader():
+            found = self._acquire_or_renew()
+        except Exception as error:
+            # We may or may not hold it: the deadline decides. Not only KubeError: if this thread ended over a reply
+            # that makes no sense, nobody would notice that we never lead again.
+            _LOG.warning("lease not reached", extra={"lease": self._path, "error": repr(error)})
+            if self._leading and not self.term():
                 self._lose("not renewed in time")
             return
-        if held:
-            self._deadline = began + self._options.renew_deadline_seconds
-            self._lead()
-        elif self._leading:
+        if self._leading and found is not _Found.RENEWED:
             self._lose("taken by another")
+        if found is not _Found.OTHERS:
+            self._lead(began + self._options.renew_deadline_seconds)
 
     def _pause(self) -> float:
         retry = self._options.retry_seconds * (1 + _JITTER * random.random())  # noqa: S311
         if not self._leading:
             return retry
-        return max(0.0, min(retry, self._deadline - time.monotonic()))
+        return max(0.0, min(retry, self._tenure.until - self._clock()))
 
-    def _lead(self) -> None:
-        if not self._leading:
-            self._leading = True
+    def _lead(self, until: float) -> None:
+        begins = not self._leading
+        self._terms += begins
+        self._leading, self._tenure = True, _Tenure(self._terms, until)
+        if begins:
             _LOG.info("leading", extra={"lease": self._path, "identity": self._options.identity})
             self._on_started()
 
     def _lose(self, why: str) -> None:
-        self._leading = False
-        self._deadline = 0.0
+        self._leading, self._tenure = False, _Tenure(0, 0.0)
         _LOG.info("no longer leading", extra={"lease": self._path, "reason": why})
         self._on_stopped()
 
-    def _acquire_or_renew(self) -> bool:
+    def _acquire_or_renew(self) -> _Found:
         try:
             lease = self._client.get(self._path)
         except NotFound:
@@ -144,16 +170,16 @@ class LeaderElector:
         spec = lease.get("spec") or {}
         holder = spec.get("holderIdentity") or ""
         if holder not in ("", self._options.identity) and not self._ran_out(lease):
-            return False
+            return _Found.OTHERS
         taken = holder != self._options.identity
         transitions = int(spec.get("leaseTransitions") or 0) + taken
         acquired = times.micro_timestamp(times.now()) if taken else spec.get("acquireTime")
         wanted = {**self._spec(), "acquireTime": acquired, "leaseTransitions": transitions}
         # Under the version that was read: of two that try at once, one gets a conflict.
         self._client.update(self._path, {**lease, "spec": wanted})
-        return True
+        return _Found.TAKEN if taken else _Found.RENEWED
 
-    def _create(self) -> bool:
+    def _create(self) -> _Found:
         options = self._options
         body = {
             "apiVersion": "coordination.k8s.io/v1",
@@ -164,13 +190,13 @@ class LeaderElector:
         try:
             self._client.create(self._collection, body)
         except AlreadyExists:
-            return False
-        return True
+            return _Found.OTHERS
+        return _Found.TAKEN
 
     def _ran_out(self, lease: JsonObject) -> bool:
         spec = lease["spec"]
         content = (str(spec.get("holderIdentity")), str(spec.get("renewTime")))
-        now = time.monotonic()
+        now = self._clock()
         if self._observed is None or self._observed.content != content:
             self._observed = _Observation(content, now)
         duration = float(spec.get("leaseDurationSeconds") or self._options.lease_seconds)
