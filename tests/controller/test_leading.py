@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from controller_fakes import GATE, Bench
+import pytest
+from controller_fakes import FINALIZER, GATE, Bench, Late
 from controller_objects import claim_json, pod_json, request
+from held_writes import HeldWrites
 from loop_steps import bound, pending, small_bench
+from test_runner import FakeWatch
 
+from hami_dra.controller.leadership import Leadership
+from hami_dra.controller.runner import Runner
 from hami_dra.controller.world import Kind
 from hami_dra.kube.errors import NotFound
 
@@ -112,3 +117,49 @@ def test_a_place_that_another_leader_gave_away_is_not_given_back() -> None:
     standby.loop.activate()
     standby.run(1)
     assert (leader.node_of("one"), leader.node_of("two")) == (None, "node-a")
+
+
+class ListedAtOnce(FakeWatch):
+    """A watch of the claims that has listed as soon as it is told to."""
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__()
+        self._bench = bench
+
+    def relist(self) -> None:
+        for claim in self._bench.claims.stored.values():
+            self._bench.see(Kind.CLAIM, claim)
+
+
+@pytest.mark.parametrize("lease_first", [True, False])
+def test_a_leader_that_leads_again_waits_for_its_late_writes_before_it_lists(lease_first: bool) -> None:
+    """Else a write without an answer would arrive when its GPU is given to another."""
+    writes = HeldWrites()
+    bench = small_bench(sender=writes)
+    bench.loop.deactivate()
+    runner = Runner(bench.loop, [ListedAtOnce(bench)], Leadership(lambda: bench.leads), bench.clock)
+    for name in ("one", "two"):
+        bench.add_claim(claim_json(name, request(), finalizers=[FINALIZER]))
+    bench.add_pod(pod_json("first", ["one"]))
+    runner.round()
+    bench.claims.faults = [Late()]
+    writes.write(0)
+    if not lease_first:
+        writes.reply(0)
+        runner.round()
+    bench.leads = False
+    runner.round()
+    if lease_first:
+        writes.reply(0)
+        runner.round()
+    bench.leads = True
+    bench.add_pod(pod_json("second", ["two"], priority=10))
+    replied = 1
+    for quarter in range(40):
+        runner.round()
+        if quarter == 4:
+            bench.claims.arrive()
+        writes.reply(*range(replied, len(writes.sent)))
+        replied = len(writes.sent)
+        bench.clock.seconds += 0.25
+    assert [name for name in ("one", "two") if bench.node_of(name)] == ["one"]

@@ -16,7 +16,7 @@ from hami_dra.controller.memory import OUTAGE_MAX_SECONDS
 from hami_dra.controller.observer import Observed
 from hami_dra.controller.pods import Pod
 from hami_dra.controller.releaser import Releaser
-from hami_dra.controller.state import State, Turn, Work
+from hami_dra.controller.state import LATE_SECONDS, State, Turn, Work
 from hami_dra.controller.tools import Tools
 from hami_dra.controller.world import Kind, KnownClaim
 from hami_dra.controller.writer import Outcome, Written
@@ -137,6 +137,8 @@ class Delivery:
             self._failed(pod, parcel, attempt)
         else:
             self._free(pod, parcel)  # Nothing is decided on it before everything was listed afresh.
+            if written.outcome is Outcome.UNKNOWN:
+                self._state.quiet_from = self._tools.clock.monotonic() + LATE_SECONDS
         return False
 
     def _failed(self, pod: Pod, parcel: Parcel, attempt: _Attempt) -> None:

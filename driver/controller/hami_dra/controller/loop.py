@@ -70,10 +70,7 @@ class Loop:
         self._tools.metrics.state.show(None)
         for gauge in (self._tools.metrics.leader, self._tools.metrics.foreign, self._tools.metrics.kept):
             gauge.set(0)
-        for uid in state.unresolved:
-            state.ledger.drop(uid)
-        state.unresolved.clear()
-        state.clearing.clear()
+        state.forget_writes(self._tools.clock.monotonic())
         state.released.clear()
         for kept in state.kept:
             state.drop_place(kept)
@@ -81,8 +78,8 @@ class Loop:
 
     @property
     def idle(self) -> bool:
-        """Whether no write of ours is under way."""
-        return self._tools.sender.idle
+        """Whether no write of ours is under way, or may still arrive although nobody waits for its answer."""
+        return self._tools.sender.idle and self._tools.clock.monotonic() >= self._state.quiet_from
 
     def step(self) -> float | None:
         """Book what was written, then give turns to those who are due, not for long.

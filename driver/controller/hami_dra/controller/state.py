@@ -41,6 +41,10 @@ UNDECIDED = "Undecided"
 """The reason of a pod that was not decided about yet, or whose allocation is being written."""
 
 
+LATE_SECONDS = 5.0
+"""How long a write without an answer may still arrive: as long as another process waits before it leads."""
+
+
 class Turn(StrEnum):
     """What a piece of work is about."""
 
@@ -104,6 +108,8 @@ class State:
     short: set[PodUid] = field(default_factory=set)
     """Pods that wait and to which a node lacked something that ending pods give back."""
     active: bool = False
+    quiet_from: float = 0.0
+    """When nothing can arrive any more of what had no answer and was forgotten, since this process does not lead."""
 
     def revisit_pending(self, now: float) -> None:
         """Something changed that may let waiting pods in."""
@@ -165,6 +171,15 @@ class State:
         self.unresolved.pop(uid, None)
         self.ledger.drop(uid)
         self.revisit_pending(now)
+
+    def forget_writes(self, now: float) -> None:
+        """This process leads no more: whoever leads next lists afresh, but not before the last of them has arrived."""
+        if self.unresolved or self.clearing:
+            self.quiet_from = now + LATE_SECONDS
+        for uid in self.unresolved:
+            self.ledger.drop(uid)
+        self.unresolved.clear()
+        self.clearing.clear()
 
     def found(self, known: KnownClaim) -> None:
         """A claim is there, and with it whatever it was made in place of, under whatever name."""
