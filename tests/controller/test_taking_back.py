@@ -255,3 +255,17 @@ def test_an_allocation_without_reservation_but_with_a_live_pod_is_normal() -> No
     bench.add_pod({**pod, "metadata": {**pod["metadata"], "labels": {"touched": "yes"}}})
     bench.run(10)
     assert bench.node_of() == "node-a"
+
+
+def test_a_long_silence_of_kube_scheduler_is_held_against_no_node() -> None:
+    """However long it was down, half a minute after it is back every pod that fits has its GPU."""
+    bench = Bench()
+    for number in range(4):
+        pending(bench, f"pod-{number}", f"claim-{number}")
+    bench.run(20 * 60)
+    for seconds in range(0, 300, 30):  # Whenever that is.
+        allocated = [bench.node_of(f"claim-{number}") for number in range(4)]
+        if None in allocated:
+            bench.run(25)
+            assert None not in [bench.node_of(f"claim-{number}") for number in range(4)], seconds
+        bench.run(7)

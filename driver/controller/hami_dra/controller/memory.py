@@ -42,6 +42,12 @@ class RefusalMemory:
         memory.until[node] = now + _doubled(_NODE_SECONDS, memory.refusals[node], _NODE_MAX_SECONDS)
         self.back_off(pod, now)
 
+    def pass_over(self, pod: str, node: str, now: float) -> None:
+        """Nobody said whether the node takes the pod: let others have it for a while, which does not grow."""
+        memory = self._pods.setdefault(pod, _PodMemory())
+        memory.until[node] = max(memory.until.get(node, 0.0), now + _NODE_SECONDS)
+        memory.not_before = max(memory.not_before, now + _POD_SECONDS)
+
     def wait(self, pod: str, until: float) -> None:
         """Let the pod wait for something else than a node."""
         memory = self._pods.setdefault(pod, _PodMemory())

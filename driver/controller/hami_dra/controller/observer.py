@@ -101,7 +101,11 @@ class Observer:
             holding.waits_since = now
 
     def _note_bound(self, old: Pod | None, new: Pod, now: float) -> None:
-        if old is None or old.node_name or not new.node_name:
+        if old is None or old.node_name:
+            return
+        if _said_of(new) != _said_of(old):
+            self._state.queue.note_heard(now)
+        if not new.node_name:
             return
         if self._holdings_of(new):
             self._state.queue.note_bound(old, now)
@@ -279,3 +283,7 @@ class Observer:
             self._state.world.volumes.drop_volume(observed.object)
         elif self._state.world.volumes.put_volume(observed.object):
             self._state.revisit_users_of_volumes(now)
+
+
+def _said_of(pod: Pod) -> tuple[object, ...]:
+    return pod.node_name, pod.unschedulable_since, pod.unschedulable_message

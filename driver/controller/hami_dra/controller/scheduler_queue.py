@@ -41,6 +41,7 @@ class SchedulerQueue:
         self._released: dict[PodUid, float] = {}
         self._began = -math.inf
         self._last = -math.inf
+        self._heard = -math.inf
         self._recent: deque[_Bound] = deque()
         self._reached: dict[int, _Place] = {}
 
@@ -58,6 +59,14 @@ class SchedulerQueue:
         """The pod waits no more."""
         self._appeared.pop(uid, None)
         self._released.pop(uid, None)
+
+    def note_heard(self, now: float) -> None:
+        """kube-scheduler said something about a pod that waits, or bound it."""
+        self._heard = now
+
+    def is_silent_since(self, moment: float) -> bool:
+        """Whether nothing was heard of it since then: it may be down."""
+        return self._heard < moment
 
     def note_bound(self, pod: Pod, now: float) -> None:
         """A pod that waited was bound."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from hami_dra.api import names
+from hami_dra.api.resources import Claim
 from hami_dra.controller.held import PLACE_HELD_SECONDS, held_key, role_of
 from hami_dra.controller.observer import Observed
 from hami_dra.controller.pods import Pod
@@ -177,9 +178,16 @@ class Tender:
                 if pod.pinned_to and pod.unschedulable_since is None:
                     # Nobody has looked at it: that is nothing against the only node where it can go.
                     state.refusals.wait(pod.uid, now + PLACE_HELD_SECONDS)
+                elif cause is Cause.UNBOUND and not pod.held and self._is_silent_about(claim):
+                    state.refusals.pass_over(pod.uid, node, now)
                 else:
                     state.refusals.refuse(pod.uid, node, now)
                 self._tools.reporter.warn([pod, claim], TAKEN_BACK, _why(pod, node, cause, self._unbound_timeout), now)
+
+    def _is_silent_about(self, claim: Claim) -> bool:
+        """Whether kube-scheduler has been silent since the allocation: then nothing is known of the node."""
+        holding = self._state.holdings.get(claim.uid)
+        return holding is not None and self._state.queue.is_silent_since(holding.waits_since)
 
 
 def _why(pod: Pod, node: str, cause: Cause, timeout: float) -> str:
