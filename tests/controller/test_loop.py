@@ -209,6 +209,19 @@ def test_an_extended_resource_of_our_class_is_never_silent() -> None:
     assert "ResourceClaimTemplate" in message
 
 
+def test_an_extended_resource_of_a_class_that_comes_later_is_not_silent_either() -> None:
+    """The pod was there before the class that stands for what it asks for."""
+    bench = Bench()
+    limits = {"resources": {"limits": {"nvidia.com/gpu": "1"}}}
+    bench.add_pod(pod_json(claims=(), containers=[{"name": "main", **limits}]))
+    bench.run()
+    assert bench.events.about("Pod/pod") == []
+    named = class_json("late")
+    bench.see(Kind.CLASS, {**named, "spec": {**named["spec"], "extendedResourceName": "nvidia.com/gpu"}})
+    bench.run()
+    assert [reason for reason, _ in bench.events.about("Pod/pod")] == ["ClaimNotServed"]
+
+
 def test_a_conflict_is_tried_again_on_what_is_stored() -> None:
     """A write that lost reads the claim and decides again."""
     bench = Bench()

@@ -258,9 +258,9 @@ class Observer:
             self._state.world.classes.pop(name, None)
         else:
             self._state.world.classes[name] = DeviceClass.from_json(observed.object)
-        # A class may make claims ours that were nobody's.
+        # A class may make claims ours that were nobody's, and stand for what pods ask for without any.
         for pod in self._state.world.pods.values():
-            if pod.claims and not pod.node_name:
+            if not pod.node_name:
                 self._state.revisit_pod(pod.uid, now)
 
     def _node(self, observed: Observed, now: float) -> None:
