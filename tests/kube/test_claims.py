@@ -8,7 +8,7 @@ from fake_api_server import FakeApiServer
 
 from hami_dra.api.resources import AllocationResult, Claim, ConsumerReference, DeviceResult, node_selector_for
 from hami_dra.kube.claims import Claims
-from hami_dra.kube.errors import Conflict, DroppedFields, Invalid, NotFound
+from hami_dra.kube.errors import Conflict, DroppedFields, Invalid, NotFound, UnexpectedReply
 from hami_dra.kube.paths import CLAIMS, namespaced
 from hami_dra.kube.transport import Client
 
@@ -178,3 +178,22 @@ def test_device_statuses_of_a_freed_claim_are_left_alone(
     """Without allocation the API server would refuse them."""
     claims.update_device_statuses("team", "c", claim["metadata"]["uid"], "gpu.hami.io", [OURS])  # type: ignore[index]
     assert server.verbs() == ["get"]
+
+
+class OddClient(Client):
+    """Something between us and the API server answers updates."""
+
+    def __init__(self, reply: dict[str, object]) -> None:
+        self.reply = reply
+
+    def update(self, path: str, body: dict[str, object]) -> dict[str, object]:
+        return self.reply
+
+
+@pytest.mark.parametrize("reply", [{}, {"status": "ok"}, {"metadata": {"uid": "another"}}])
+def test_reply_that_is_not_the_claim_says_nothing_about_the_write(
+    claim: dict[str, object], reply: dict[str, object]
+) -> None:
+    """That no field is there does not mean that none was stored."""
+    with pytest.raises(UnexpectedReply):
+        Claims(OddClient(reply)).write_allocation(claim, ALLOCATION, [POD])

@@ -7,7 +7,7 @@ from typing import Final
 from hami_dra.api.names import DELETE_PROTECTION_FINALIZER, OUTDATED_ANNOTATION
 from hami_dra.api.resources import API_VERSION, AllocationResult, ConsumerReference, JsonObject
 from hami_dra.kube import times
-from hami_dra.kube.errors import Conflict, DroppedFields, Invalid, NotFound
+from hami_dra.kube.errors import Conflict, DroppedFields, Invalid, NotFound, UnexpectedReply
 from hami_dra.kube.paths import CLAIM_TEMPLATES, CLAIMS, namespaced
 from hami_dra.kube.replies import dropped_fields
 from hami_dra.kube.transport import Client
@@ -115,7 +115,10 @@ class Claims:
 
 
 def _checked(claim: JsonObject, wanted: JsonObject, stored: JsonObject) -> JsonObject:
-    """What was stored, if it has all of the status that was wanted; raises DroppedFields."""
+    """What was stored, if it has all of the status that was wanted; raises DroppedFields, UnexpectedReply."""
+    if (stored.get("metadata") or {}).get("uid") != claim["metadata"].get("uid"):
+        # Whoever said so is no API server: what became of the write is not known.
+        raise UnexpectedReply(f"PUT {_path(claim, 'status')}: the reply is not that claim")
     dropped = dropped_fields(wanted, stored.get("status") or {})
     if dropped:
         metadata = claim["metadata"]
