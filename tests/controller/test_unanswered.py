@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from controller_fakes import FINALIZER
+from controller_fakes import FINALIZER, Bench
 from controller_objects import claim_json, pod_json, request
-from loop_steps import small_bench
+from loop_steps import pending, small_bench, unschedulable
 
 from hami_dra.controller.world import Kind
 from hami_dra.kube.errors import Conflict, Forbidden, Unavailable, UnexpectedReply
@@ -131,3 +131,17 @@ def test_room_that_an_unanswered_write_turns_out_not_to_need_is_given_away_at_on
     bench.remove_pod(pod)
     bench.run(2)
     assert bench.node_of("two") == "node-a"
+
+
+def test_an_outage_does_not_lengthen_what_a_pod_waits_for_other_reasons() -> None:
+    """The node that it got after the outage refuses it: it tries the next one as soon as any pod would."""
+    bench = Bench()
+    pod = pending(bench, finalizers=[FINALIZER])
+    bench.claims.faults = [Unavailable("timeout")] * 40
+    bench.run(300)
+    bench.claims.faults = []
+    bench.run(10)
+    assert bench.node_of() == "node-a"
+    bench.add_pod(unschedulable(pod, "0/2 nodes are available: 1 node(s) were unschedulable."))
+    bench.run(5)
+    assert bench.node_of() == "node-b"

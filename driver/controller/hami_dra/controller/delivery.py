@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hami_dra.api.resources import AllocationResult, ConsumerReference
-from hami_dra.controller.memory import OUTAGE_MAX_SECONDS
 from hami_dra.controller.observer import Observed
 from hami_dra.controller.pods import Pod
 from hami_dra.controller.releaser import Releaser
@@ -169,7 +168,7 @@ class Delivery:
         if not self._is_allocated(parcel):
             self._state.unresolved[parcel.uid] = parcel.allocation
         if pod.uid in self._state.world.pods:
-            self._state.refusals.back_off(pod.uid, now, OUTAGE_MAX_SECONDS)
+            self._state.refusals.wait_for_answer(pod.uid, now)
             self._state.revisit_pod(pod.uid, now)
 
     def _undo_dropped(self, pod: Pod, parcel: Parcel, written: Written, now: float) -> None:

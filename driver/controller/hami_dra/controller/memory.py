@@ -12,7 +12,7 @@ LOCK_SETTLES_SECONDS = 10.0
 
 _NODE_SECONDS, _NODE_MAX_SECONDS = 20.0, 300.0
 _POD_SECONDS, _POD_MAX_SECONDS = 1.0, 60.0
-OUTAGE_MAX_SECONDS = 10.0
+_OUTAGE_MAX_SECONDS = 10.0
 """The longest back-off of a pod because the API server gave no answer: that says nothing about the pod."""
 _FORGOTTEN_SECONDS = 600.0
 """Whoever was not refused for so long starts anew, where nobody says that it is gone."""
@@ -23,6 +23,7 @@ class _PodMemory:
     refusals: dict[str, int] = field(default_factory=dict)
     until: dict[str, float] = field(default_factory=dict)
     failures: int = 0
+    unanswered: int = 0
     not_before: float = 0.0
     forbidden_since: float | None = None
 
@@ -53,12 +54,18 @@ class RefusalMemory:
         memory = self._pods.setdefault(pod, _PodMemory())
         memory.not_before = max(memory.not_before, until)
 
-    def back_off(self, pod: str, now: float, most: float = _POD_MAX_SECONDS) -> float:
-        """Let the pod wait before the next attempt, longer each time up to ``most`` seconds; until when."""
+    def back_off(self, pod: str, now: float) -> float:
+        """Let the pod wait before the next attempt, longer each time; until when."""
         memory = self._pods.setdefault(pod, _PodMemory())
         memory.failures += 1
-        memory.not_before = now + _doubled(_POD_SECONDS, memory.failures, most)
+        memory.not_before = now + _doubled(_POD_SECONDS, memory.failures, _POD_MAX_SECONDS)
         return memory.not_before
+
+    def wait_for_answer(self, pod: str, now: float) -> None:
+        """The API server gave no answer: let the pod wait, not for long and without counting it as a failure of it."""
+        memory = self._pods.setdefault(pod, _PodMemory())
+        memory.unanswered += 1
+        memory.not_before = now + _doubled(_POD_SECONDS, memory.unanswered, _OUTAGE_MAX_SECONDS)
 
     def forbid(self, pod: str, now: float) -> None:
         """The API server forbade to change the pod."""

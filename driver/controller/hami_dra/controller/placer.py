@@ -15,7 +15,6 @@ from hami_dra.controller.held import held_key, role_of
 from hami_dra.controller.keeper import Keeper, Waiting
 from hami_dra.controller.long_evaluations import LongEvaluations
 from hami_dra.controller.long_searches import LongSearches
-from hami_dra.controller.memory import OUTAGE_MAX_SECONDS
 from hami_dra.controller.observer import Observed
 from hami_dra.controller.plan import Placement, Policy, Refusal, plan
 from hami_dra.controller.pod_policy import policy_for
@@ -248,7 +247,7 @@ class Placer:
             self._state.forget_write(known.claim.uid, now)
             return True
         if read.claim is None or read.claim["metadata"]["uid"] != known.claim.uid:
-            self._state.refusals.back_off(pod.uid, now, OUTAGE_MAX_SECONDS)
+            self._state.refusals.wait_for_answer(pod.uid, now)
             self._state.revisit_pod(pod.uid, now)
             return True
         self._tools.observer.take(Observed(Kind.CLAIM, read.claim))
