@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from controller_fakes import FINALIZER, Bench
+from controller_fakes import FINALIZER, GATE, Bench
 from controller_objects import claim_json, pod_json, request
 from loop_steps import pending, small_bench, unschedulable
 
@@ -145,3 +145,16 @@ def test_an_outage_does_not_lengthen_what_a_pod_waits_for_other_reasons() -> Non
     bench.add_pod(unschedulable(pod, "0/2 nodes are available: 1 node(s) were unschedulable."))
     bench.run(5)
     assert bench.node_of() == "node-b"
+
+
+@pytest.mark.parametrize("seconds", range(20, 30, 2))
+def test_after_an_outage_pods_do_not_stay_gated_for_long(seconds: int) -> None:
+    """The same for a pod whose gate could not be taken off meanwhile."""
+    bench = Bench(pins=True)
+    bench.add_claim(claim_json(finalizers=[FINALIZER]))
+    bench.add_pod(pod_json(schedulingGates=[{"name": GATE}]))
+    bench.pods.faults = [Unavailable("timeout")] * 100
+    bench.run(seconds)
+    bench.pods.faults = []
+    bench.run(10)
+    assert bench.pods.stored["default/pod"]["spec"]["schedulingGates"] == []

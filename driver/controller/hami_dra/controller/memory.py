@@ -61,11 +61,12 @@ class RefusalMemory:
         memory.not_before = now + _doubled(_POD_SECONDS, memory.failures, _POD_MAX_SECONDS)
         return memory.not_before
 
-    def wait_for_answer(self, pod: str, now: float) -> None:
-        """The API server gave no answer: let the pod wait, not for long and without counting it as a failure of it."""
+    def wait_for_answer(self, pod: str, now: float) -> float:
+        """The API server gave no answer: let the pod wait, not for long, and not as for a failure of it; until when."""
         memory = self._pods.setdefault(pod, _PodMemory())
         memory.unanswered += 1
         memory.not_before = now + _doubled(_POD_SECONDS, memory.unanswered, _OUTAGE_MAX_SECONDS)
+        return memory.not_before
 
     def forbid(self, pod: str, now: float) -> None:
         """The API server forbade to change the pod."""

@@ -76,7 +76,9 @@ class Releaser:
         LOG.warning("write-failed", extra={"pod": _name(pod), "outcome": outcome.name, "error": written.message})
         if written.is_forbidden:
             self.state.refusals.forbid(pod.uid, now)
-        due = self.state.refusals.back_off(pod.uid, now)
+        refusals = self.state.refusals
+        wait = refusals.wait_for_answer if outcome is Outcome.UNKNOWN else refusals.back_off
+        due = wait(pod.uid, now)
         current = self._read(pod) if outcome is Outcome.REFUSED else None
         if current is not None and current.held:
             message = f"the scheduling gate {names.ALLOCATION_GATE} could not be removed: {written.message}"
