@@ -269,3 +269,18 @@ def test_a_long_silence_of_kube_scheduler_is_held_against_no_node() -> None:
             bench.run(25)
             assert None not in [bench.node_of(f"claim-{number}") for number in range(4)], seconds
         bench.run(7)
+
+
+def test_a_node_that_refused_a_pod_with_two_claims_has_refused_it_once() -> None:
+    """Both are taken back, for the same reason: the pod does not wait as after a second refusal."""
+    bench = Bench(nodes=("node-a",))
+    for name in ("one", "two"):
+        bench.add_claim(claim_json(name))
+    pod = pod_json("pod", ["one", "two"])
+    bench.add_pod(pod)
+    bench.run()
+    bench.add_pod(unschedulable(pod, "0/1 nodes are available: 1 Insufficient example.com/x."))
+    bench.run(5)
+    assert (bench.node_of("one"), bench.node_of("two")) == (None, None)
+    bench.run(20)
+    assert (bench.node_of("one"), bench.node_of("two")) == ("node-a", "node-a")

@@ -39,6 +39,8 @@ class RefusalMemory:
     def refuse(self, pod: str, node: str, now: float) -> None:
         """The node did not take the pod: pass it over for a while, and let the pod back off."""
         memory = self._pods.setdefault(pod, _PodMemory())
+        if memory.until.get(node, now) > now:
+            return  # Of each claim of the pod it is said; what was given to it there was given before.
         memory.refusals[node] = memory.refusals.get(node, 0) + 1
         memory.until[node] = now + _doubled(_NODE_SECONDS, memory.refusals[node], _NODE_MAX_SECONDS)
         self.back_off(pod, now)
