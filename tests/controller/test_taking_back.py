@@ -284,3 +284,18 @@ def test_a_node_that_refused_a_pod_with_two_claims_has_refused_it_once() -> None
     assert (bench.node_of("one"), bench.node_of("two")) == (None, None)
     bench.run(20)
     assert (bench.node_of("one"), bench.node_of("two")) == ("node-a", "node-a")
+
+
+def test_what_kube_scheduler_leaves_of_a_pods_claims_does_not_tie_the_pod_to_the_node() -> None:
+    """It ends one claim of a pod that does not fit, and then says that one is not allocated: the other ends too."""
+    bench = Bench()
+    for name in ("one", "two"):
+        bench.add_claim(claim_json(name))
+    pod = pod_json("pod", ["one", "two"])
+    bench.add_pod(pod)
+    bench.run()
+    assert (bench.node_of("one"), bench.node_of("two")) == ("node-a", "node-a")
+    bench.add_claim({**bench.claim("one"), "status": {}})
+    bench.add_pod(unschedulable(pod, "0/2 nodes are available: 2 cannot allocate all claims."))
+    bench.run(5)
+    assert (bench.node_of("one"), bench.node_of("two")) == ("node-b", "node-b")

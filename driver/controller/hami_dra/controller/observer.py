@@ -193,6 +193,7 @@ class Observer:
                 and (not reserved or pod.uid in reserved)
             ):
                 self._state.refusals.refuse(pod.uid, allocation.node_name, now)
+                self._revisit_claims_of(pod, now)  # It ends one of them at a time.
 
     def _hold_place(
         self, known: KnownClaim, unanswered: AllocationResult | None, users: Sequence[Pod], now: float

@@ -59,12 +59,15 @@ def judge(
     overdue: float,
     *,
     superseded: bool = False,
+    refused: bool = False,
 ) -> Verdict:
     """What to do about an allocation of ours. ``users`` are the pods that refer to the claim.
 
     ``overdue``: when one of them should have been bound.
 
     ``superseded``: it is reserved at most for a pod that has another claim in its place.
+
+    ``refused``: its node has refused all that wait for it, as when kube-scheduler ended another claim of theirs.
     """
     if any(consumer.resource != "pods" for consumer in claim.reserved_for):
         return Verdict()
@@ -80,7 +83,7 @@ def judge(
     if not waiting:
         return _judge_unused(holding, now) if superseded or not claim.reserved_for else Verdict()
     holding.idle_since = None
-    return _judge_waiting(waiting, holding, now, overdue)
+    return _judge_waiting(waiting, holding, now, overdue, refused=refused)
 
 
 def _judge_unused(holding: Holding, now: float) -> Verdict:
@@ -92,8 +95,8 @@ def _judge_unused(holding: Holding, now: float) -> Verdict:
     return Verdict(look_again=holding.idle_since + IDLE_SECONDS)
 
 
-def _judge_waiting(waiting: Sequence[Pod], holding: Holding, now: float, overdue: float) -> Verdict:
-    if not any(_fails(pod, holding) for pod in waiting):
+def _judge_waiting(waiting: Sequence[Pod], holding: Holding, now: float, overdue: float, *, refused: bool) -> Verdict:
+    if not refused and not any(_fails(pod, holding) for pod in waiting):
         holding.failing_since = None
     elif holding.failing_since is None:
         holding.failing_since = now

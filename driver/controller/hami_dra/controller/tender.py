@@ -55,13 +55,18 @@ class Tender:
         superseded = self._state.world.is_superseded(known)
         waiting = [pod for pod in users if pod.needs_claims]
         overdue = self._state.queue.overdue(waiting, holding.waits_since, self._unbound_timeout, now)
-        verdict = judge(known.claim, users, holding, now, overdue, superseded=superseded)
+        refused = self._is_refused(known.claim, waiting, now)
+        verdict = judge(known.claim, users, holding, now, overdue, superseded=superseded, refused=refused)
         if verdict.cause is not None:
             self._end(known, users, verdict.cause, now)
         elif known.claim.uid in self._state.clearing:
             self._outdate(known, now)
         elif verdict.look_again is not None:
             self._state.revisit_claim(key, verdict.look_again)
+
+    def _is_refused(self, claim: Claim, waiting: list[Pod], now: float) -> bool:
+        node, refusals = claim.allocation.node_name if claim.allocation else None, self._state.refusals
+        return bool(waiting) and all(node in refusals.refused_nodes(pod.uid, now) for pod in waiting)
 
     def _resolve_unwanted(self, known: KnownClaim, now: float) -> None:
         """A write without an answer, for a claim that no pod needs any more: nobody else will ask."""
