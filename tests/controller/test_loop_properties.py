@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from controller_fakes import Bench
+from controller_fakes import Bench, Late
 from controller_objects import MIB, claim_json, gpu, node_json, pod_json, request, slice_json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,13 +17,14 @@ from hami_dra.kube.errors import Conflict, Forbidden, KubeError, Unavailable
 GPU_MIB = 100
 HELD_SECONDS, BOUND_SECONDS = 9.0, 58.0
 """A little less than places are held for."""
-FAULTS: list[KubeError | tuple[KubeError, bool] | None] = [
+FAULTS: list[KubeError | tuple[KubeError, bool] | Late | None] = [
     None,
     None,
     Conflict("raced"),
     Forbidden("no"),
     Unavailable("timeout"),
     (Unavailable("timeout"), True),
+    Late(),
 ]
 
 steps = st.lists(
@@ -32,6 +33,7 @@ steps = st.lists(
         st.tuples(st.just("remove"), st.integers(0, 5), st.just(0)),
         st.tuples(st.just("bind"), st.integers(0, 5), st.just(0)),
         st.tuples(st.just("lag"), st.integers(0, 5), st.just(0)),
+        st.tuples(st.just("arrive"), st.integers(0, 1), st.just(0)),
         st.tuples(st.just("wait"), st.integers(0, 40), st.just(0)),
         st.tuples(st.just("lead"), st.integers(0, 1), st.just(0)),
     ),
@@ -52,6 +54,7 @@ LOSSES = (
     "remove",
     "wait",
     "lead",
+    "arrive",
 )
 losses = st.lists(
     st.tuples(st.sampled_from(LOSSES), st.integers(0, 5), st.sampled_from([40, 60, 100])), min_size=12, max_size=40
@@ -151,12 +154,19 @@ class Play:
         if name in self.bench.claims.stored:
             self.bench.see(Kind.CLAIM, self.bench.claims.stored[name])
 
+    def _arrive(self, seen: int, _: int) -> None:
+        # Writes that nobody waits for any more are stored after all.
+        for claim in self.bench.claims.arrive():
+            if seen:
+                self.bench.see(Kind.CLAIM, claim)
+
     def _wait(self, seconds: int, _: int) -> None:
         self.bench.run(seconds)
 
     def _lead(self, leads: int, _: int) -> None:
-        # A new leader lists everything afresh, as the runner makes it do.
+        # A new leader lists everything afresh, as the runner makes it do, when nothing can arrive any more.
         self.bench.loop.deactivate()
+        self.bench.claims.arrive()
         for claim in self.bench.claims.stored.values():
             self.bench.see(Kind.CLAIM, claim)
         self.bench.leads = bool(leads)
@@ -186,6 +196,7 @@ class Play:
             "remove": self.alive,
             "wait": {WAITS[choice]},
             "lead": {1},
+            "arrive": {0, 1},
         }[verb]
         return sorted(able)[choice % len(able)] if able else None
 
