@@ -84,3 +84,20 @@ def test_the_other_pod_has_its_turn_when_the_bound_one_needs_the_claim_no_more(h
     assert bench.node_of("shared") == "node-a"
     bench.run(20)
     assert bench.verbs("shared") == ["allocate"]
+
+
+@pytest.mark.parametrize("node", ["", "node-b"], ids=["unbound", "bound-elsewhere"])
+def test_an_allocation_is_not_ended_under_a_pod_that_is_not_seen_yet(node: str) -> None:
+    """kube-scheduler reserved the claim for it and bound it, and the pods' watch is behind the claims'."""
+    bench = shared_bench()
+    add(bench, "first")
+    bench.run()
+    bench.add_pod(bound(pod_json("second", ["shared"]), "node-a"), seen=False)
+    claim = bench.claim("shared")
+    second = {"resource": "pods", "name": "second", "uid": "uid-second"}
+    reserved = [*claim["status"]["reservedFor"], second]
+    bench.add_claim({**claim, "status": {**claim["status"], "reservedFor": reserved}})
+    if node:
+        add(bench, "third", node)
+    bench.run(60)
+    assert (bench.node_of("shared"), bench.verbs("shared")) == ("node-a", ["allocate"])

@@ -108,7 +108,7 @@ class Tender:
 
     def _end(self, known: KnownClaim, users: list[Pod], cause: Cause, now: float) -> None:
         if cause is not Cause.UNUSED:
-            stays = self._seconds_to_stay(users)
+            stays = self._seconds_to_stay(known.claim, users)
             if stays:
                 self._state.revisit_claim(known.key, now + stays)
                 if known.claim.uid in self._state.clearing:
@@ -126,16 +126,18 @@ class Tender:
             self._refuse(known, users, cause, now)
         self._tools.observer.take_own_write(cleared.claim)
 
-    def _seconds_to_stay(self, users: list[Pod]) -> float:
+    def _seconds_to_stay(self, claim: Claim, users: list[Pod]) -> float:
         """How long an allocation must stay where a pod was bound without our having seen it yet, or may have been."""
+        known = {pod.uid for pod in users}
+        unseen = {consumer.uid: consumer.name for consumer in claim.reserved_for if consumer.uid not in known}
+        unbound = {str(pod.uid): pod.name for pod in users if pod.needs_claims and not pod.node_name}
         try:
-            read = self._tools.writer.read_pod
-            current = [read(pod.namespace, pod.name) for pod in users if pod.needs_claims and not pod.node_name]
+            asked = {**unseen, **unbound}
+            current = [(uid, self._tools.writer.read_pod(claim.namespace, name)) for uid, name in asked.items()]
         except KubeError as error:
             LOG.warning("pod-not-read", extra={"error": str(error)})
             return _RETRY_SECONDS
-        known = {pod.uid for pod in users}
-        if any(pod is not None and pod.uid in known and pod.node_name for pod in current):
+        if any(pod is not None and pod.uid == uid and pod.node_name for uid, pod in current):
             return _UNSEEN_SECONDS
         return 0.0
 
