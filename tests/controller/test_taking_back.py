@@ -299,3 +299,18 @@ def test_what_kube_scheduler_leaves_of_a_pods_claims_does_not_tie_the_pod_to_the
     bench.add_pod(unschedulable(pod, "0/2 nodes are available: 2 cannot allocate all claims."))
     bench.run(5)
     assert (bench.node_of("one"), bench.node_of("two")) == ("node-b", "node-b")
+
+
+def test_no_war_is_waged_over_a_claim_that_somebody_frees_under_a_bound_pod() -> None:
+    """The pod has ended, which its watch has yet to tell: what it is given is freed each time, and given less often."""
+    bench = Bench()
+    pod = pending(bench, finalizers=[FINALIZER])
+    bench.add_pod(bound(pod, "node-a"))
+    for _ in range(60):
+        bench.run(0.5)
+        if bench.node_of():
+            bench.add_claim({**bench.claim(), "status": {}})
+    assert 2 <= len(bench.verbs()) <= 7
+    bench.add_pod({**bound(pod, "node-a"), "status": {"phase": "Succeeded"}})
+    bench.run(60)
+    assert bench.node_of() is None

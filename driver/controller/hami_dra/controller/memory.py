@@ -13,6 +13,7 @@ LOCK_SETTLES_SECONDS = 10.0
 _NODE_SECONDS, _NODE_MAX_SECONDS = 20.0, 300.0
 _POD_SECONDS, _POD_MAX_SECONDS = 1.0, 60.0
 _OUTAGE_MAX_SECONDS = 10.0
+_LOSS_MAX_SECONDS = 10.0
 """The longest back-off of a pod because the API server gave no answer: that says nothing about the pod."""
 _FORGOTTEN_SECONDS = 600.0
 """Whoever was not refused for so long starts anew, where nobody says that it is gone."""
@@ -24,6 +25,7 @@ class _PodMemory:
     until: dict[str, float] = field(default_factory=dict)
     failures: int = 0
     unanswered: int = 0
+    losses: int = 0
     not_before: float = 0.0
     forbidden_since: float | None = None
 
@@ -69,6 +71,13 @@ class RefusalMemory:
         memory.unanswered += 1
         memory.not_before = now + _doubled(_POD_SECONDS, memory.unanswered, _OUTAGE_MAX_SECONDS)
         return memory.not_before
+
+    def lose(self, pod: str, now: float) -> None:
+        """Somebody else took its allocation: the first time it may have another at once, then not so soon."""
+        memory = self._pods.setdefault(pod, _PodMemory())
+        if memory.losses:
+            memory.not_before = now + _doubled(_POD_SECONDS, memory.losses, _LOSS_MAX_SECONDS)
+        memory.losses += 1
 
     def forbid(self, pod: str, now: float) -> None:
         """The API server forbade to change the pod."""

@@ -186,12 +186,13 @@ class Observer:
         self._hold_place(old, None, self._state.users_of(new), now)
         reserved = {consumer.uid for consumer in old.claim.reserved_for}
         for pod in self._state.users_of(new):
-            if (
-                allocation.node_name
-                and pod.needs_claims
-                and not pod.node_name
-                and (not reserved or pod.uid in reserved)
-            ):
+            if not pod.needs_claims or (reserved and pod.uid not in reserved):
+                continue
+            if pod.node_name:
+                # Whoever ends an allocation under a bound pod knows it as gone or finished, which its watch has yet to
+                # tell us: allocated again, it would be ended again, as fast as that can be written.
+                self._state.refusals.lose(pod.uid, now)
+            elif allocation.node_name:
                 self._state.refusals.refuse(pod.uid, allocation.node_name, now)
                 self._revisit_claims_of(pod, now)  # It ends one of them at a time.
 

@@ -64,7 +64,7 @@ class Placer:
             self._state.settle(uid)
             return
         self._report_extended_resources(pod, now)
-        if now < self._state.not_before(uid) and not pod.node_name:
+        if now < self._state.not_before(uid):
             self._state.revisit_pod(uid, now)
             return
         known = list(self._state.world.claims_of(pod))

@@ -139,9 +139,10 @@ class State:
         self.agenda.add(Work(Turn.POD, uid), max(now, self.not_before(uid)))
 
     def not_before(self, uid: PodUid) -> float:
-        """When the pod's back-off ends, or that of its owner."""
+        """When the pod's back-off ends, or as long as it is not bound that of its owner."""
         pod = self.world.pods.get(uid)
-        owner = self.owners.not_before(pod.owner_uid) if pod is not None and pod.owner_uid else 0.0
+        waits = pod is not None and pod.owner_uid and not pod.node_name
+        owner = self.owners.not_before(pod.owner_uid) if pod is not None and waits else 0.0
         return max(self.refusals.not_before(uid), owner)
 
     def refused_nodes(self, pod: Pod, now: float) -> frozenset[str]:
