@@ -32,10 +32,14 @@ _BROKE = Written(Outcome.UNKNOWN, message="the write ended in an unforeseen erro
 
 @dataclass(frozen=True)
 class Parcel:
-    """One claim and the allocation that is to be written into it."""
+    """One claim and the allocation that is to be written into it.
+
+    ``repeats``: this very write was sent before and had no answer, so it may arrive though this one is refused.
+    """
 
     known: KnownClaim
     allocation: AllocationResult
+    repeats: bool = False
 
     @property
     def uid(self) -> str:
@@ -136,7 +140,7 @@ class Delivery:
             self._failed(pod, parcel, attempt)
         else:
             self._free(pod, parcel)  # Nothing is decided on it before everything was listed afresh.
-            if written.outcome is Outcome.UNKNOWN:
+            if written.outcome is Outcome.UNKNOWN or parcel.repeats:
                 self._state.quiet_from = self._tools.clock.monotonic() + LATE_SECONDS
         return False
 
@@ -149,7 +153,10 @@ class Delivery:
             self._refresh(pod, parcel, attempt.read)
             state.agenda.add(Work(Turn.POD, pod.uid), now + _CONFLICT_SECONDS)
         else:
-            self._free(pod, parcel)
+            if parcel.repeats and written.outcome in (Outcome.REFUSED, Outcome.NOT_LEADER):
+                state.unresolved[parcel.uid] = parcel.allocation
+            else:
+                self._free(pod, parcel)
             if written.outcome is Outcome.DROPPED:
                 self._undo_dropped(pod, parcel, written, now)
             elif written.outcome is Outcome.REFUSED:

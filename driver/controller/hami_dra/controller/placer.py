@@ -259,7 +259,7 @@ class Placer:
         else:
             # The first write may still arrive. The same one again is safe: whichever comes first, it is this place.
             del self._state.unresolved[current.claim.uid]
-            self._delivery.send(pod, [Parcel(current, allocation)], is_last=False)
+            self._delivery.send(pod, [Parcel(current, allocation, repeats=True)], is_last=False)
         return True
 
     def _leaves_to_bound(self, pod: Pod, open_claims: list[KnownClaim], now: float) -> bool:

@@ -84,18 +84,15 @@ class Tender:
                 self._overtake(current, now)
 
     def _overtake(self, known: KnownClaim, now: float) -> None:
-        """The write may still arrive. The same one again settles it, and then ends like any that nobody uses."""
-        if known.claim.deleting:
-            self._state.forget_write(known.claim.uid, now)  # The API server takes no new reservation now.
-            return
-        allocation = self._state.unresolved[known.claim.uid]
-        written = self._tools.writer.allocate(known.raw, allocation, None)
-        if written.outcome is Outcome.WRITTEN and written.claim is not None:
-            self._tools.observer.take_own_write(written.claim)
-        elif written.outcome in (Outcome.UNKNOWN, Outcome.CONFLICT, Outcome.NOT_LEADER):
-            self._state.revisit_claim(known.key, now + _RETRY_SECONDS)
-        else:
+        """The write may still arrive: not any more when the claim has a new version."""
+        outdated = self._tools.writer.outdate(known.raw)
+        if outdated.outcome is Outcome.WRITTEN and outdated.claim is not None:
             self._state.forget_write(known.claim.uid, now)
+            self._tools.observer.take_own_write(outdated.claim)
+        elif outdated.outcome is Outcome.GONE:
+            self._state.forget_write(known.claim.uid, now)
+        else:
+            self._state.revisit_claim(known.key, now + _RETRY_SECONDS)
 
     def _report_foreign(self, known: KnownClaim, now: float) -> None:
         claim = known.claim
