@@ -262,8 +262,12 @@ class Observer:
             self._state.world.classes[name] = DeviceClass.from_json(observed.object)
         # A class may make claims ours that were nobody's, and stand for what pods ask for without any.
         for pod in self._state.world.pods.values():
-            if not pod.node_name:
+            if not pod.node_name or self._lacks_a_claim(pod):
                 self._state.revisit_pod(pod.uid, now)
+
+    def _lacks_a_claim(self, pod: Pod) -> bool:
+        known_claims = self._state.world.claims_of(pod) if pod.needs_claims else ()
+        return any(known is not None and known.claim.allocation is None for known in known_claims)
 
     def _node(self, observed: Observed, now: float) -> None:
         name = observed.object["metadata"]["name"]
