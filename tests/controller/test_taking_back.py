@@ -257,6 +257,30 @@ def test_an_allocation_without_reservation_but_with_a_live_pod_is_normal() -> No
     assert bench.node_of() == "node-a"
 
 
+def test_an_allocation_that_is_reserved_for_something_else_than_a_pod_is_left_alone() -> None:
+    """Who else uses it is not ours to judge, though its pod is not bound for long."""
+    bench = Bench()
+    pending(bench)
+    bench.run()
+    reserved = bench.claim()
+    group = {"apiGroup": "scheduling.k8s.io", "resource": "podgroups", "name": "group", "uid": "uid-group"}
+    bench.add_claim({**reserved, "status": {**reserved["status"], "reservedFor": [group]}})
+    bench.run(120)
+    assert bench.verbs() == ["finalizer", "allocate"]
+
+
+def test_a_refusal_by_kube_scheduler_counts_after_a_second() -> None:
+    """Until then the pod's binding may be on the way."""
+    bench = Bench()
+    pod = pending(bench)
+    bench.run()
+    bench.add_pod(unschedulable(pod, "0/2 nodes are available: 1 node(s) were unschedulable."))
+    bench.run(0.75)
+    assert bench.verbs() == ["finalizer", "allocate"]
+    bench.run(0.5)
+    assert bench.verbs()[:3] == ["finalizer", "allocate", "clear"]
+
+
 def test_a_long_silence_of_kube_scheduler_is_held_against_no_node() -> None:
     """However long it was down, half a minute after it is back every pod that fits has its GPU."""
     bench = Bench()
