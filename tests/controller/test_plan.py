@@ -62,6 +62,15 @@ def test_spread_takes_the_least_used_node_and_gpu() -> None:
     assert placed(decide(claim, where=snapshot(totals=totals))) == [("node-b", gpu_uuid(1, "node-b").lower())]
 
 
+@pytest.mark.parametrize("said", [("spread", "binpack"), ("binpack", "spread")], ids="-then-".join)
+def test_of_a_pods_words_about_nodes_the_first_count(said: tuple[str, str]) -> None:
+    """Requests that say something else later do not change the order of nodes."""
+    placements = [config([name], placement={"node": node}) for name, node in zip(("one", "two"), said, strict=True)]
+    asked = [request(name, memory="1Gi") for name in ("one", "two")]
+    outcome = decide(make_claim("c", *asked, configs=placements), where=snapshot(totals=used(0, mib=1000)))
+    assert {node for node, _ in placed(outcome)} == {"node-b" if said[0] == "spread" else "node-a"}
+
+
 def test_the_settings_decide_where_the_claim_says_nothing() -> None:
     """The cluster's own defaults are used."""
     outcome = decide(
