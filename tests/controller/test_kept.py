@@ -26,6 +26,7 @@ from loop_steps import bound, small_bench
 from hami_dra.controller.cel import CelMatcher
 from hami_dra.controller.emptying import find_place
 from hami_dra.controller.inventory import build_inventory
+from hami_dra.controller.kept import KeptPlaces
 from hami_dra.controller.nodes import Node
 from hami_dra.controller.plan import Policy
 from hami_dra.controller.pods import Pod
@@ -247,3 +248,43 @@ def test_a_pod_that_fits_nowhere_keeps_nobody_out() -> None:
     bench.run(120)
     assert len(bench.state.kept) == 0
     assert stream.node_of(stream.small()) == "node-a"
+
+
+def two_nodes() -> Stream:
+    """Nodes with one GPU each, both full of small pods, and a large one that waits: node-b has a little more left."""
+    bench = Bench(nodes=())
+    for node in ("node-a", "node-b"):
+        bench.see(Kind.NODE, node_json(node))
+        bench.see(Kind.SLICE, slice_json(node, [gpu(0, node=node)]))
+    stream = Stream(bench)
+    for _ in range(7):
+        stream.small()
+    stream.start(stream.add("filling", 5_000))
+    stream.add("large", LARGE)
+    return stream
+
+
+def nodes_of(kept: KeptPlaces) -> list[str]:
+    """Where places are kept."""
+    places = [kept.get(uid) for uid in kept]
+    return [place.node for place in places if place is not None]
+
+
+def test_after_a_place_was_given_up_another_node_is_tried() -> None:
+    """Ten minutes later, where nothing has ended in vain yet."""
+    stream = two_nodes()
+    kept = stream.bench.state.kept
+    stream.bench.run(61)
+    assert nodes_of(kept) == ["node-b"]
+    stream.bench.run(1210)
+    assert nodes_of(kept) == ["node-a"]
+
+
+def test_no_place_is_kept_on_a_node_that_refused_the_pod() -> None:
+    """There it could not run, however empty the GPUs are."""
+    stream = two_nodes()
+    stream.bench.run(55)
+    state, uid = stream.bench.state, Pod.from_json(pod_json("large")).uid
+    state.refusals.refuse(uid, "node-b", stream.bench.clock.seconds)
+    stream.bench.run(10)
+    assert nodes_of(state.kept) == ["node-a"]
