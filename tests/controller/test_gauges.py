@@ -21,7 +21,7 @@ from controller_objects import (
 from loop_steps import bound, pending, small_bench
 
 from hami_dra.controller.world import Kind
-from hami_dra.kube.errors import Forbidden
+from hami_dra.kube.errors import Forbidden, Unavailable
 
 LABELS = {"node": "node-a", "device": gpu_uuid(0).lower(), "model": "NVIDIA H100 80GB HBM3"}
 
@@ -108,6 +108,31 @@ def test_requests_that_change_something_are_counted_and_timed() -> None:
     pending(bench, "other", "another")
     bench.run()
     assert bench.total("writes_total") == 3
+
+
+def test_a_claim_whose_write_was_refused_waits_for_that_reason() -> None:
+    """The failure is counted, and the decision before it was timed."""
+    bench = Bench()
+    bench.claims.faults = [Forbidden("no")]
+    pending(bench)
+    bench.run()
+    assert bench.metric("pending_claims", reason="AllocationFailed") == 1
+    assert bench.metric("failed_writes_total", outcome="refused") == 1
+    assert bench.metric("decision_seconds_count") == 1
+    bench.run(3)
+    assert (bench.total("pending_claims"), bench.metric("decision_seconds_count")) == (0, 2)
+
+
+def test_a_taking_back_that_failed_is_counted() -> None:
+    """As other writes of ours that fail."""
+    bench = Bench()
+    pod = pending(bench)
+    bench.run()
+    bench.claims.faults = [Unavailable("etcd is slow")]
+    bench.remove_pod(pod)
+    bench.add_claim({**bench.claim(), "status": {**bench.claim()["status"], "reservedFor": []}})
+    bench.run(5)
+    assert bench.metric("failed_writes_total", outcome="unknown") == 1
 
 
 def test_every_metric_is_in_the_documentation() -> None:

@@ -370,6 +370,7 @@ def test_an_unforeseen_error_in_one_turn_does_not_stop_the_others(caplog: pytest
     bench.run()
     assert bench.node_of("good") == "node-a"
     assert "turn-failed" in caplog.text
+    assert bench.metric("failed_turns_total") == 1
 
 
 class _Trap(dict[Any, Any]):
