@@ -33,7 +33,6 @@ class Reason(StrEnum):
     SHARES_EXHAUSTED = "CardTimeSlicingExhausted"
     INSUFFICIENT_MEMORY = "CardInsufficientMemory"
     INSUFFICIENT_CORES = "CardInsufficientCore"
-    NUMA_MISMATCH = "NumaNotFit"
     TOO_FEW_TOGETHER = "AllocatedCardsInsufficientRequest"
 
 
