@@ -126,11 +126,11 @@ class Stream:
             freed = self.bench.claims.stored.pop(f"default/{claim_of(name)}")
             self.bench.see(Kind.CLAIM, freed, deleted=True)
 
-    def flow(self, seconds: int) -> bool:
+    def flow(self, seconds: int, **spec: Any) -> bool:
         """Every ten seconds one pod ends and a small one comes, until the large one runs; whether it does."""
         waiting: list[Any] = []
         for _ in range(seconds // 10):
-            waiting.append(self.add(f"small-{self.number}", SMALL))
+            waiting.append(self.add(f"small-{self.number}", SMALL, **spec))
             self.end_oldest()
             self.bench.run(10)
             if self.node_of("large"):
@@ -288,3 +288,24 @@ def test_no_place_is_kept_on_a_node_that_refused_the_pod() -> None:
     state.refusals.refuse(uid, "node-b", stream.bench.clock.seconds)
     stream.bench.run(10)
     assert nodes_of(state.kept) == ["node-a"]
+
+
+@pytest.mark.parametrize("tainted", [False, True], ids=["among others", "alone"])
+def test_a_pod_that_lacks_cpu_waits_until_it_has_a_node_to_itself(*, tainted: bool) -> None:
+    """A place is GPUs only: CPU that becomes free goes to the next pod that it is enough for, if one may come there."""
+
+    def cpus(number: int) -> list[Any]:
+        return [{"name": "main", "resources": {"requests": {"cpu": str(number)}}}]
+
+    four = {"cpu": "4", "memory": "64Gi", "pods": "100"}
+    bench = Bench(nodes=())
+    bench.see(Kind.NODE, node_json("node-a", allocatable=four))
+    bench.see(Kind.SLICE, slice_json("node-a", [gpu(0)]))
+    stream = Stream(bench)
+    for _ in range(4):
+        stream.small(containers=cpus(1))
+    large = stream.add("large", 1000, containers=cpus(4), priority=10)
+    if tainted:
+        bench.see(Kind.NODE, node_json("node-a", allocatable=four, taints=[{"key": "own", "effect": "NoSchedule"}]))
+        bench.add_pod({**large, "spec": {**large["spec"], "tolerations": [{"key": "own", "operator": "Exists"}]}})
+    assert stream.flow(130, containers=cpus(1)) is tainted
