@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from fractions import Fraction
+from math import comb
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ from hami_dra.controller.ordering import fullness, order_gpus
 from hami_dra.controller.plan import Placement, Policy, plan
 from hami_dra.controller.pods import Pod
 from hami_dra.controller.snapshot import Snapshot
-from hami_dra.controller.topology import order_by_connection, pair_score
+from hami_dra.controller.topology import effort, order_by_connection, pair_score
 from hami_dra.controller.usage import DeviceKey, Usage
 from hami_dra.controller.world import Kind
 
@@ -156,39 +158,80 @@ def test_the_order_of_gpus_under_each_policy() -> None:
     documented("1+2 score 420, 3+4 score 20, others 10")
 
 
+def test_when_not_all_sets_of_gpus_are_tried() -> None:
+    """The work is that of all sets up to 2,000 of them, and less where there are more."""
+    assert all(effort(13, count) == comb(13, count) * comb(count, 2) for count in range(2, 13))
+    assert (comb(14, 5), effort(14, 5)) == (2002, 14 * 14 * comb(5, 2))
+    documented("up to 2,000 of them; where there are more (5 of 14 GPUs are 2,002 sets; of 13 there never are)")
+
+
 POLICIES = [
-    pytest.param({"node": "binpack", "device": "binpack"}, {}, ("node-a", [1]), id="binpack"),
-    pytest.param({"node": "binpack", "device": "binpack"}, {"cores": 50}, ("node-a", [3]), id="binpack, 50 %"),
-    pytest.param({"node": "binpack", "device": "spread"}, {}, ("node-a", [4]), id="device spread"),
-    pytest.param({"node": "spread", "device": "binpack"}, {}, ("node-b", [1]), id="node spread"),
-    pytest.param({"node": "spread", "device": "spread"}, {}, ("node-b", [1]), id="both spread"),
-    pytest.param({"device": "topology"}, {}, ("node-a", [3]), id="topology of one"),
-    pytest.param({"device": "topology"}, {"count": 2}, ("node-a", [1, 2]), id="topology of two"),
-    pytest.param({"device": "topology"}, {"count": 2, "memory": "45000Mi"}, ("node-a", [2, 4]), id="what is left"),
-    pytest.param(
-        {"device": "topology", "numa": "single"}, {"count": 2, "memory": "45000Mi"}, ("node-b", [1, 2]), id="numa"
+    ("`node: binpack`, `device: binpack`", {"node": "binpack", "device": "binpack"}, {}, ("node-a", [1])),
+    ("`node: binpack`, `device: spread`", {"node": "binpack", "device": "spread"}, {}, ("node-a", [4])),
+    ("`node: spread`, `device: binpack`", {"node": "spread", "device": "binpack"}, {}, ("node-b", [1])),
+    ("`node: spread`, `device: spread`", {"node": "spread", "device": "spread"}, {}, ("node-b", [1])),
+    ("`node: binpack`, `device: topology`", {"device": "topology"}, {}, ("node-a", [3])),
+    ("the same with `count: 2`", {"device": "topology"}, {"count": 2}, ("node-a", [1, 2])),
+    (
+        "the same with `count: 2`, 45000 MiB",
+        {"device": "topology"},
+        {"count": 2, "memory": "45000Mi"},
+        ("node-a", [2, 4]),
+    ),
+    (
+        "… and `numa: single`",
+        {"device": "topology", "numa": "single"},
+        {"count": 2, "memory": "45000Mi"},
+        ("node-b", [1, 2]),
     ),
 ]
 
 
-@pytest.mark.parametrize(("said", "asked", "expected"), POLICIES)
-def test_one_example_per_policy(said: dict[str, str], asked: dict[str, Any], expected: tuple[str, list[int]]) -> None:
-    """Where the table says that the pod goes."""
+def goes_to(placement: str) -> str:
+    """The last cell of a row of the example's table, by its first."""
+    (row,) = (line for line in PAGE.splitlines() if line.startswith(f"| {placement} |"))
+    return row.rstrip(" |").rpartition("| ")[2]
+
+
+def decided(moment: Snapshot, said: dict[str, str], **asked: Any) -> tuple[str, list[int]]:
+    """Where a pod goes that asks for 20000 MiB and 30 %, or for something else."""
     numa = {name: value for name, value in said.items() if name == "numa"}
     placement = {name: value for name, value in said.items() if name != "numa"}
     wanted = request(**{"memory": "20000Mi", "cores": 30, **asked})
     claim = make_claim("c", wanted, configs=[config(placement=placement, **numa)])
-    assert where(plan(policies(), Pod.from_json(pod_json()), [claim], Policy(matches=MATCHES))) == expected
+    return where(plan(moment, Pod.from_json(pod_json()), [claim], Policy(matches=MATCHES)))
 
 
-@pytest.mark.parametrize(("device", "second"), [("binpack", 1), ("spread", 2)])
-def test_the_next_such_pod_under_node_spread(device: str, second: int) -> None:
+@pytest.mark.parametrize(("row", "said", "asked", "expected"), POLICIES)
+def test_one_example_per_policy(
+    row: str, said: dict[str, str], asked: dict[str, Any], expected: tuple[str, list[int]]
+) -> None:
+    """Where the table says that the pod goes."""
+    node, gpus = decided(policies(), said, **asked)
+    assert (node, gpus) == expected
+    place = re.split(r"[:.(]", goes_to(row))[0].strip()
+    assert place == f"{node}, GPU {' and '.join(map(str, gpus))}"
+
+
+def test_the_fullest_gpu_is_passed_over_where_it_has_too_little_left() -> None:
+    """GPU 1 has 40 % left after what is taken, and 10 % after the pod."""
+    binpack = {"node": "binpack", "device": "binpack"}
+    assert decided(policies(), binpack, cores=50) == ("node-a", [3])
+    assert goes_to("`node: binpack`, `device: binpack`").endswith(
+        "60000 MiB and 90 % after it. With 50 % asked it would be GPU 3, because GPU 1 has 40 % left"
+    )
+
+
+@pytest.mark.parametrize(
+    ("device", "second", "words"), [("binpack", 1, "goes there too"), ("spread", 2, "goes to GPU 2")]
+)
+def test_the_next_such_pod_under_node_spread(device: str, second: int, words: str) -> None:
     """Binpack fills the first GPU of the emptiest node, spread takes the next one."""
-    moment, spread = policies(), {"node": "spread", "device": device}
+    moment = policies()
     totals = {**moment.totals, key("node-b", 1): Usage({"memory": 20_000 * MIB, "cores": 30, "shares": 1})}
-    claim = make_claim("c", request(memory="20000Mi", cores=30), configs=[config(placement=spread)])
-    after = Snapshot(inventory=moment.inventory, nodes=moment.nodes, classes=moment.classes, totals=totals)
-    assert where(plan(after, Pod.from_json(pod_json()), [claim], Policy(matches=MATCHES))) == ("node-b", [second])
+    after = replace(moment, totals=totals)
+    assert decided(after, {"node": "spread", "device": device}) == ("node-b", [second])
+    assert goes_to(f"`node: spread`, `device: {device}`").endswith(f"The next such pod {words}")
 
 
 @pytest.mark.parametrize(
@@ -245,3 +288,4 @@ def test_a_better_alternative_before_the_order_of_nodes() -> None:
         assert isinstance(outcome, Placement)
         assert (outcome.node, outcome.picks[0].ask.request) == expected
     documented("the one that wants an A100 goes to node-b although node-a is fuller")
+    documented('when the A100 are full, the next one takes "any" on node-a')
