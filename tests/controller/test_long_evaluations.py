@@ -74,6 +74,26 @@ def test_a_plan_that_was_interrupted_goes_on_where_it_was() -> None:
     assert GPUS <= turns <= asked.wide <= GPUS + 2
 
 
+def test_a_plan_is_interrupted_between_the_selectors_of_a_request() -> None:
+    """Each may take long; none is asked twice."""
+    selectors, asked = [f'device.driver != "{number}"' for number in range(5)], list[str]()
+
+    def matches(expression: str, found: Gpu) -> bool:
+        asked.append(expression)
+        return MATCHES(expression, found)
+
+    cel = [{"cel": {"expression": selector}} for selector in selectors]
+    policy, moment, claim = Policy(matches=matches), where(), make_claim("c", request(memory="1Gi", selectors=cel))
+    turns = list[int]()
+    outcome: Placement | Refusal = plan(moment, POD, [claim], policy, lambda: True)
+    while isinstance(outcome, Refusal) and outcome.unfinished:
+        turns.append(sum(expression in selectors for expression in asked))
+        outcome = plan(moment, POD, [claim], policy, lambda: True)
+    assert isinstance(outcome, Placement)
+    assert turns == [0, 1, 2, 3, 4]  # The first is the selector of the class.
+    assert [expression for expression in asked if expression in selectors] == selectors
+
+
 def test_a_gpu_that_changes_is_asked_again() -> None:
     """Also while others have not been asked yet."""
     policy, claim = Policy(matches=MATCHES), make_claim("c", request(memory="1Gi", selector=ANYTHING))

@@ -75,23 +75,51 @@ class Ruling:
         self._matches = matches
         self._verdicts: list[Fit | Misfit | None] = []
         self._countable = True
+        self._answers: dict[str, bool | SelectorError] = {}
         self._views: dict[int, View] = {}
 
     def judge(self, interrupted: Interrupted = never) -> bool:
         """Give a verdict on every kind that has none, until interrupted; whether all kinds have one now."""
         for example in self._kinds.examples[len(self._verdicts) :]:
+            if not self._find_answers(example, interrupted):
+                return False
             self._judge(example)
             if interrupted():
                 break
         return len(self._verdicts) == len(self._kinds.examples)
 
+    def _find_answers(self, example: Gpu, interrupted: Interrupted) -> bool:
+        """Ask one selector after the other, since each may take long; whether all that matter have been asked."""
+        left = [expression for expression in dict.fromkeys(self._ask.expressions) if expression not in self._answers]
+        for number, expression in enumerate(left, 1):
+            answer = self._answers[expression] = self._find_answer(expression, example)
+            if answer is not True:
+                break
+            if number < len(left) and interrupted():
+                return False
+        return True
+
+    def _find_answer(self, expression: str, example: Gpu) -> bool | SelectorError:
+        try:
+            return self._matches(expression, example)
+        except SelectorError as error:
+            return error
+
+    def _answer(self, expression: str, _: Gpu) -> bool:
+        answer = self._answers[expression]
+        if isinstance(answer, SelectorError):
+            raise answer
+        return answer
+
     def _judge(self, example: Gpu) -> None:
         try:
-            verdict = suit(self._ask, example, self._matches)
+            verdict = suit(self._ask, example, self._answer)
         except SelectorError:
             self._verdicts.append(None)
             self.fails = True
             return
+        finally:
+            self._answers = {}
         self._verdicts.append(verdict)
         if isinstance(verdict, Fit) and not verdict.consumed.keys() <= _COUNTED:
             self._countable = False
