@@ -14,6 +14,8 @@ from hami_dra.controller.cel.errors import CelBudgetError, CelError, CelEvaluati
 from hami_dra.controller.cel.program import compile_program
 
 LIST = "cel.bind(l, lists.range(300000), {})"
+MAP = "cel.bind(m, lists.range(100000).transformMap(k, v, v), {})"
+EACH = "lists.range(40000).exists(i, {})"
 TEXT = "cel.bind(t, lists.range(40000).map(x, 'yyyyyyyyyy').join(), {})"
 
 
@@ -78,13 +80,44 @@ def test_a_text_that_tires_the_parser_is_refused(expression: str, message: str) 
         "lists.range(2000).exists(x, 'a'.matches(string(x) + lists.range(2000).map(y, '(a|b)*').join()))",
         "lists.range(9000).all(x, '%.255f%.255f%.255f'.format([1e300, 1e300, 1e300]) != '')",
         "lists.range(9000).all(x, semver('1.0.0-" + "1." * 4_000 + "1') != semver('1.0.0'))",
+        EACH.format("isQuantity('" + "0" * 990 + "x' + string(i))"),
+        EACH.format("double('" + "1" * 990 + "x' + string(i)) > 1.0"),
+        EACH.format("double('0x" + "1" * 990 + "x' + string(i)) > 1.0"),
+        EACH.format("duration('" + "1ns" * 330 + "') < duration('0s')"),
+        EACH.format("timestamp(0).getHours('Nowhere/Land') == 77"),
+        EACH.format("cidr('::/0').containsCIDR('::/128') && cidr('::1/64').masked() == ip('::').family()"),
+        TEXT.format("cel.bind(p, 'yx' + t.substring(200000), " + EACH.format("t.lastIndexOf(p) == 3") + ")"),
+        TEXT.format("cel.bind(p, 'yx' + t.substring(200000), " + EACH.format("t.lastIndexOf(p, 300000) == 3") + ")"),
+        TEXT.format("cel.bind(u, url('/?' + t.replace('yy', '&a')), " + EACH.format("u.getQuery().size() == 0") + ")"),
+        TEXT.format("cel.bind(u, url('http://a:' + t.replace('y', '1')), " + EACH.format("u.getPort() == ''") + ")"),
+        TEXT.format("cel.bind(u, [url('/' + t + '1'), url('/' + t + '2')], " + EACH.format("u[0] == u[1]") + ")"),
+        TEXT.format("lists.range(3).all(x, t.split('').size() > 0)"),
+        TEXT.format("lists.range(3).all(x, t.split('y').size() > 0)"),
+        TEXT.format("t.findAll('y.*x|y') == []"),
+        TEXT.format("cel.bind(a, [t + '1', t + '2'], lists.range(2000).map(x, a[x % 2]).sort() == [])"),
+        TEXT.format("cel.bind(a, [t + '1', t + '2'], lists.range(2000).map(x, a[x % 2]).max() == '')"),
+        TEXT.format("cel.bind(a, t + '1', lists.range(2000).map(x, a).isSorted())"),
+        MAP.format(EACH.format("[1].transformMapEntry(k, v, m).size() == 0")),
+        "cel.bind(o, lists.range(100000).map(x, optional.of(x)), " + EACH.format("optional.unwrap(o) == []") + ")",
+        "cel.bind(o, lists.range(100000).map(x, optional.of(x)), " + EACH.format("o.unwrapOpt() == []") + ")",
+        "'a'.matches('" + r"\\pL" * 2_000 + "' + lists.range(2000).map(x, '" + r"\\pL" * 2 + "').join())",
     ],
-    ids=range(22),
 )
 def test_an_evaluation_that_takes_too_long_is_cut_off(expression: str) -> None:
     """However it goes about it, it ends after 1,000,000 steps, and no step takes long."""
     with pytest.raises(CelBudgetError, match="costs more than 1000000 steps"):
         compile_program(expression).evaluate(DEVICE)
+
+
+def test_a_loop_that_ends_early_has_not_looked_at_all_of_a_map() -> None:
+    """Thousands of them, over a map of a hundred thousand, are soon over."""
+    assert compile_program(MAP.format("lists.range(9999).all(x, m.exists(k, true))")).evaluate(DEVICE)
+
+
+def test_a_message_is_not_as_long_as_the_key_that_was_not_found() -> None:
+    """Where an error is absorbed, nobody is charged for it."""
+    with pytest.raises(CelEvaluationError, match=r"^no such key: y{60}$"):
+        compile_program(TEXT.format("url('/?a').getQuery()[t] == []")).evaluate(DEVICE)
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def at_key(frame: Frame, operand: Value, key: Value) -> Value:
         return found
     if type(operand) is list:
         raise CelEvaluationError(f"index out of bounds: {key}")
-    raise CelEvaluationError(f"no such key: {key}")
+    raise CelEvaluationError(f"no such key: {_shown(key)}")
 
 
 def at_optional_key(frame: Frame, operand: Value, key: Value) -> Maybe:
@@ -83,9 +83,14 @@ def build_map(entries: Iterable[tuple[Value, Value, bool]], *, repeat: bool = Tr
             continue
         known = make_key(key)
         if known in made and not repeat:
-            raise CelEvaluationError(f"repeated key: {key}")
+            raise CelEvaluationError(f"repeated key: {_shown(key)}")
         made[known] = held
     return made
+
+
+def _shown(key: Value) -> str:
+    # Where an error is absorbed, nobody was charged for a message as long as the key.
+    return str(key[:60] if type(key) is str else key)
 
 
 def _field(operand: Value, field: str) -> Value:

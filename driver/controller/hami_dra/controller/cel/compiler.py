@@ -30,7 +30,7 @@ from hami_dra.controller.cel.syntax import (
     Select,
     Variable,
 )
-from hami_dra.controller.cel.values import MISSING, NONE, Frame, Maybe, Value, name_of, no_overload, spend_on
+from hami_dra.controller.cel.values import MISSING, NONE, Frame, Maybe, Value, name_of, no_overload, spend, spend_on
 
 _FOLDING_STEPS = 10_000
 
@@ -118,11 +118,7 @@ class Compiler:
             overload = overloads.get(type(values[0])) or overloads.get(object)
             if overload is None or not overload.takes_count(count) or not overload.accepts(values):
                 raise no_overload(name, values)
-            if overload.framed:
-                return overload.call(frame, *values)
-            for value in values:
-                spend_on(frame, value)
-            return overload.call(*values)
+            return _pay_and_call(overload, frame, values)
 
         return call
 
@@ -275,13 +271,19 @@ def _call(name: str, args: list[Closure]) -> Closure:
         values = tuple([arg(frame) for arg in args])
         if not function.accepts(values):
             raise no_overload(name, values)
-        if function.framed:
-            return function.call(frame, *values)
-        for value in values:
-            spend_on(frame, value)
-        return function.call(*values)
+        return _pay_and_call(function, frame, values)
 
     return call
+
+
+def _pay_and_call(function: Function, frame: Frame, values: tuple[Value, ...]) -> Value:
+    if function.steps:
+        spend(frame, function.steps)
+    if function.framed:
+        return function.call(frame, *values)
+    for value in values:
+        spend_on(frame, value)
+    return function.call(*values)
 
 
 def _fold(closure: Closure) -> Closure:

@@ -30,8 +30,9 @@ from hami_dra.controller.cel.values import (
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _UNSIGNED = re.compile(r"\d+", re.ASCII)
 _DIGITS = r"\d+(?:_\d+)*"
-_REAL = re.compile(rf"[+-]?(?:{_DIGITS}\.?(?:{_DIGITS})?|\.{_DIGITS})(?:[eE][+-]?\d+)?", re.ASCII)
-_HEX_REAL = re.compile(r"[+-]?0[xX](?:[0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)[pP][+-]?\d+", re.ASCII)
+# No two parts in a row may take the same digits: to try every way to share them takes time that grows with the square.
+_REAL = re.compile(rf"[+-]?(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][+-]?\d+)?", re.ASCII)
+_HEX_REAL = re.compile(r"[+-]?0[xX](?:[0-9a-fA-F]+(?:\.[0-9a-fA-F]*)?|\.[0-9a-fA-F]+)[pP][+-]?\d+", re.ASCII)
 _SPECIAL = re.compile(r"[+-]?inf(inity)?|nan", re.ASCII | re.IGNORECASE)
 _BOOLS = dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True)
 _BOOLS |= dict.fromkeys(("0", "f", "F", "false", "FALSE", "False"), False)

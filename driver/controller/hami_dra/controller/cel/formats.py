@@ -11,8 +11,8 @@ import re2  # type: ignore[import-untyped]
 
 from hami_dra.controller.cel.errors import CelEvaluationError
 from hami_dra.controller.cel.registry import Library
-from hami_dra.controller.cel.urls import Url
-from hami_dra.controller.cel.values import NONE, Maybe, add_type
+from hami_dra.controller.cel.urls import Url, spend_on_url
+from hami_dra.controller.cel.values import NONE, Frame, Maybe, add_type
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _OLD_LABEL = "[a-z]([-a-z0-9]*[a-z0-9])?"
@@ -110,13 +110,14 @@ def _named(name: str) -> Maybe:
     return Maybe(Format(name)) if name in _FORMATS else NONE
 
 
-def _validate(format_: Format, text: str) -> Maybe:
+def _validate(frame: Frame, format_: Format, text: str) -> Maybe:
+    spend_on_url(frame, text)  # None takes longer.
     problems = _FORMATS[format_.name](text)
     return Maybe(problems) if problems else NONE
 
 
-LIBRARY = Library()
+LIBRARY = Library(steps=10)
 LIBRARY.function("format.named", (str,), Maybe, _named)
-LIBRARY.method("validate", (Format, str), Maybe, _validate)
+LIBRARY.method("validate", (Format, str), Maybe, _validate, framed=True)
 for _name in _FORMATS:
     LIBRARY.function(f"format.{_name}", (), Format, lambda name=_name: Format(name))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from hami_dra.controller.cel.errors import CelEvaluationError
 from hami_dra.controller.cel.operators import add, contains, same
-from hami_dra.controller.cel.orders import check_sortable, sort_by
+from hami_dra.controller.cel.orders import check_sortable, sort_by, spend_on_order
 from hami_dra.controller.cel.registry import Library
 from hami_dra.controller.cel.values import NONE, Duration, Frame, Maybe, Uint, Value, no_overload, spend
 
@@ -17,7 +17,7 @@ _SUMMABLE = frozenset({int, Uint, float, Duration})
 
 def _is_sorted(frame: Frame, items: Items) -> bool:
     check_sortable(items)
-    spend(frame, len(items))
+    spend_on_order(frame, items)
     return not any(left > right for left, right in itertools.pairwise(items))
 
 
@@ -34,7 +34,7 @@ def _sum(frame: Frame, items: Items) -> Value:
 def _extreme(name: str, choose: Callable[[Items], Value]) -> Callable[[Frame, Items], Value]:
     def extreme(frame: Frame, items: Items) -> Value:
         check_sortable(items)
-        spend(frame, len(items))
+        spend_on_order(frame, items)
         if not items:
             raise CelEvaluationError(f"{name} called on an empty list")
         return choose(items)

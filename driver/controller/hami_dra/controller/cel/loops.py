@@ -10,7 +10,7 @@ from hami_dra.controller.cel.access import build_map
 from hami_dra.controller.cel.errors import CelEvaluationError
 from hami_dra.controller.cel.orders import sort_by
 from hami_dra.controller.cel.syntax import LoopKind
-from hami_dra.controller.cel.values import Domains, Frame, Value, keys_of, name_of, no_overload, spend
+from hami_dra.controller.cel.values import Domains, Frame, Value, key_value, keys_of, name_of, no_overload, spend
 
 Closure = Callable[[Frame], Value]
 
@@ -50,7 +50,8 @@ def _pairs(container: Value) -> Iterator[tuple[Value, Value]]:
     if kind is list:
         return enumerate(container)
     if kind is dict or kind is Domains:
-        return iter(list(zip(keys_of(container), container.values(), strict=True)))
+        # One by one: a loop that ends early is not charged for the rest.
+        return ((key_value(key), value) for key, value in container.items())
     raise CelEvaluationError(f"no such overload: a macro cannot go over a {name_of(container)}")
 
 
@@ -106,6 +107,7 @@ def _transform_entry(parts: LoopParts) -> Closure:
             entry = body(frame)
             if type(entry) is not dict and type(entry) is not Domains:
                 raise no_overload("transformMapEntry", (entry,))
+            spend(frame, len(entry))
             yield from zip(keys_of(entry), entry.values(), [False] * len(entry), strict=True)
 
     return lambda frame: build_map(entries(frame), repeat=False)

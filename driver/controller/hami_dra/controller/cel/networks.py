@@ -11,7 +11,6 @@ from hami_dra.controller.cel.registry import Library
 from hami_dra.controller.cel.values import Value, add_type, no_overload
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +70,14 @@ class Cidr:
         return f"{self.ip.text}/{self.length}"
 
     @property
-    def network(self) -> Network:
-        """The block, without the bits of the host."""
-        return ipaddress.ip_network((self.ip.address, self.length), strict=False)
+    def host_bits(self) -> int:
+        """How many bits of its addresses are not the prefix."""
+        return int(self.ip.address.max_prefixlen) - self.length
+
+    def contains(self, address: Address) -> bool:
+        """Whether the address begins with the prefix."""
+        own = self.ip.address
+        return address.version == own.version and (int(address) ^ int(own)) >> self.host_bits == 0
 
 
 add_type(Ip, "net.IP")
@@ -84,21 +88,22 @@ def _contains_ip(cidr: Cidr, other: Value) -> bool:
     ip = Ip.parse(other) if type(other) is str else other
     if type(ip) is not Ip:
         raise no_overload("containsIP", (cidr, other))
-    return ip.address in cidr.network
+    return cidr.contains(ip.address)
 
 
 def _contains_cidr(cidr: Cidr, other: Value) -> bool:
     inner = Cidr.parse(other) if type(other) is str else other
     if type(inner) is not Cidr:
         raise no_overload("containsCIDR", (cidr, other))
-    return inner.length >= cidr.length and inner.network.network_address in cidr.network
+    return inner.length >= cidr.length and cidr.contains(inner.ip.address)
 
 
 def _masked(cidr: Cidr) -> Cidr:
-    return Cidr(Ip(cidr.network.network_address), cidr.length)
+    bits, address = cidr.host_bits, cidr.ip.address
+    return Cidr(Ip(type(address)(int(address) >> bits << bits)), cidr.length)
 
 
-LIBRARY = Library()
+LIBRARY = Library(steps=10)
 LIBRARY.function("ip", (str,), Ip, Ip.parse)
 LIBRARY.function("isIP", (str,), bool, is_readable(Ip.parse))
 LIBRARY.function("ip.isCanonical", (str,), bool, lambda text: Ip.parse(text).text == text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hami_dra.controller.cel.errors import CelEvaluationError
 from hami_dra.controller.cel.registry import Library
 from hami_dra.controller.cel.times import read_time
-from hami_dra.controller.cel.values import MISSING, NONE, Maybe, Timestamp, Value, no_overload
+from hami_dra.controller.cel.values import MISSING, NONE, Frame, Maybe, Timestamp, Value, no_overload, spend
 
 _ZERO_TIME = read_time("0001-01-01T00:00:00Z")
 
@@ -21,7 +21,8 @@ def _value(maybe: Maybe) -> Value:
     return maybe.value
 
 
-def _unwrap(items: list[Value]) -> list[Value]:
+def _unwrap(frame: Frame, items: list[Value]) -> list[Value]:
+    spend(frame, len(items))
     if not all(type(item) is Maybe for item in items):
         raise no_overload("optional.unwrap", (items,))
     return [item.value for item in items if item.value is not MISSING]
@@ -31,8 +32,8 @@ LIBRARY = Library()
 LIBRARY.function("optional.of", (object,), Maybe, Maybe)
 LIBRARY.function("optional.none", (), Maybe, lambda: NONE)
 LIBRARY.function("optional.ofNonZeroValue", (object,), Maybe, _of_non_zero)
-LIBRARY.function("optional.unwrap", (list,), list, _unwrap)
-LIBRARY.method("unwrapOpt", (list,), list, _unwrap)
+LIBRARY.function("optional.unwrap", (list,), list, _unwrap, framed=True)
+LIBRARY.method("unwrapOpt", (list,), list, _unwrap, framed=True)
 LIBRARY.method("hasValue", (Maybe,), bool, lambda maybe: maybe.value is not MISSING)
 LIBRARY.method("value", (Maybe,), None, _value)
 LIBRARY.method("or", (Maybe, Maybe), Maybe, lambda maybe, other: other if maybe.value is MISSING else maybe)

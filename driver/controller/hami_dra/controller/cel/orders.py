@@ -18,8 +18,16 @@ def check_sortable(values: Sequence[Value]) -> None:
         raise CelEvaluationError(f"no such overload: elements cannot be put in order: {found}")
 
 
+def spend_on_order(frame: Frame, values: Sequence[Value]) -> None:
+    """Take the steps of comparing each value with others."""
+    if values and type(values[0]) in (str, bytes):
+        spend(frame, sum(map(len, values)) // 10)
+    spend(frame, len(values))
+
+
 def sort_by(frame: Frame, items: Sequence[Value], keys: Sequence[Value]) -> list[Value]:
     """The items in the order of their keys, equal ones in the order they had."""
     check_sortable(keys)
-    spend(frame, 2 * len(items))
+    spend_on_order(frame, keys)
+    spend(frame, len(items))
     return [items[number] for number in sorted(range(len(items)), key=keys.__getitem__)]

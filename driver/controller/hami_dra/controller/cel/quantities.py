@@ -10,8 +10,9 @@ from hami_dra.controller.cel.errors import CelEvaluationError
 from hami_dra.controller.cel.registry import Library
 from hami_dra.controller.cel.values import INT_LIMIT, SECOND, Value, add_type, no_overload
 
-# Exponents have at most three digits: an operation on a number of ten thousand digits would be no single step.
-_QUANTITY = re.compile(r"([+-]?)0*(\d*)(?:\.(\d*))?(|[KMGTPE]i|[numkMGTPE]|[eE][+-]?\d{1,3})", re.ASCII)
+# Exponents have at most three digits: an operation on a number of ten thousand digits would be no single step. Zeros in
+# front are never tried as digits too: that would take time that grows with the square of how many there are.
+_QUANTITY = re.compile(r"([+-]?)0*((?:[1-9]\d*)?)(?:\.(\d*))?(|[KMGTPE]i|[numkMGTPE]|[eE][+-]?\d{1,3})", re.ASCII)
 _LONGEST = 1_000  # Python refuses to read numbers of some thousand digits.
 _NANO = SECOND  # In one.
 _BINARY = {name: 10 * power for power, name in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)}
@@ -135,7 +136,7 @@ def _sum(name: str, left: Quantity, other: Value, factor: int) -> Quantity:
     return Quantity(nanos, scale if fits else None)
 
 
-LIBRARY = Library()
+LIBRARY = Library(steps=5)
 LIBRARY.function("quantity", (str,), Quantity, Quantity.parse)
 LIBRARY.function("isQuantity", (str,), bool, is_readable(Quantity.parse))
 LIBRARY.method("isInteger", (Quantity,), bool, lambda quantity: _as_integer_or_none(quantity) is not None)

@@ -19,6 +19,8 @@ _OPTIONS = re2.Options()
 _OPTIONS.log_errors = False
 _OPTIONS.max_mem = 1 << 20
 _ONE_BYTE = re.compile(r"(?<!\\)(?:\\\\)*\\C")
+_UNICODE_CLASS = re.compile(r"\\[pP]")
+_CLASS = 300  # Steps: one stands for hundreds of ranges.
 _UNREADABLE = 20_000  # Steps: as long as it takes to find that a program gets too large.
 _MATCH = 40  # What comes back of a match is counted in characters again.
 
@@ -34,14 +36,19 @@ def _compiled(pattern: str) -> Any:
 
 
 def _program(frame: Frame, text: str, pattern: str) -> Any:
+    spend(frame, len(pattern) + _CLASS * len(_UNICODE_CLASS.findall(pattern)))
     try:
         program = _compiled(pattern)
     except CelEvaluationError:
         spend(frame, _UNREADABLE)
         raise
-    size = program.programsize
-    spend(frame, size + (1 + len(text) // 10) * (1 + size // 8))
+    spend(frame, program.programsize + _scan(program, len(text)))
     return program
+
+
+def _scan(program: Any, characters: int) -> int:
+    """The steps of going over so many characters with the program."""
+    return int((1 + characters // 10) * (1 + program.programsize // 8))
 
 
 def matches(frame: Frame, text: str, pattern: str) -> bool:
@@ -57,8 +64,10 @@ def _find(frame: Frame, text: str, pattern: str) -> str:
 def _find_all(frame: Frame, text: str, pattern: str, limit: int = -1) -> list[str]:
     found: list[str] = []
     end = -1
-    for match in _program(frame, text, pattern).finditer(text):
-        spend(frame, _MATCH)
+    program = _program(frame, text, pattern)
+    for match in program.finditer(text):
+        # The next search may go to the end of the text before it is sure of its match.
+        spend(frame, _MATCH + _scan(program, len(text) - match.end()))
         if len(found) == limit:
             break
         if match.start() < match.end() or match.start() != end:  # As in Go: nothing is found where a match ended.

@@ -13,7 +13,7 @@ class Function:
     """One overload. ``takes``: types of the operands (object: any), the last ``optional`` of which may be left out.
 
     ``framed``: the frame comes first, for functions whose cost depends on their operands. ``gives``: the type of the
-    result where it is known.
+    result where it is known. ``steps``: what each call costs beside that, for what takes longer than an operator.
     """
 
     name: str
@@ -22,6 +22,7 @@ class Function:
     call: Callable[..., Value]
     optional: int = 0
     framed: bool = False
+    steps: int = 0
 
     def takes_count(self, count: int) -> bool:
         """Whether it can be called with so many operands, the receiver included."""
@@ -34,8 +35,9 @@ class Function:
 
 @dataclass(frozen=True)
 class Library:
-    """Functions by name, methods by name and type of the receiver."""
+    """Functions by name, methods by name and type of the receiver. ``steps``: of a call of one that is added here."""
 
+    steps: int = 0
     functions: dict[str, Function] = field(default_factory=dict)
     methods: dict[str, dict[type, Function]] = field(default_factory=dict)
 
@@ -50,7 +52,7 @@ class Library:
         framed: bool = False,
     ) -> None:
         """Add a function."""
-        self.functions[name] = Function(name, takes, gives, call, optional, framed)
+        self.functions[name] = Function(name, takes, gives, call, optional, framed, self.steps)
 
     def method(
         self,
@@ -64,7 +66,7 @@ class Library:
     ) -> None:
         """Add a method of values of the type ``takes[0]``."""
         overloads = self.methods.setdefault(name, {})
-        overloads[takes[0]] = Function(name, takes, gives, call, optional, framed)
+        overloads[takes[0]] = Function(name, takes, gives, call, optional, framed, self.steps)
         if takes[0] is dict:
             overloads[Domains] = overloads[dict]
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hami_dra.controller.cel.errors import CelEvaluationError
@@ -23,13 +22,18 @@ _LONGEST = 256  # As Kubernetes says for versions.
 _LOOSE = re.compile(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?([-+].*)?", re.ASCII)
 
 
-@functools.total_ordering
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Semver:
-    """A semantic version; build metadata does not take part in order and equality."""
+    """A semantic version, and what it is compared by; build metadata does not take part in order and equality."""
 
     release: tuple[int, int, int]
     prerelease: tuple[str, ...] = ()
+    order: tuple[Any, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Find out once what many comparisons need."""
+        parts = tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in self.prerelease)
+        object.__setattr__(self, "order", (self.release, not self.prerelease, parts))
 
     @classmethod
     def parse(cls, text: str, normalize: bool = False) -> Semver:
@@ -43,13 +47,6 @@ class Semver:
         if max(*release, *(int(part) for part in prerelease if part.isdigit())) >= UINT_LIMIT:
             raise CelEvaluationError(f"{text[:60]!r} has a number of more than 64 bits")
         return cls(release, prerelease)
-
-    def _key(self) -> tuple[Any, ...]:
-        identifiers = tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in self.prerelease)
-        return (self.release, not self.prerelease, identifiers)
-
-    def __lt__(self, other: Semver) -> bool:
-        return self._key() < other._key()
 
 
 add_type(Semver, "kubernetes.Semver")
@@ -70,12 +67,16 @@ def _number(place: int) -> Callable[[Semver], int]:
     return lambda version: (version.release[place] + INT_LIMIT) % UINT_LIMIT - INT_LIMIT
 
 
-LIBRARY = Library()
+def _compare(left: Semver, right: Semver) -> int:
+    return (left.order > right.order) - (left.order < right.order)
+
+
+LIBRARY = Library(steps=5)
 LIBRARY.function("semver", (str, bool), Semver, Semver.parse, optional=1)
 LIBRARY.function("isSemver", (str, bool), bool, is_readable(Semver.parse), optional=1)
 LIBRARY.method("major", (Semver,), int, _number(0))
 LIBRARY.method("minor", (Semver,), int, _number(1))
 LIBRARY.method("patch", (Semver,), int, _number(2))
-LIBRARY.method("compareTo", (Semver, Semver), int, lambda left, right: (left > right) - (left < right))
-LIBRARY.method("isLessThan", (Semver, Semver), bool, lambda left, right: left < right)
-LIBRARY.method("isGreaterThan", (Semver, Semver), bool, lambda left, right: left > right)
+LIBRARY.method("compareTo", (Semver, Semver), int, _compare)
+LIBRARY.method("isLessThan", (Semver, Semver), bool, lambda left, right: left.order < right.order)
+LIBRARY.method("isGreaterThan", (Semver, Semver), bool, lambda left, right: left.order > right.order)

@@ -42,15 +42,22 @@ def _index_of(text: str, part: str, start: int = 0) -> int:
 
 def _last_index_of(text: str, part: str, last: int | None = None) -> int:
     if last is None:
-        return text.rfind(part)
+        return _find_last(text, part)
     if last < 0:
         raise CelEvaluationError(f"index out of range: {last}")
     if not part:
         return min(last, len(text))
-    return text.rfind(part, 0, last + len(part)) if last < len(text) else -1
+    return _find_last(text[: last + len(part)], part) if last < len(text) else -1
+
+
+def _find_last(text: str, part: str) -> int:
+    # Backwards: from the end Python would take time that grows with the product of the lengths, and let no thread run.
+    found = text[::-1].find(part[::-1])
+    return -1 if found < 0 else len(text) - found - len(part)
 
 
 def _replace(frame: Frame, text: str, old: str, new: str, limit: int = -1) -> str:
+    spend(frame, len(text) // 10)
     count = text.count(old) if limit < 0 else min(text.count(old), limit)
     spend(frame, (len(text) + count * len(new)) // 10)
     return text.replace(old, new, limit)
@@ -60,10 +67,11 @@ def _split(frame: Frame, text: str, separator: str, limit: int = -1) -> list[str
     spend(frame, len(text) // 10)
     if limit == 0:
         return []
+    cuts = text.count(separator) if limit < 0 else min(text.count(separator), limit - 1)
+    spend(frame, len(text) // 10 + cuts)  # Each part takes memory, however short it is.
     if separator:
-        return text.split(separator, limit - 1 if limit > 0 else -1)
-    chars = list(text)
-    return chars if limit < 0 or limit >= len(chars) else [*chars[: limit - 1], "".join(chars[limit - 1 :])]
+        return text.split(separator, cuts)
+    return [*text[:cuts], text[cuts:]] if cuts < len(text) else list(text)
 
 
 def _join(frame: Frame, parts: list[Value], separator: str = "") -> str:

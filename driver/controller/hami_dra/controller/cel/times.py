@@ -13,11 +13,13 @@ from hami_dra.controller.cel.registry import Library
 from hami_dra.controller.cel.values import (
     SECOND,
     Duration,
+    Frame,
     Timestamp,
     Value,
     checked_duration,
     checked_time,
     no_overload,
+    spend,
 )
 
 _PART = re.compile(r"(\d*)(?:\.(\d*))?(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
@@ -27,12 +29,15 @@ _UNITS |= {"s": SECOND, "m": 60 * SECOND, "h": 3_600 * SECOND}
 _LONGEST = 1_000  # Python refuses to read numbers of some thousand digits.
 _OFFSET = re.compile(r"([+-]?)(\d{1,2}):(\d{2})", re.ASCII)
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
+_LOOK_UP = 200  # Steps: a zone may have to be read from its file.
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _duration(value: Value) -> Duration:
+def _duration(frame: Frame, value: Value) -> Duration:
     if type(value) is Duration:
         return value
+    if type(value) is str:
+        spend(frame, len(value))  # It may have hundreds of parts.
     match = _DURATION.fullmatch(value) if type(value) is str and len(value) <= _LONGEST else None
     if match is None:
         raise _unreadable("duration", value)
@@ -89,21 +94,27 @@ def _at(time: Timestamp, zone: tzinfo) -> datetime:
     return (_EPOCH + timedelta(seconds=int(time) // SECOND)).astimezone(zone)
 
 
-@lru_cache(maxsize=64)
-def _zone(name: str) -> tzinfo:
+def _zone(frame: Frame, name: str) -> tzinfo:
     if name in ("", "Local", "UTC"):
         return UTC
+    spend(frame, len(name) // 10)
     match = _OFFSET.fullmatch(name)
     if match is None:
-        return ZoneInfo(name)
+        spend(frame, _LOOK_UP)
+        return _named_zone(name)
     offset = timedelta(hours=int(match[2]), minutes=int(match[3]))
     return timezone(-offset if match[1] == "-" else offset)
 
 
+@lru_cache(maxsize=64)
+def _named_zone(name: str) -> tzinfo:
+    return ZoneInfo(name)
+
+
 def _getter(read: Callable[[datetime], int]) -> Callable[..., int]:
-    def get(time: Timestamp, zone: str = "UTC") -> int:
+    def get(frame: Frame, time: Timestamp, zone: str = "UTC") -> int:
         try:
-            return read(_at(time, _zone(zone)))
+            return read(_at(time, _zone(frame, zone)))
         except (ValueError, KeyError, OSError, OverflowError) as error:
             raise CelEvaluationError(f"{zone[:60]!r} is not a time zone") from error
 
@@ -114,8 +125,8 @@ def _spans(unit: int) -> Callable[[Duration], int]:
     return lambda span: -(-int(span) // unit) if span < 0 else int(span) // unit
 
 
-LIBRARY = Library()
-LIBRARY.function("duration", (object,), Duration, _duration)
+LIBRARY = Library(steps=5)
+LIBRARY.function("duration", (object,), Duration, _duration, framed=True)
 LIBRARY.function("timestamp", (object,), Timestamp, read_time)
 for _name, _read in {
     "getFullYear": lambda time: time.year,
@@ -128,7 +139,7 @@ for _name, _read in {
     "getMinutes": lambda time: time.minute,
     "getSeconds": lambda time: time.second,
 }.items():
-    LIBRARY.method(_name, (Timestamp, str), int, _getter(_read), optional=1)
+    LIBRARY.method(_name, (Timestamp, str), int, _getter(_read), optional=1, framed=True)
 LIBRARY.method(
     "getMilliseconds", (Timestamp, str), int, lambda time, _zone="": int(time) % SECOND // _UNITS["ms"], optional=1
 )

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, unquote_plus
 from hami_dra.controller.cel.errors import CelEvaluationError
 from hami_dra.controller.cel.quantities import is_readable
 from hami_dra.controller.cel.registry import Library
-from hami_dra.controller.cel.values import add_type
+from hami_dra.controller.cel.values import LENGTHS, Frame, add_type, spend
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)?:", re.ASCII)
@@ -21,6 +21,7 @@ _USER = re.compile(r"(?:[A-Za-z0-9\-._:~!$&'()*+,;=@]|%[0-9a-fA-F]{2})*")
 _PORT = re.compile(r"(?::[0-9]*)?")
 _ENCODED_PATH = re.compile(r"[A-Za-z0-9\-_.~!$&'()*+,;=:@/\[\]%]*")
 _UNESCAPED = "/$&+,:;=@-_.~"
+_PAIR = 5  # Steps.
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,10 @@ class Url:
         except ValueError as error:
             raise CelEvaluationError(f"{text[:60]!r} is not a URL: {error}") from error
 
+    def length(self) -> int:
+        """How many characters it has."""
+        return sum(map(len, (self.scheme, self.opaque, self.user, self.host, self.path, self.query)))
+
     @property
     def hostname(self) -> str:
         """The host without port and brackets."""
@@ -61,6 +66,7 @@ class Url:
 
 
 add_type(Url, "kubernetes.URL")
+LENGTHS[Url] = Url.length
 
 
 def _parse(text: str, *, as_request: bool = False) -> Url:
@@ -93,6 +99,21 @@ def _checked(text: str) -> None:
         _parse(text, as_request=True)
     except ValueError as error:
         raise CelEvaluationError(f"{text[:60]!r} is not a URL: {error}") from error
+
+
+def _read(frame: Frame, text: str) -> Url:
+    spend_on_url(frame, text)
+    return Url.parse(text)
+
+
+def _is_url(frame: Frame, text: str) -> bool:
+    spend_on_url(frame, text)
+    return is_readable(_checked)(text)
+
+
+def spend_on_url(frame: Frame, text: str) -> None:
+    """Take the steps of reading a URL, some of which is done character by character."""
+    spend(frame, len(text) // 3)
 
 
 def _host(scheme: str, host: str) -> str:
@@ -129,7 +150,8 @@ def _escaped_path(path: str) -> str:
     )
 
 
-def _query(url: Url) -> dict[str, list[str]]:
+def _query(frame: Frame, url: Url) -> dict[str, list[str]]:
+    spend(frame, len(url.query) // 10 + _PAIR * url.query.count("&"))
     found: dict[str, list[str]] = {}
     for pair in url.query.split("&"):
         if pair and ";" not in pair and not _BAD_ESCAPE.search(pair):
@@ -138,12 +160,12 @@ def _query(url: Url) -> dict[str, list[str]]:
     return found
 
 
-LIBRARY = Library()
-LIBRARY.function("url", (str,), Url, Url.parse)
-LIBRARY.function("isURL", (str,), bool, is_readable(_checked))
+LIBRARY = Library(steps=10)
+LIBRARY.function("url", (str,), Url, _read, framed=True)
+LIBRARY.function("isURL", (str,), bool, _is_url, framed=True)
 LIBRARY.method("getScheme", (Url,), str, lambda url: url.scheme)
 LIBRARY.method("getHost", (Url,), str, lambda url: url.host)
 LIBRARY.method("getHostname", (Url,), str, lambda url: url.hostname)
 LIBRARY.method("getPort", (Url,), str, lambda url: url.port)
 LIBRARY.method("getEscapedPath", (Url,), str, lambda url: url.path)
-LIBRARY.method("getQuery", (Url,), dict, _query)
+LIBRARY.method("getQuery", (Url,), dict, _query, framed=True)

@@ -6,7 +6,7 @@ bool, int, float, str, bytes, None, list and dict stand for themselves, [Uint][]
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -96,6 +96,8 @@ HASHABLE: Final = _PLAIN_KEYS | _OTHER_KEYS
 """Types of which a value can be a key."""
 SELF_EQUAL: set[type] = set()
 """Types that have no equality with others, as Kubernetes' own types do."""
+LENGTHS: dict[type, Callable[[Any], int]] = {str: len, bytes: len}
+"""How long texts are, and what is made of one."""
 _NAMES: dict[type, str] = {
     bool: "bool",
     int: "int",
@@ -144,8 +146,9 @@ def spend(frame: Frame, steps: int) -> None:
 
 def spend_on(frame: Frame, value: Value) -> None:
     """Take the steps of going once over a text."""
-    if type(value) in (str, bytes) and len(value) >= _TEXT:
-        spend(frame, len(value) // _TEXT)
+    length = LENGTHS.get(type(value))
+    if length is not None and (steps := length(value) // _TEXT):
+        spend(frame, steps)
 
 
 def make_key(value: Value) -> Value:
@@ -173,6 +176,11 @@ def _look_up_number(entries: dict[Value, Value], number: Value) -> Value:
     whole = int(number)
     found = entries.get(whole, MISSING) if type(number) is not int else MISSING
     return entries.get(Key(Uint, Uint(whole)), MISSING) if found is MISSING and whole >= 0 else found
+
+
+def key_value(key: Value) -> Value:
+    """The value of a key that [make_key][] made."""
+    return key.value if type(key) is Key else key
 
 
 def keys_of(entries: dict[Value, Value]) -> list[Value]:
