@@ -33,21 +33,26 @@ from hami_dra.controller.cel.syntax import (
 from hami_dra.controller.cel.values import MISSING, NONE, Frame, Maybe, Value, name_of, no_overload, spend, spend_on
 
 _FOLDING_STEPS = 10_000
+"""For all constants of an expression."""
 
 
 class Compiler:
-    """Compiles one expression; ``reads`` is then what it reads of the device, in the order of the frame."""
+    """Compiles one expression.
+
+    ``reads`` is then what it reads of the device, in the order of the frame, and ``nodes`` how many nodes it has.
+    """
 
     def __init__(self, slots: int) -> None:
         """``slots``: how many variables there are; in the frame they come before what is read."""
         self.reads: dict[Steps, int] = {}
         self._base = 1 + slots
-        self._nodes = 0
+        self.nodes = 0
         self._bound: dict[int, Closure] = {}
+        self._folding: Frame = [_FOLDING_STEPS]
 
     def compile(self, node: Node) -> Closure:
         """The closure that evaluates the node."""
-        self._nodes += 1
+        self.nodes += 1
         return _COMPILERS[type(node)](self, node)
 
     def _read(self, steps: Steps) -> int:
@@ -105,7 +110,15 @@ class Compiler:
             return _condition(*args)
         folded = all(isinstance(arg, Literal) for arg in node.args)
         closure = _equals_literal(node, args) or _operator(node.function, args) or _call(node.function, args)
-        return _fold(closure) if folded else closure
+        return self._fold(closure) if folded else closure
+
+    def _fold(self, closure: Closure) -> Closure:
+        """The closure of a constant; one that fails must do so only when it is evaluated."""
+        try:
+            value = closure(self._folding)
+        except CelError:
+            return closure
+        return lambda _: value
 
     def _method(self, node: Method) -> Closure:
         operands = [self.compile(arg) for arg in (node.target, *node.args)]
@@ -141,10 +154,10 @@ class Compiler:
         return lambda frame: build_map([(key(frame), value(frame), optional) for key, value, optional in entries])
 
     def _loop(self, node: Loop) -> Closure:
-        over, before = self.compile(node.over), self._nodes
+        over, before = self.compile(node.over), self.nodes
         keep = None if node.keep is None else self.compile(node.keep)
         body = self.compile(node.body)
-        return LOOPS[node.kind](LoopParts(over, node.slots, body, keep, cost=1 + self._nodes - before))
+        return LOOPS[node.kind](LoopParts(over, node.slots, body, keep, cost=1 + self.nodes - before))
 
     def _bind(self, node: Bind) -> Closure:
         slot, value = node.slot, self.compile(node.value)
@@ -284,12 +297,3 @@ def _pay_and_call(function: Function, frame: Frame, values: tuple[Value, ...]) -
     for value in values:
         spend_on(frame, value)
     return function.call(*values)
-
-
-def _fold(closure: Closure) -> Closure:
-    """The closure of a constant; one that fails must do so only when it is evaluated."""
-    try:
-        value = closure([_FOLDING_STEPS])
-    except CelError:
-        return closure
-    return lambda _: value

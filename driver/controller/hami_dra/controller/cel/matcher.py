@@ -19,8 +19,10 @@ _TYPICAL = (
     'device.driver == "gpu.hami.io" && !(device.attributes["gpu.hami.io"].minor in [1, 2]) || '
     'device.capacity["gpu.hami.io"].memory.compareTo(quantity("1Mi")) >= 0'
 )
-_PROGRAMS = 10_000
 _RESULTS = 50_000
+MOST = 200_000
+"""Nodes and results of all programs: each takes up to 400 bytes, as do so many characters of an expression."""
+_CHARACTERS = 400
 
 
 def warm_up() -> None:
@@ -36,6 +38,11 @@ class _Known:
     grouping: Grouping
     results: dict[int, bool | str] = field(default_factory=dict)
 
+    @property
+    def size(self) -> int:
+        """What it adds to what is remembered."""
+        return self.program.nodes + len(self.results)
+
 
 class CelMatcher:
     """Compiles each expression once and evaluates it once for all devices that it cannot tell apart.
@@ -43,9 +50,12 @@ class CelMatcher:
     The least recently used programs are forgotten. One lock guards all: evaluation never waits for anything.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST) -> None:
+        """``most``: how many nodes and results are remembered."""
+        self._most = most
         self._lock = threading.Lock()
         self._known: OrderedDict[str, _Known | str] = OrderedDict()
+        self._size = 0
         self._groupings: WeakValueDictionary[tuple[Steps, ...], Grouping] = WeakValueDictionary()
 
     def __call__(self, expression: str, gpu: Gpu) -> bool:
@@ -54,13 +64,14 @@ class CelMatcher:
             known = self._known.get(expression)
             if known is None:
                 known = self._known[expression] = self._learn(expression)
-                if len(self._known) > _PROGRAMS:
-                    self._known.popitem(last=False)
+                self._size += _size(expression, known)
             else:
                 self._known.move_to_end(expression)
-            if isinstance(known, str):
-                raise SelectorError(known)
-            result = _result(known, gpu.device)
+            result = known if isinstance(known, str) else self._result(known, gpu.device)
+            while self._size > self._most and len(self._known) > 1:
+                self._size -= _size(*self._known.popitem(last=False))
+        if isinstance(known, str):
+            raise SelectorError(known)
         if isinstance(result, str):
             raise SelectorError(f"CEL expression {_short(expression)} failed on device {gpu.device.name}: {result}")
         return result
@@ -78,15 +89,20 @@ class CelMatcher:
             grouping = self._groupings[reads] = Grouping(reads)
         return _Known(program, grouping)
 
+    def _result(self, known: _Known, device: Device) -> bool | str:
+        group = known.grouping.group_of(device)
+        result = known.results.get(group)
+        if result is None:
+            if len(known.results) >= _RESULTS:
+                self._size -= len(known.results)
+                known.results.clear()
+            result = known.results[group] = _evaluate(known, device)
+            self._size += 1
+        return result
 
-def _result(known: _Known, device: Device) -> bool | str:
-    group = known.grouping.group_of(device)
-    result = known.results.get(group)
-    if result is None:
-        if len(known.results) >= _RESULTS:
-            known.results.clear()
-        result = known.results[group] = _evaluate(known, device)
-    return result
+
+def _size(expression: str, known: _Known | str) -> int:
+    return 1 + len(expression) // _CHARACTERS + (known.size if isinstance(known, _Known) else 0)
 
 
 def _evaluate(known: _Known, device: Device) -> bool | str:

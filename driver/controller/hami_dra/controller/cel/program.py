@@ -17,11 +17,12 @@ from hami_dra.controller.cel.values import MAX_COST, Frame, Value, name_of, type
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """``reads``: what the result depends on, and nothing else does it depend on."""
+    """``reads``: what the result depends on, and nothing else does it depend on. ``nodes``: how large it is."""
 
     reads: tuple[Steps, ...]
     slots: int
     closure: Closure
+    nodes: int = 0
 
     def evaluate(self, device: Device) -> bool:
         """Whether it is true of the device. CelEvaluationError, CelBudgetError when it has no value."""
@@ -57,4 +58,4 @@ def compile_program(text: str) -> Program:
         raise CelSyntaxError(f"gives a {type_name(kind)}, wanted true or false")
     compiler = Compiler(lowering.slots)
     closure = compiler.compile(node)
-    return Program(tuple(compiler.reads), lowering.slots, closure)
+    return Program(tuple(compiler.reads), lowering.slots, closure, compiler.nodes)

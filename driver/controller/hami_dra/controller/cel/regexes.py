@@ -25,7 +25,7 @@ _UNREADABLE = 20_000  # Steps: as long as it takes to find that a program gets t
 _MATCH = 40  # What comes back of a match is counted in characters again.
 
 
-@lru_cache(maxsize=1_000)
+@lru_cache(maxsize=64)  # One that was used on long texts holds half a megabyte.
 def _compiled(pattern: str) -> Any:
     if _ONE_BYTE.search(pattern):
         raise CelEvaluationError(f"{pattern[:60]!r} is not a regular expression: \\C, a single byte, is not allowed")
