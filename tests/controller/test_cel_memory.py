@@ -8,11 +8,20 @@ from typing import Any
 
 import pytest
 from cel_oracles import DEVICE
+from controller_objects import gpu, make_claim, make_slice, pod_json, request
+from planning import snapshot
 
 from hami_dra.api.resources import Device, DeviceAttribute
 from hami_dra.controller.cel import CelMatcher
 from hami_dra.controller.cel.errors import CelBudgetError
 from hami_dra.controller.cel.program import Program, compile_program
+from hami_dra.controller.inventory import Gpu
+from hami_dra.controller.plan import Placement, Policy, plan
+from hami_dra.controller.pods import Pod
+from hami_dra.controller.reads import Reads, reads_of
+
+POD = Pod.from_json(pod_json())
+OTHERS = 'device.attributes["x.example.com"]'
 
 
 def alive(name: str) -> int:
@@ -72,3 +81,47 @@ def test_patterns_are_forgotten() -> None:
     for number in range(300):
         assert matcher(f"'a{number}'.matches('^a{number}$')", as_gpu(DEVICE))
     assert alive("_Regexp") <= 220
+
+
+def anything(_expression: str, _gpu: Gpu) -> bool:
+    """An evaluator that remembers nothing."""
+    return True
+
+
+def test_names_that_nobody_publishes_leave_no_trace() -> None:
+    """Neither those that are read nor those that are compared with a text."""
+    policy, moment = Policy(matches=anything), snapshot([make_slice("node-a", [gpu(0)])])
+    for number in range(20):
+        named = [f"{OTHERS}.read{number}x{count} < 1 && {OTHERS}.text{number}x{count} == 'a'" for count in range(20)]
+        claim = make_claim(f"c{number}", request(memory="1Gi", selector=" && ".join(named)))
+        assert isinstance(plan(moment, POD, [claim], policy), Placement)
+    assert alive("_Column") <= 20
+
+
+def test_an_attribute_that_is_published_later_is_read() -> None:
+    """Also by selectors that were asked before it was there."""
+    policy = Policy(matches=CelMatcher())
+    selectors = [f"has({OTHERS}.fast) && {OTHERS}.fast", f"has({OTHERS}.rack) && {OTHERS}.rack == 'r1'"]
+    claims = [make_claim(f"c{number}", request(memory="1Gi", selector=text)) for number, text in enumerate(selectors)]
+    fast, rack = {"x.example.com/fast": {"bool": True}}, {"x.example.com/rack": {"string": "r1"}}
+    steps: list[tuple[dict[str, Any], list[bool]]] = [
+        ({}, [False, False]),
+        (fast, [True, False]),
+        ({**fast, **rack}, [True, True]),
+        (rack, [False, True]),
+        ({"x.example.com/rack": {"string": "r2"}}, [False, False]),
+    ]
+    for attributes, expected in steps:
+        moment = snapshot([make_slice("node-a", [gpu(0), gpu(1, attributes=attributes)]), make_slice("node-b")])
+        found = [isinstance(plan(moment, POD, [claim], policy), Placement) for claim in claims]
+        assert found == expected
+
+
+def test_what_long_expressions_read_is_forgotten() -> None:
+    """The names in thousands of them would fill the memory."""
+    for number in range(200):
+        found = reads_of(" && ".join(f"{OTHERS}.a{number}x{count} < 1" for count in range(40)))
+        assert found is not None
+        assert len(found.attributes) == 40
+    gc.collect()
+    assert sum(isinstance(item, Reads) and len(item.attributes) == 40 for item in gc.get_objects()) <= 64

@@ -54,6 +54,10 @@ class _Column:
         return number
 
 
+_NOWHERE = _Column()
+"""Of what nobody publishes: whoever asks for such a thing leaves no trace."""
+
+
 class Watched:
     """A column for those who only compare its values with some texts: to them all other texts are the same."""
 
@@ -103,11 +107,11 @@ class Columns:
 
     def cells(self, column: str, nodes: Iterable[str]) -> Iterator[int]:
         """For each of the nodes a number, the same for those whose GPUs publish the same there, or NO_CELL."""
-        return map(self._column(column).of_node.get, nodes, repeat(NO_CELL))
+        return map(self._columns.get(column, _NOWHERE).of_node.get, nodes, repeat(NO_CELL))
 
     def cell(self, column: str, node: str) -> int:
         """The same for one node."""
-        return self._column(column).of_node.get(node, NO_CELL)
+        return self._columns.get(column, _NOWHERE).of_node.get(node, NO_CELL)
 
     def values(self, column: str, cell: int) -> tuple[int, ...]:
         """For each GPU of a node with this cell a number, the same for those that publish the same."""
@@ -115,7 +119,11 @@ class Columns:
 
     def watch(self, column: str, texts: Iterable[str]) -> Watched:
         """The column as it is now, for those who only compare its values with these texts."""
-        return Watched(self._column(column), texts)
+        return Watched(self._columns.get(column, _NOWHERE), texts)
+
+    def has(self, column: str) -> bool:
+        """Whether some GPU has published such a thing."""
+        return column in self._columns
 
     def has_many(self, column: str) -> bool:
         """Whether so many values are published that it pays to tell only those apart that matter."""

@@ -69,6 +69,7 @@ class Kinds:
         self._columns = columns
         self._position = 0
         self._watched: dict[str, Watched] = {}
+        self._published: tuple[str, ...] = ()
         self._numbers: dict[Hashable, int] = {}
         self._patterns: dict[Hashable, int] = {}
         self._stock = Stock()
@@ -95,7 +96,9 @@ class Kinds:
             return
         for node in changed - columns.gpus.keys():
             self.of_node.pop(node, None)
-        self._watched = {name: columns.watch(name, texts) for name, texts in self._texts.items()}
+        # A tenant can name thousands that nobody publishes.
+        self._published = tuple(filter(columns.has, self._reads))
+        self._watched = {name: columns.watch(name, self._texts[name]) for name in filter(columns.has, self._texts)}
         self._put([node for node in changed if node in columns.gpus])
 
     def _put(self, nodes: list[str]) -> None:
@@ -130,7 +133,9 @@ class Kinds:
     def _key_columns(self, nodes: list[str]) -> Iterator[Iterable[Hashable]]:
         """What makes the pattern, for each of the nodes."""
         columns, named = self._columns, self._named_nodes()
-        for name in self._reads:
+        # What is published only becomes more, and what follows is no longer what it was for fewer.
+        yield repeat(len(self._published) + len(self._watched), len(nodes))
+        for name in self._published:
             yield columns.cells(name, nodes)
         for name, watched in self._watched.items():
             yield watched.cells(columns.cells(name, nodes))
@@ -145,7 +150,7 @@ class Kinds:
     def _sort_node(self, node: str) -> tuple[int, ...]:
         gpus, columns = self._columns.gpus[node], self._columns
         read = [
-            (name, cell) for name in (*self._reads, *self._watched) if (cell := columns.cell(name, node)) != NO_CELL
+            (name, cell) for name in (*self._published, *self._watched) if (cell := columns.cell(name, node)) != NO_CELL
         ]
         chosen = self._chosen(node) if node in self._named_nodes() else [not self._uuids.include] * len(gpus)
         others: Iterable[Hashable] = zip(chosen, *(next(answers.of([node])) for answers in self._answers), strict=True)

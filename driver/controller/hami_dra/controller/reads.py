@@ -20,6 +20,9 @@ _COMPARISON = re.compile(
     rf"""(?:^|&&|\|\||\()\s*{_ACCESS}\s*[=!]=\s*(?P<r>["'])(?P<text>[A-Za-z0-9-]*)(?P=r)\s*(?=$|&&|\|\||\))"""
 )
 
+_SHORT = 1_000
+"""Characters: thousands of longer expressions, and of sets of all names in them, would fill the memory."""
+
 
 class Reads(NamedTuple):
     """``attributes``: names as devices may spell them. ``texts``: names that are only compared, with which texts."""
@@ -32,9 +35,12 @@ class Reads(NamedTuple):
         return _disjoint(self.attributes.union(attributes), self.texts)
 
 
-@lru_cache(maxsize=4096)
 def reads_of(expression: str) -> Reads | None:
     """What it reads; None: perhaps anything."""
+    return (_reads_of_short if len(expression) <= _SHORT else _reads_of_long)(expression)
+
+
+def _find_reads(expression: str) -> Reads | None:
     texts = set[tuple[str, str]]()
     if "//" not in expression:  # What looks like the end of a comparison may stand in a comment.
         for match in _COMPARISON.finditer(expression):
@@ -47,7 +53,10 @@ def reads_of(expression: str) -> Reads | None:
     return _disjoint(attributes, texts)
 
 
-@lru_cache(maxsize=4096)
+_reads_of_short, _reads_of_long = lru_cache(maxsize=4096)(_find_reads), lru_cache(maxsize=64)(_find_reads)
+
+
+@lru_cache(maxsize=256)
 def joined(several: frozenset[Reads]) -> Reads:
     """What is read by some and by others."""
     attributes, texts = set[str](), set[tuple[str, str]]()
