@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import tracemalloc
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ from hami_dra.api.resources import Device, DeviceAttribute
 from hami_dra.controller.cel import CelMatcher
 from hami_dra.controller.cel.errors import CelBudgetError
 from hami_dra.controller.cel.program import Program, compile_program
+from hami_dra.controller.cel.urls import Url
 from hami_dra.controller.inventory import Gpu
 from hami_dra.controller.plan import Placement, Policy, plan
 from hami_dra.controller.pods import Pod
@@ -73,6 +75,18 @@ def test_constants_of_one_expression_share_what_may_be_spent_before_its_evaluati
     """Else hundreds of them would be built, and kept, for nothing."""
     with pytest.raises(CelBudgetError):
         compile_program("[" + "lists.range(9000), " * 200 + "[]].size() > 0").evaluate(DEVICE)
+
+
+@pytest.mark.parametrize("url", ["http://{}", "http://{}@host", "http://[::1%25{}]"])
+def test_a_long_url_takes_little_more_memory_than_its_text(url: str) -> None:
+    """Although each of its characters is looked at."""
+    text = url.format("a" * 100_000)
+    tracemalloc.start()
+    try:
+        Url.parse(text)
+        assert tracemalloc.get_traced_memory()[1] < 20 * len(text)
+    finally:
+        tracemalloc.stop()
 
 
 def test_patterns_are_forgotten() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import re2  # type: ignore[import-untyped]
 
-from hami_dra.controller.cel.errors import CelEvaluationError
+from hami_dra.controller.cel.errors import CelBudgetError, CelEvaluationError
 from hami_dra.controller.cel.registry import Library
 from hami_dra.controller.cel.values import Frame, spend
 
@@ -19,6 +19,7 @@ _OPTIONS = re2.Options()
 _OPTIONS.log_errors = False
 _OPTIONS.max_mem = 1 << 20
 _ONE_BYTE = re.compile(r"(?<!\\)(?:\\\\)*\\C")
+_LONGEST = 10 * 1024  # RE2 takes up to two kilobytes for each character before it finds that they are too many.
 _UNICODE_CLASS = re.compile(r"\\[pP]")
 _CLASS = 300  # Steps: one stands for hundreds of ranges.
 _UNREADABLE = 20_000  # Steps: as long as it takes to find that a program gets too large.
@@ -36,6 +37,8 @@ def _compiled(pattern: str) -> Any:
 
 
 def _program(frame: Frame, text: str, pattern: str) -> Any:
+    if len(pattern) > _LONGEST:
+        raise CelBudgetError(f"has a pattern of {len(pattern)} characters, at most {_LONGEST} are allowed")
     spend(frame, len(pattern) + _CLASS * len(_UNICODE_CLASS.findall(pattern)))
     try:
         program = _compiled(pattern)
