@@ -21,6 +21,7 @@ _OPTIONS.max_mem = 1 << 20
 _ONE_BYTE = re.compile(r"(?<!\\)(?:\\\\)*\\C")
 _LONGEST = 10 * 1024  # RE2 takes up to two kilobytes for each character before it finds that they are too many.
 _UNICODE_CLASS = re.compile(r"\\[pP]")
+_USE = 20
 _CLASS = 300  # Steps: one stands for hundreds of ranges.
 _UNREADABLE = 20_000  # Steps: as long as it takes to find that a program gets too large.
 _MATCH = 40  # What comes back of a match is counted in characters again.
@@ -39,7 +40,7 @@ def _compiled(pattern: str) -> Any:
 def _program(frame: Frame, text: str, pattern: str) -> Any:
     if len(pattern) > _LONGEST:
         raise CelBudgetError(f"has a pattern of {len(pattern)} characters, at most {_LONGEST} are allowed")
-    spend(frame, len(pattern) + _CLASS * len(_UNICODE_CLASS.findall(pattern)))
+    spend(frame, _USE + len(pattern) + _CLASS * len(_UNICODE_CLASS.findall(pattern)))
     try:
         program = _compiled(pattern)
     except CelEvaluationError:

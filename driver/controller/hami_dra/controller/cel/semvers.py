@@ -71,7 +71,7 @@ def _compare(left: Semver, right: Semver) -> int:
     return (left.order > right.order) - (left.order < right.order)
 
 
-LIBRARY = Library(steps=5)
+LIBRARY = Library(steps=20)
 LIBRARY.function("semver", (str, bool), Semver, Semver.parse, optional=1)
 LIBRARY.function("isSemver", (str, bool), bool, is_readable(Semver.parse), optional=1)
 LIBRARY.method("major", (Semver,), int, _number(0))
