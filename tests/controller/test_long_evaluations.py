@@ -7,13 +7,24 @@ from typing import Any
 
 import pytest
 from controller_fakes import MATCHES, Bench
-from controller_objects import claim_json, gpu, gpu_uuid, make_claim, make_slice, node_json, pod_json, request
+from controller_objects import (
+    claim_json,
+    class_json,
+    gpu,
+    gpu_uuid,
+    make_claim,
+    make_slice,
+    node_json,
+    pod_json,
+    request,
+)
 from planning import refused, snapshot
 
 from hami_dra.controller.inventory import Gpu
 from hami_dra.controller.nodes import Node
 from hami_dra.controller.plan import Placement, Policy, Refusal, plan
 from hami_dra.controller.pods import Pod
+from hami_dra.controller.world import Kind
 
 NODES = [f"node-{number}" for number in range(10)]
 GPUS = 80
@@ -71,7 +82,8 @@ def test_a_plan_that_was_interrupted_goes_on_where_it_was() -> None:
         turns += 1
         outcome = plan(moment, POD, [claim], policy, lambda: True)
     assert outcome == plan(moment, POD, [claim], Policy(matches=MATCHES))
-    assert GPUS <= turns <= asked.wide <= GPUS + 2
+    assert GPUS <= asked.wide <= GPUS + 2
+    assert GPUS <= turns <= GPUS + 4  # There are two kinds of them, and the class has a selector.
 
 
 def test_a_plan_is_interrupted_between_the_selectors_of_a_request() -> None:
@@ -90,7 +102,7 @@ def test_a_plan_is_interrupted_between_the_selectors_of_a_request() -> None:
         turns.append(sum(expression in selectors for expression in asked))
         outcome = plan(moment, POD, [claim], policy, lambda: True)
     assert isinstance(outcome, Placement)
-    assert turns == [0, 1, 2, 3, 4]  # The first is the selector of the class.
+    assert turns == [0, 1, 2, 3, 4, 5]  # The first is the selector of the class.
     assert [expression for expression in asked if expression in selectors] == selectors
 
 
@@ -147,3 +159,51 @@ def test_what_takes_very_long_is_said_and_pauses_longer() -> None:
     assert 10 <= asked.wide <= (bench.clock.seconds - begun) / 3
     ((_, message),) = bench.events.about("Pod/pod-0")
     assert "takes long to evaluate" in message
+
+
+def test_a_plan_is_interrupted_between_requests() -> None:
+    """Each has a selector of its own that may take long."""
+    asked = list[str]()
+
+    def matches(expression: str, found: Gpu) -> bool:
+        asked.append(expression)
+        return MATCHES(expression, found)
+
+    requests = [request(f"r{number}", memory="1Gi", selector=f'device.driver != "{number}"') for number in range(8)]
+    policy, moment, claim = Policy(matches=matches), where(), make_claim("c", *requests)
+    outcome: Placement | Refusal | None = None
+    while outcome is None or (isinstance(outcome, Refusal) and outcome.unfinished):
+        before = len(asked)
+        outcome = plan(moment, POD, [claim], policy, lambda: True)
+        assert len(asked) - before <= 1
+    assert isinstance(outcome, Placement)
+
+
+def test_others_are_served_while_it_is_found_out_whose_a_claim_is() -> None:
+    """Its class is another driver's, but its selectors name ours, and each takes long."""
+    selectors = [f'device.attributes["gpu.hami.io"].minor != {number}' for number in range(20)]
+    asked = list[str]()
+
+    def matches(expression: str, found: Gpu) -> bool:
+        if expression in selectors and expression not in asked:
+            asked.append(expression)
+            bench.clock.seconds += 0.5
+        return MATCHES(expression, found)
+
+    bench = Bench(nodes=NODES, matches=matches)
+    bench.see(Kind.CLASS, class_json("gpu.example.com", 'device.driver == "gpu.example.com"'))
+    cel = [{"cel": {"expression": selector}} for selector in selectors]
+    bench.add_claim(claim_json("slow", request(device_class="gpu.example.com", selectors=cel)))
+    bench.add_pod(pod_json("slow-pod", ["slow"]))
+    rounds = 0
+    while len(asked) < len(selectors):
+        rounds += 1
+        before = len(asked)
+        bench.add_claim(claim_json(f"quick-{rounds}", request(memory="1Gi")))
+        bench.add_pod(pod_json(f"quick-pod-{rounds}", [f"quick-{rounds}"]))
+        bench.loop.step()
+        bench.loop.step()
+        assert len(asked) - before <= 1
+        assert bench.node_of(f"quick-{rounds}")
+        bench.clock.seconds += 2.0
+    assert bench.metric("failed_turns_total") == 0

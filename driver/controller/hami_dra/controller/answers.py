@@ -49,7 +49,7 @@ class Answers:
             self._of_node[node] = self._kept.setdefault(answers, answers)  # Most nodes have the same.
             del self._unknown[node]
             if interrupted():
-                return not self._unknown
+                return False  # Also after the last one: what is asked next may take as long.
         return True
 
     def of(self, nodes: Iterable[str]) -> Iterator[tuple[Answer, ...]]:

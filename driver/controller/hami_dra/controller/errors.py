@@ -5,6 +5,7 @@ ControllerError
 │   └── SelectorError   a CEL expression does not compile, or failed on a device
 ├── BudgetExhausted the search was cut off before it found or excluded a placement
 ├── NotLeader       a write was attempted without, or too close to the end of, leadership
+├── TurnOver        the selectors of a claim take longer to evaluate than one turn lasts; the next one goes on
 ├── ServingError    the address of the status pages cannot be had
 └── SettingsError   a setting cannot be understood
 """
@@ -30,6 +31,10 @@ class BudgetExhausted(ControllerError):
 
 class NotLeader(ControllerError):
     """A write was attempted by a process that does not, or not safely, hold the lease."""
+
+
+class TurnOver(ControllerError):
+    """The selectors of a claim take longer to evaluate than one turn lasts; what was found out stays known."""
 
 
 class ServingError(ControllerError):

@@ -9,7 +9,10 @@ from collections.abc import Iterable
 
 from hami_dra.api.resources import Claim
 from hami_dra.controller.answers import Interrupted
+from hami_dra.controller.asks import Matcher
 from hami_dra.controller.clock import Clock
+from hami_dra.controller.errors import TurnOver
+from hami_dra.controller.inventory import Gpu
 from hami_dra.controller.long_searches import LongSearches
 
 TURN_SECONDS = 0.02
@@ -29,6 +32,22 @@ class LongEvaluations:
     def interrupted_after(self, began: float) -> Interrupted:
         """Whether the turn that began then has taken long enough."""
         return lambda: self._clock.monotonic() - began >= TURN_SECONDS
+
+    def within_a_turn(self, matches: Matcher) -> Matcher:
+        """The same evaluator; TurnOver, instead of an answer, once its answers have taken as long as a turn may."""
+        spent = 0.0
+
+        def ask(expression: str, gpu: Gpu) -> bool:
+            nonlocal spent
+            if spent >= TURN_SECONDS:
+                raise TurnOver("selectors take long to evaluate")
+            began = self._clock.monotonic()
+            try:
+                return matches(expression, gpu)
+            finally:
+                spent += self._clock.monotonic() - began
+
+        return ask
 
     def interrupted(self, claims: Iterable[Claim], began: float, now: float) -> float:
         """The turn ended unfinished; when the next one may begin."""

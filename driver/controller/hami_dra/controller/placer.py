@@ -9,8 +9,9 @@ from dataclasses import replace
 from hami_dra.api import names
 from hami_dra.api.resources import Claim
 from hami_dra.controller.allocation import build_allocation
-from hami_dra.controller.asks import class_is_ours, is_ours
+from hami_dra.controller.asks import class_is_ours, foreign_classes, is_ours
 from hami_dra.controller.delivery import Delivery, Parcel
+from hami_dra.controller.errors import TurnOver
 from hami_dra.controller.held import held_key, role_of
 from hami_dra.controller.keeper import Keeper, Waiting
 from hami_dra.controller.long_evaluations import LongEvaluations
@@ -67,6 +68,13 @@ class Placer:
         if now < self._state.not_before(uid):
             self._state.revisit_pod(uid, now)
             return
+        try:
+            self._take_turn(pod, now)
+        except TurnOver:
+            self._state.seen.setdefault(uid, now)
+            self._go_on_later(pod, [known.claim for known in self._state.world.claims_of(pod) if known], now)
+
+    def _take_turn(self, pod: Pod, now: float) -> None:
         known = list(self._state.world.claims_of(pod))
         complete = [claim for claim in known if claim is not None]
         # First of all, for whatever else keeps the pod waiting: it counts until it is known.
@@ -79,9 +87,13 @@ class Placer:
             return
         if any(claim.claim.uid in self._state.writing for claim in complete):
             return  # Its turn comes when that is known.
-        open_claims = [claim for claim in complete if claim.claim.allocation is None and self._is_ours(claim.claim)]
+        due = self._evaluations.not_before([claim.claim for claim in complete], now)
+        if due > now:
+            self._state.agenda.add(Work(Turn.POD, pod.uid), due)
+            return
+        open_claims = self._find_open(complete)
         if not open_claims:
-            self._state.settle(uid)
+            self._state.settle(pod.uid)
             self._release(pod, complete)
         elif not _is_held_up(pod, complete, open_claims):
             self._serve(pod, complete, open_claims, now)
@@ -90,8 +102,17 @@ class Placer:
         if pod.held:
             self._releaser.release(pod, [known.claim for known in claims])
 
+    def _find_open(self, claims: Sequence[KnownClaim]) -> list[KnownClaim]:
+        """Those of ours that want a place. TurnOver when it takes too long to find out."""
+        classes, matches = self._state.world.classes, self._evaluations.within_a_turn(self._tools.policy.matches)
+        found = [known for known in claims if known.claim.allocation is None and is_ours(known.claim, classes, matches)]
+        for known in found:
+            foreign_classes(known.claim, classes, matches)  # The plan asks for them too, but goes on until it knows.
+        return found
+
     def _is_ours(self, claim: Claim) -> bool:
-        return is_ours(claim, self._state.world.classes, self._tools.policy.matches)
+        matches = self._evaluations.within_a_turn(self._tools.policy.matches)
+        return is_ours(claim, self._state.world.classes, matches)
 
     def _serve(self, pod: Pod, all_claims: Sequence[KnownClaim], open_claims: list[KnownClaim], now: float) -> None:
         claims = [known.claim for known in open_claims]

@@ -85,8 +85,8 @@ class Ruling:
                 return False
             self._judge(example)
             if interrupted():
-                break
-        return len(self._verdicts) == len(self._kinds.examples)
+                return False  # Also after the last one: what is asked next may take as long.
+        return True
 
     def _find_answers(self, example: Gpu, interrupted: Interrupted) -> bool:
         """Ask one selector after the other, since each may take long; whether all that matter have been asked."""
