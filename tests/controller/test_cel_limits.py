@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hami_dra.controller.cel.errors import CelBudgetError, CelError, CelEvaluationError, CelSyntaxError
+from hami_dra.controller.cel.grammar import parse
 from hami_dra.controller.cel.program import compile_program
 
 LIST = "cel.bind(l, lists.range(300000), {})"
@@ -53,6 +54,11 @@ def test_a_text_that_tires_the_parser_is_refused(expression: str, message: str) 
     """Neither what it does to the lexer nor how deep it nests is felt."""
     with pytest.raises(CelSyntaxError, match=message):
         compile_program(expression)
+
+
+def test_the_syntax_tree_has_no_more_trees_than_the_text_has_parts() -> None:
+    """A number in a list is one, not one for each kind of operator that is not there."""
+    assert sum(1 for _ in parse("[1, 2, (3)]").iter_subtrees()) == 1 + 3 + 1
 
 
 @pytest.mark.parametrize(

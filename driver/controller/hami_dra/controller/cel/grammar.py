@@ -20,6 +20,8 @@ from lark.exceptions import LarkError, UnexpectedInput
 from hami_dra.controller.cel.errors import CelSyntaxError
 
 MAX_LENGTH = 10 * 1024
+# Of these a tree is built only where there are operators: else nine stand for every name and number.
+_PASSED_ON = r"(?m)^(?=(?:expr|conditionalor|conditionaland|relation|addition|multiplication|unary|member|primary)\s*:)"
 _READING = threading.Lock()
 _ADDED = r"""
 %extend member : member_optional_dot | member_optional_index
@@ -72,7 +74,7 @@ def _read_grammar() -> Lark:
     assert package.origin is not None
     grammar = Path(package.origin).with_name("cel.lark").read_text(encoding="utf-8")
     return Lark(
-        grammar + _ADDED,
+        re.sub(_PASSED_ON, "?", grammar) + _ADDED,
         parser="lalr",
         start="expr",
         g_regex_flags=re.MULTILINE,

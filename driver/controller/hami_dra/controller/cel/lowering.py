@@ -31,12 +31,6 @@ from hami_dra.controller.cel.syntax import (
 )
 
 MAX_DEPTH = 120
-_CHAIN = frozenset(
-    {
-        *("expr", "conditionalor", "conditionaland", "relation", "addition", "multiplication", "unary"),
-        *("member", "primary", "paren_expr"),
-    }
-)
 _OPERATORS = {
     "relation_lt": "_<_",
     "relation_le": "_<=_",
@@ -65,8 +59,7 @@ class Lowering:
 
     def lower(self, tree: Any, scope: Scope) -> Node:
         """The node of a tree in the scope of variables. CelSyntaxError when a name is not declared."""
-        while tree.data in _CHAIN and len(tree.children) == 1:
-            tree = tree.children[0]
+        tree = _without_parentheses(tree)
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise CelSyntaxError(f"does not compile: it nests deeper than {MAX_DEPTH} levels")
@@ -158,8 +151,7 @@ class Lowering:
         return _checked_call(name, lowered)
 
     def _has(self, tree: Any, scope: Scope) -> Node:
-        while tree.data in _CHAIN and len(tree.children) == 1:
-            tree = tree.children[0]
+        tree = _without_parentheses(tree)
         if tree.data != "member_dot":
             raise CelSyntaxError("does not compile: has() wants a field, as in has(a.b)")
         operand, field = self.lower(tree.children[0], scope), _field(tree.children[1])
@@ -223,6 +215,12 @@ _LOWERINGS: dict[str, Callable[[Lowering, Any, Scope], Node]] = {
 
 
 _MOST_PARTS = 3
+
+
+def _without_parentheses(tree: Any) -> Any:
+    while tree.data == "paren_expr":
+        tree = tree.children[0]
+    return tree
 
 
 def _arguments(tree: Tree[Any], position: int) -> list[Any]:
