@@ -4,7 +4,8 @@ Stricter than the Python client's parser (which takes `5K`, `NaN`, `1_000` and
 blanks) and exact: no floats. The grammar is that of `resource.Quantity` in
 apimachinery: sign, digits with at most one point, then a binary suffix, a
 decimal suffix or an exponent. The API server has canonicalised what we read, but
-ShareConfig, settings and fakes have not.
+ShareConfig, settings and fakes have not. It stores amounts of any size, of thousands
+of digits too; what 64 bits cannot hold counts here as the most that they can.
 """
 
 import enum
@@ -15,9 +16,10 @@ from hami_dra.api.errors import QuantityError
 
 MIB: Final = 1 << 20
 NANO: Final = 10**9
-# Quantities are capped at 2^63-1 by Kubernetes; an exponent beyond this only costs time.
-_MAX_EXPONENT: Final = 30
 _MAX_VALUE: Final = (1 << 63) - 1
+# So many digits or powers of ten are beyond that for certain; to compute with more only costs time.
+_MANY_DIGITS: Final = 30
+_LONGEST: Final = 256
 
 _GRAMMAR: Final = re.compile(
     r"(?P<sign>[+-]?)(?P<whole>[0-9]*)(?:\.(?P<fraction>[0-9]*))?"
@@ -38,18 +40,12 @@ class Rounding(enum.Enum):
 def parse_nano(text: str) -> int:
     """The quantity in nano units (10⁻⁹), what is smaller rounded away from zero, as Kubernetes does.
 
-    Raises QuantityError for anything outside the grammar.
+    At most 2⁶³-1 whole units, of either sign. Raises QuantityError for anything outside the grammar.
     """
     match = _GRAMMAR.fullmatch(text)
     if match is None or not (match["whole"] or match["fraction"]):
-        raise QuantityError(f"found quantity {text!r}, wanted a number with an optional suffix, such as 3000Mi")
-    fraction = match["fraction"] or ""
-    digits = int((match["whole"] or "") + fraction)
-    numerator, denominator = _scale(text, match["suffix"])
-    denominator *= 10 ** len(fraction)
-    nano: int = -(-digits * numerator * NANO // denominator)
-    if nano > _MAX_VALUE * NANO:
-        raise QuantityError(f"found quantity {text!r}, wanted at most {_MAX_VALUE}")
+        raise QuantityError(f"found quantity {text[:64]!r}, wanted a number with an optional suffix, such as 3000Mi")
+    nano = min(_magnitude(text, match), _MAX_VALUE * NANO)
     return -nano if match["sign"] == "-" else nano
 
 
@@ -85,13 +81,28 @@ def floor_mib(value_bytes: int) -> int:
     return value_bytes // MIB * MIB
 
 
-def _scale(text: str, suffix: str) -> tuple[int, int]:
-    if suffix in _BINARY:
-        return _BINARY[suffix], 1
-    exponent = _DECIMAL_EXPONENT.get(suffix)
-    if exponent is None:
-        exponent = int(suffix[1:])
-    if abs(exponent) > _MAX_EXPONENT:
-        raise QuantityError(f"found quantity {text!r}, wanted an exponent from -{_MAX_EXPONENT} to {_MAX_EXPONENT}")
-    power: int = 10 ** abs(exponent)
-    return (power, 1) if exponent >= 0 else (1, power)
+def _magnitude(text: str, match: re.Match[str]) -> int:
+    """In nano units, or more than is ever given back."""
+    whole, fraction = (match["whole"] or "").lstrip("0"), match["fraction"] or ""
+    if not (whole or fraction.strip("0")):
+        return 0
+    suffix = match["suffix"]
+    exponent = 0 if suffix in _BINARY else _exponent(text, suffix)
+    if len(whole) > 2 * _MANY_DIGITS or exponent > _MANY_DIGITS:
+        return _MAX_VALUE * NANO
+    if len(text) > _LONGEST:
+        raise QuantityError(f"found quantity {text[:64]!r}..., wanted at most {_LONGEST} characters")
+    numerator, denominator = _BINARY.get(suffix, 10 ** max(exponent, 0)), 10 ** (len(fraction) + max(-exponent, 0))
+    nano: int = -(-int(whole + fraction) * numerator * NANO // denominator)
+    return nano
+
+
+def _exponent(text: str, suffix: str) -> int:
+    known = _DECIMAL_EXPONENT.get(suffix)
+    if known is not None:
+        return known
+    sign, digits = (-1 if suffix[1] == "-" else 1), suffix[1:].lstrip("+-0") or "0"
+    exponent = sign * int(digits[: len(str(_MANY_DIGITS)) + 1])
+    if exponent < -_MANY_DIGITS:
+        raise QuantityError(f"found quantity {text[:64]!r}, wanted an exponent of at least -{_MANY_DIGITS}")
+    return exponent

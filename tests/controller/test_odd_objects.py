@@ -1,0 +1,49 @@
+"""Objects that hardly anybody would write and the API server stores all the same: they hold up nobody else."""
+
+from __future__ import annotations
+
+import pytest
+from controller_objects import claim_json, pod_json, request
+from loop_steps import small_bench
+
+from hami_dra.controller.shrinking import shrink_pod
+from hami_dra.controller.world import Kind
+
+HUGE = ["10E", "1e31", "10e2147483646", "9" * 5000]
+"""Amounts that do not fit into 64 bits. Only those with a binary suffix are cut by the API server."""
+LENGTHS = [f"{text[:10]}-of-{len(text)}" for text in HUGE]
+
+
+@pytest.mark.parametrize("amount", HUGE, ids=LENGTHS)
+def test_a_pod_that_asks_for_more_than_64_bits_is_told_so(amount: str) -> None:
+    """Its watch goes on, and it is like any pod that is too large."""
+    bench = small_bench()
+    resources = {"requests": {"memory": amount}, "limits": {"cpu": amount}}
+    bench.add_claim(claim_json())
+    raw = pod_json(containers=[{"name": "main", "resources": resources}])
+    bench.see(Kind.POD, shrink_pod(raw))
+    bench.run()
+    assert [reason for reason, _ in bench.events.about("Pod/pod")] == ["FilteringFailed"]
+    assert "NodeInsufficientCpu" in bench.events.about("Pod/pod")[0][1]
+
+
+@pytest.mark.parametrize("amount", HUGE, ids=LENGTHS)
+def test_a_claim_that_asks_for_more_than_64_bits_is_told_so(amount: str) -> None:
+    """No GPU has so much, whatever the number."""
+    bench = small_bench()
+    bench.add_claim(claim_json("claim", request(memory=amount)))
+    bench.add_pod(pod_json())
+    bench.run()
+    ((reason, message),) = bench.events.about("ResourceClaim/claim")
+    assert reason == "FilteringFailed"
+    assert "1 CardInsufficientMemory" in message
+
+
+def test_an_allocation_of_any_amount_is_counted() -> None:
+    """Amounts in an allocation are not checked by the API server; whoever writes one may write anything."""
+    bench = small_bench()
+    results = [
+        {"request": "gpu", "driver": "other.example.com", "pool": "p", "device": "d", "consumedCapacity": {"x": "1e99"}}
+    ]
+    bench.add_claim(claim_json("theirs", status={"allocation": {"devices": {"results": results}}}))
+    assert "default/theirs" in bench.state.world.claims
