@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from hami_dra.api import names
@@ -11,7 +12,9 @@ from hami_dra.controller.shrinking import shrink_node, shrink_pod, shrink_volume
 from hami_dra.controller.world import Kind
 from hami_dra.kube import paths
 from hami_dra.kube.reflector import Change, ChangeType, Reflector, ReflectorOptions
-from hami_dra.kube.transport import PAGE_LIMIT, Client
+from hami_dra.kube.transport import PAGE_LIMIT, Client, Transform
+
+LOG = logging.getLogger(__name__)
 
 _PATHS = {
     Kind.POD: paths.PODS,
@@ -24,7 +27,7 @@ _PATHS = {
     Kind.VOLUME: paths.VOLUMES,
 }
 # Claims stay whole: they are written back.
-_TRANSFORMS: dict[Kind, Callable[[JsonObject], JsonObject]] = {
+_TRANSFORMS: dict[Kind, Transform] = {
     Kind.POD: shrink_pod,
     Kind.NODE: shrink_node,
     Kind.VOLUME_CLAIM: shrink_volume_claim,
@@ -49,7 +52,7 @@ def make_reflectors(
             path,
             ReflectorOptions(
                 params=_PARAMS.get(kind),
-                transform=_TRANSFORMS.get(kind),
+                transform=_tolerant(kind, _TRANSFORMS[kind]) if kind in _TRANSFORMS else None,
                 on_change=_reporter(kind, put),
                 on_synced=on_synced,
                 on_fatal=on_fatal,
@@ -60,6 +63,19 @@ def make_reflectors(
         )
         for kind, path in _PATHS.items()
     ]
+
+
+def _tolerant(kind: Kind, transform: Transform) -> Transform:
+    """The same, but what it cannot read is left as it is: one object must not end the watch of all."""
+
+    def read(raw: JsonObject) -> JsonObject:
+        try:
+            return transform(raw)
+        except Exception:
+            LOG.exception("object-not-shrunk", extra={"kind": str(kind), "object_name": raw["metadata"].get("name")})
+            return raw
+
+    return read
 
 
 def _reporter(kind: Kind, put: Callable[[Observed], None]) -> Callable[[Change], None]:
