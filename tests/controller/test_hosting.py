@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from controller_objects import node_json
+from work import calls_of
 
 from hami_dra.controller.hosting import Obstacle, find_shortage, has_volumes
-from hami_dra.controller.loads import Load
+from hami_dra.controller.loads import NO_LOAD, Load
 from hami_dra.controller.needs import ANY_ADDRESS, HostPort, Needs
 from hami_dra.controller.nodes import Node
 from hami_dra.controller.reasons import Reason
@@ -80,9 +81,17 @@ def test_a_resource_of_the_node_itself_is_not_served_by_claims() -> None:
 def test_a_taken_host_port_is_an_obstacle() -> None:
     """Two pods cannot have one port of a node."""
     other = HostPort("TCP", 80, "10.0.0.1")
-    taken = find_shortage(Needs((), (PORT,)), NODE, Load(1, {}, {other: 1}))
+    taken = find_shortage(Needs((), (PORT,)), NODE, NO_LOAD.plus(Needs((), (other,))))
     assert taken == Obstacle(Reason.NODE_PORTS, "host port 80/TCP is taken")
     assert find_shortage(Needs((), (PORT,)), NODE, Load()) is None
+
+
+def test_thousands_of_host_ports_are_not_compared_one_with_another() -> None:
+    """A pod may have as many as there are, and so may others on the node."""
+    low, high = (tuple(HostPort("TCP", port, ANY_ADDRESS) for port in ports) for ports in (range(500), range(500, 999)))
+    load = NO_LOAD.plus(Needs((), low))
+    assert calls_of(lambda: find_shortage(Needs((), high), NODE, load)) < 2_000
+    assert find_shortage(Needs((), (*high, low[7])), NODE, load) is not None
 
 
 def test_a_node_that_says_nothing_of_itself_takes_no_pod() -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hami_dra.controller.loads import NO_LOAD
 from hami_dra.controller.needs import ANY_ADDRESS, HostPort, Needs, as_container, read_needs
 
 MIB = 1 << 20
@@ -146,7 +147,20 @@ def test_host_ports_are_those_of_what_keeps_running() -> None:
 )
 def test_host_ports_conflict_or_not(one: HostPort, other: HostPort, expected: bool) -> None:
     """Protocol and port must be the same, and the address the same or any."""
-    assert one.conflicts(other) is other.conflicts(one) is expected
+    for wanted, taken in ((one, other), (other, one)):
+        load = NO_LOAD.plus(Needs(ports=(taken,)))
+        assert load.takes(wanted) is expected
+        assert not load.minus(Needs(ports=(taken,))).takes(wanted)
+
+
+def test_what_large_pods_need_is_not_remembered() -> None:
+    """Small pods are many and alike; what large ones ask for would stay in memory for long after them."""
+    small, large = ([{"ports": [{"hostPort": port} for port in range(1, last)]}] for last in (9, 999))
+    for containers, remembered in ((small, True), (large, False)):
+        one, other = (read_needs({"containers": containers}, {}) for _ in range(2))
+        assert one == other
+        assert (one is other) is remembered
+        assert (as_container(one) is as_container(one)) is remembered
 
 
 amounts = st.dictionaries(st.sampled_from(["cpu", "memory", "x.io/y"]), st.integers(0, 9).map(str), max_size=3)

@@ -47,8 +47,8 @@ def find_shortage(needs: Needs, node: Node, load: Load, served_by_claims: Collec
             wanted_text, free_text, there_text = (_format(name, count) for count in (wanted, max(free, 0), there))
             detail = f"{name}: {wanted_text} wanted, {free_text} of {there_text} free"
             return Obstacle(_REASONS.get(name, Reason.NODE_RESOURCE), detail)
-    for port in needs.ports:
-        if any(port.conflicts(taken) for taken in load.ports):
+    for port in needs.ports if load.ports else ():
+        if load.takes(port):
             return Obstacle(Reason.NODE_PORTS, f"host port {port.port}/{port.protocol} is taken")
     return None
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from hami_dra.controller.needs import HostPort, Needs
+from hami_dra.controller.needs import ANY_ADDRESS, HostPort, Needs
 from hami_dra.controller.pods import PodUid
+
+_K = TypeVar("_K", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,14 @@ class Load:
     pods: int = 0
     requests: Mapping[str, int] = field(default_factory=dict)
     ports: Mapping[HostPort, int] = field(default_factory=dict)
+    _numbers: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    """How many pods have a port, whatever the address."""
+
+    def takes(self, port: HostPort) -> bool:
+        """Whether a pod there has the port, at an address that is in the way of this one."""
+        if (port.protocol, port.port) not in self._numbers:
+            return False
+        return port.address == ANY_ADDRESS or port in self.ports or port._replace(address=ANY_ADDRESS) in self.ports
 
     def plus(self, needs: Needs) -> Load:
         """The sums with one more pod."""
@@ -27,17 +37,24 @@ class Load:
         return self._changed(needs, -1)
 
     def _changed(self, needs: Needs, sign: int) -> Load:
-        requests, ports = dict(self.requests), self.ports
+        requests, ports, numbers = dict(self.requests), self.ports, self._numbers
         for name, count in needs.requests:
             requests[name] = requests.get(name, 0) + sign * count
             if not requests[name]:
                 del requests[name]
         if needs.ports:
-            counts = dict(ports)
-            for port in needs.ports:
-                counts[port] = counts.get(port, 0) + sign
-            ports = {port: count for port, count in counts.items() if count}
-        return Load(self.pods + sign, requests, ports)
+            ports = _counted(ports, needs.ports, sign)
+            numbers = _counted(numbers, ((port.protocol, port.port) for port in needs.ports), sign)
+        return Load(self.pods + sign, requests, ports, numbers)
+
+
+def _counted(counts: Mapping[_K, int], more: Iterable[_K], sign: int) -> Mapping[_K, int]:
+    counted = dict(counts)
+    for key in more:
+        counted[key] = counted.get(key, 0) + sign
+        if not counted[key]:
+            del counted[key]
+    return counted
 
 
 NO_LOAD = Load()

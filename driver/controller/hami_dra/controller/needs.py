@@ -20,24 +20,20 @@ HUGE_PAGES_PREFIX = "hugepages-"
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104
 
 _MILLI = NANO // 1000
-# Thousands of pods of a cluster differ in little: equal needs, and the texts they are read from, are kept once.
+# Thousands of pods of a cluster differ in little: equal needs, and the texts they are read from, are kept once. Not
+# large ones: what a pod asks for can take megabytes, and is kept for long after it is gone.
 _DISTINCT = 4096
+_MOST_PARTS, _LONGEST_TEXT = 64, 32
 
 Amounts = dict[str, int]
 
 
 class HostPort(NamedTuple):
-    """A port of the node that a container is reached by."""
+    """A port of the node that a container is reached by; ``0.0.0.0`` is every address."""
 
     protocol: str
     port: int
     address: str
-
-    def conflicts(self, other: HostPort) -> bool:
-        """Whether both cannot be had on one node: ``0.0.0.0`` is every address."""
-        return (self.protocol, self.port) == (other.protocol, other.port) and (
-            self.address == other.address or ANY_ADDRESS in (self.address, other.address)
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +42,11 @@ class Needs:
 
     requests: tuple[tuple[str, int], ...] = ()
     ports: tuple[HostPort, ...] = ()
+
+    @property
+    def are_few(self) -> bool:
+        """Whether it is no burden to remember them."""
+        return len(self.requests) + len(self.ports) <= _MOST_PARTS
 
     @property
     def extended_resources(self) -> tuple[str, ...]:
@@ -62,7 +63,8 @@ def read_needs(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Needs:
     total |= {name: most for name, most in _pod_level(spec, status).items() if _is_pod_level(name)}
     _add(total, read_amounts(spec.get("overhead")))
     requests = tuple(sorted((name, count) for name, count in total.items() if count))
-    return _shared(Needs(requests, tuple(sorted(_ports(spec)))))
+    needs = Needs(requests, tuple(sorted(_ports(spec))))
+    return _shared(needs) if needs.are_few else needs
 
 
 def read_amounts(resources: Mapping[str, Any] | None) -> Amounts:
@@ -70,17 +72,30 @@ def read_amounts(resources: Mapping[str, Any] | None) -> Amounts:
     return {name: _amount(name, str(text)) for name, text in (resources or {}).items()}
 
 
-@lru_cache(_DISTINCT)
 def as_container(needs: Needs) -> JsonObject:
     """One raw container that needs the same. It is shared, and must not be changed."""
+    return _shared_container(needs) if needs.are_few else _container(needs)
+
+
+def _container(needs: Needs) -> JsonObject:
     requests = {name: f"{count}m" if name == CPU else str(count) for name, count in needs.requests}
     ports = [{"protocol": one.protocol, "hostPort": one.port, "hostIP": one.address} for one in needs.ports]
     return {"resources": {"requests": requests}, "ports": ports}
 
 
-@lru_cache(_DISTINCT)
+_shared_container = lru_cache(_DISTINCT)(_container)
+
+
 def _amount(name: str, text: str) -> int:
-    return -(-parse_nano(text) // (_MILLI if name == CPU else NANO))
+    unit = _MILLI if name == CPU else NANO
+    return _known_amount(text, unit) if len(text) <= _LONGEST_TEXT else _read_amount(text, unit)
+
+
+def _read_amount(text: str, unit: int) -> int:
+    return -(-parse_nano(text) // unit)
+
+
+_known_amount = lru_cache(_DISTINCT)(_read_amount)
 
 
 @lru_cache(_DISTINCT)
