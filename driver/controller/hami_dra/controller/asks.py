@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import NamedTuple
 
 from hami_dra.api import names
-from hami_dra.api.errors import ShareConfigError
-from hami_dra.api.resources import Claim, Device, DeviceClass, OpaqueConfig, RequestSpec
-from hami_dra.api.share_config import ShareConfig, merge_share_configs, parse_share_config
+from hami_dra.api.resources import Claim, Device, DeviceClass, RequestSpec
+from hami_dra.api.share_config import ShareConfig, merge_share_configs
+from hami_dra.controller.configs import NOTHING_SAID, Configs
 from hami_dra.controller.errors import BadClaim, SelectorError
 from hami_dra.controller.inventory import Gpu
 from hami_dra.controller.usage import DeviceKey
@@ -23,7 +22,6 @@ AskId = tuple[str, str]
 """The claim's UID and the request."""
 
 MAX_RESULTS = 32
-_NOTHING_SAID = ShareConfig()
 _MODES = frozenset({"ExactCount", "All"})
 _NAMES_DRIVER = re.compile(rf"""device\.driver\s*==\s*["']{re.escape(names.DRIVER)}["']""")
 _PROBE = Gpu("", DeviceKey("", ""), Device(name="probe", allow_multiple_allocations=True))
@@ -109,8 +107,9 @@ def _could_match(expression: str, matches: Matcher) -> bool:
 def read_requests(claim: Claim, classes: Mapping[str, DeviceClass], *, require_cores: bool) -> tuple[Request, ...]:
     """The claim's requests in order. BadClaim says what can never be served."""
     _check_form(claim)
+    said = _Said(Configs(_title(claim), claim.config), {})
     requests = tuple(
-        tuple(_ask(claim, request.result_name(spec), spec, classes) for spec in request.alternatives)
+        tuple(_ask(claim, request.result_name(spec), spec, classes, said) for spec in request.alternatives)
         for request in claim.requests
     )
     for ask in (ask for request in requests for ask in request):
@@ -121,44 +120,38 @@ def read_requests(claim: Claim, classes: Mapping[str, DeviceClass], *, require_c
     return requests
 
 
-def _ask(claim: Claim, request: str, spec: RequestSpec, classes: Mapping[str, DeviceClass]) -> Ask:
+class _Said(NamedTuple):
+    """What the claim says to its requests, and what each class does."""
+
+    own: Configs
+    inherited: dict[str, ShareConfig]
+
+    def by_class(self, device_class: DeviceClass) -> ShareConfig:
+        name = device_class.name
+        if name not in self.inherited:
+            self.inherited[name] = Configs(f"DeviceClass {name}", device_class.config).whole()
+        return self.inherited[name]
+
+
+def _ask(claim: Claim, request: str, spec: RequestSpec, classes: Mapping[str, DeviceClass], said: _Said) -> Ask:
     device_class = classes.get(spec.device_class_name)
     if device_class is None:
         raise BadClaim(f"{_title(claim)}, request {request}: DeviceClass {spec.device_class_name} does not exist")
-    own = _share_config(_title(claim), claim.config, request)
+    own = said.own.of_request(request)
     if own.memory_percent is not None and names.CAPACITY_MEMORY in spec.capacity.requests:
         raise BadClaim(
             f"{_title(claim)}, request {request}: found both capacity memory and ShareConfig memoryPercent, "
             "wanted one of them"
         )
-    inherited = _share_config(f"DeviceClass {device_class.name}", device_class.config, request="")
+    inherited = said.by_class(device_class)
     selectors = (*device_class.selectors, *spec.selectors)
     return Ask(
         claim=claim,
         request=request,
         spec=spec,
         expressions=tuple(selector.expression for selector in selectors),
-        config=own if inherited == _NOTHING_SAID else merge_share_configs(inherited, own),
+        config=own if inherited is NOTHING_SAID else merge_share_configs(inherited, own),
     )
-
-
-def _share_config(title: str, configs: tuple[OpaqueConfig, ...], request: str) -> ShareConfig:
-    texts = [
-        # In the order of the source, which is the order in which an error names the fields.
-        json.dumps(config.parameters)
-        for config in configs
-        if config.driver == names.DRIVER and (request == "" or config.applies_to(request))
-    ]
-    try:
-        return _decode(tuple(texts))
-    except ShareConfigError as error:
-        raise BadClaim(f"{title}: {error}") from error
-
-
-@lru_cache(maxsize=1024)
-def _decode(texts: tuple[str, ...]) -> ShareConfig:
-    # Claims of one template say the same again and again, and a ShareConfig cannot be changed.
-    return merge_share_configs(*(parse_share_config(json.loads(text)) for text in texts))
 
 
 def _check_form(claim: Claim) -> None:
