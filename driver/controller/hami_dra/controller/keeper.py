@@ -10,6 +10,7 @@ from hami_dra.api.resources import Claim, DeviceResult
 from hami_dra.controller.allocation import build_allocation
 from hami_dra.controller.clock import Clock
 from hami_dra.controller.emptying import find_place
+from hami_dra.controller.hosting import asks_much
 from hami_dra.controller.kept import PATIENCE_SECONDS, RETRY_SECONDS, KeptPlace, load_of, rank_of
 from hami_dra.controller.memo import Memo
 from hami_dra.controller.ordering import Totals
@@ -43,8 +44,9 @@ class Keeper:
     def consider(self, waiting: Waiting, now: float) -> str:
         """Keep, go on keeping or give up a place for a pod that was refused; what to add to its message."""
         state, uid = self._state, waiting.pod.uid
-        if not self._after:
-            return ""
+        selectors = [claim.allocation.node_selector for claim in waiting.claims if claim.allocation is not None]
+        if not self._after or asks_much(waiting.pod, [*selectors, *waiting.snapshot.volumes]):
+            return ""  # To find a place, every node is looked at, some more than once, and nothing is interrupted.
         due = max(state.seen.get(uid, now) + self._after, state.kept.not_before(uid))
         place = state.kept.get(uid)
         if place is not None:

@@ -1,6 +1,7 @@
-"""Interrupts the evaluation of selectors that takes long, and lets others go first before it goes on.
+"""Interrupts what takes long to evaluate, and lets others go first before it goes on: selectors, rules for nodes.
 
-An evaluation on one GPU cannot be interrupted; after one that took longer than a turn should, the pause is longer too.
+An evaluation on one GPU or node cannot be interrupted; after one that took longer than a turn should, the pause is
+longer too.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class LongEvaluations:
 
     def interrupted(self, claims: Iterable[Claim], began: float, now: float) -> float:
         """The turn ended unfinished; when the next one may begin."""
-        due = now + PAUSE_SECONDS + max(now - began - TURN_SECONDS, 0.0) * _PER_SECOND_TOO_LONG
+        due = now + _pause(began, now)
         self._begun.note(claims, now, due - now)
         return due
 
@@ -62,3 +63,20 @@ class LongEvaluations:
     def not_before(self, claims: Iterable[Claim], now: float) -> float:
         """When these may have their next turn; 0 where nothing speaks against it."""
         return self._begun.not_before(claims, now)
+
+
+class HeavyPods:
+    """Turns and pauses of all pods that ask much of nodes: one at a time. Only the decision thread uses it."""
+
+    def __init__(self) -> None:
+        self.not_before = 0.0
+        """When the next of them may have a turn."""
+
+    def took(self, began: float, now: float) -> None:
+        """One of them had a turn."""
+        if now - began >= TURN_SECONDS:
+            self.not_before = now + _pause(began, now)
+
+
+def _pause(began: float, now: float) -> float:
+    return PAUSE_SECONDS + max(now - began - TURN_SECONDS, 0.0) * _PER_SECOND_TOO_LONG

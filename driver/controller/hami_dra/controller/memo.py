@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from hami_dra.controller.answers import Answers, Interrupted
 from hami_dra.controller.asks import Ask, Matcher
@@ -23,8 +23,18 @@ from hami_dra.controller.pods import Pod
 from hami_dra.controller.rulings import Ruling
 from hami_dra.controller.standings import Standing, Standings
 
-Admissions = dict[str, tuple[Node | None, Load, Obstacle | None]]
-"""Why a node does not take a pod, by the node's name, with the node and its load as they were then."""
+
+class Admission(NamedTuple):
+    """Why a node does not take a pod: now, and whatever others take of it. With node and load as they were then."""
+
+    node: Node | None
+    load: Load
+    obstacle: Obstacle | None
+    always: Obstacle | None
+
+
+Admissions = dict[str, Admission]
+"""By the node's name."""
 
 Rulings = OrderedDict[Hashable, Ruling]
 

@@ -13,8 +13,9 @@ from hami_dra.controller.asks import class_is_ours, foreign_classes, is_ours
 from hami_dra.controller.delivery import Delivery, Parcel
 from hami_dra.controller.errors import TurnOver
 from hami_dra.controller.held import held_key, role_of
+from hami_dra.controller.hosting import asks_much
 from hami_dra.controller.keeper import Keeper, Waiting
-from hami_dra.controller.long_evaluations import LongEvaluations
+from hami_dra.controller.long_evaluations import HeavyPods, LongEvaluations
 from hami_dra.controller.long_searches import LongSearches
 from hami_dra.controller.observer import Observed
 from hami_dra.controller.plan import Placement, Policy, Refusal, plan
@@ -50,6 +51,8 @@ class Placer:
         self._tools = tools
         self._long_searches = LongSearches()
         self._evaluations = LongEvaluations(tools.clock)
+        # What is known of one with the same claims says nothing of the others: these wait for each other alone.
+        self._heavy, self._heavy_evaluations = HeavyPods(), LongEvaluations(tools.clock)
         self._recreation = Recreation(state, tools.writer, self._is_ours)
         self._keeper = Keeper(state, tools.clock, keep_after if tools.writes else 0)
         self._releaser = Releaser(state, tools)
@@ -72,7 +75,9 @@ class Placer:
             self._take_turn(pod, now)
         except TurnOver:
             self._state.seen.setdefault(uid, now)
-            self._go_on_later(pod, [known.claim for known in self._state.world.claims_of(pod) if known], now)
+            self._go_on_later(
+                pod, [known.claim for known in self._state.world.claims_of(pod) if known], now, self._evaluations
+            )
 
     def _take_turn(self, pod: Pod, now: float) -> None:
         known = list(self._state.world.claims_of(pod))
@@ -131,6 +136,23 @@ class Placer:
         self._plan(pod, all_claims, open_claims, now)
 
     def _plan(self, pod: Pod, all_claims: Sequence[KnownClaim], open_claims: list[KnownClaim], now: float) -> None:
+        selectors = [known.claim.allocation.node_selector for known in all_claims if known.claim.allocation]
+        if not asks_much(pod, [*selectors, *self._state.world.volumes.selectors_of(pod)]):
+            self._plan_now(pod, all_claims, open_claims, now, self._evaluations)
+        elif self._heavy.not_before > now:
+            self._state.agenda.add(Work(Turn.POD, pod.uid), self._heavy.not_before)
+        else:
+            self._plan_now(pod, all_claims, open_claims, now, self._heavy_evaluations)
+            self._heavy.took(now, self._tools.clock.monotonic())
+
+    def _plan_now(
+        self,
+        pod: Pod,
+        all_claims: Sequence[KnownClaim],
+        open_claims: list[KnownClaim],
+        now: float,
+        turns: LongEvaluations,
+    ) -> None:
         relevant = [known.claim for known in all_claims if known.claim.allocation or known in open_claims]
         claims = [known.claim for known in open_claims]
         if self._must_wait(pod, claims, now):
@@ -139,9 +161,9 @@ class Placer:
             snapshot, policy = self._snapshot(pod, claims, now), self._policy(pod, now)
             outcome = plan(snapshot, pod, relevant, policy, self._evaluations.interrupted_after(now))
         if isinstance(outcome, Refusal) and outcome.unfinished:
-            self._go_on_later(pod, claims, now)
+            self._go_on_later(pod, claims, now, turns)
             return
-        self._evaluations.finished(claims)
+        turns.finished(claims)
         if isinstance(outcome, Refusal):
             if outcome.cut_off:
                 self._long_searches.note([known.claim for known in open_claims], now)
@@ -159,11 +181,14 @@ class Placer:
         elif self._tools.writes:
             self._send_all(pod, open_claims, outcome)
 
-    def _go_on_later(self, pod: Pod, claims: list[Claim], began: float) -> None:
+    def _go_on_later(self, pod: Pod, claims: list[Claim], began: float, turns: LongEvaluations) -> None:
         now = self._tools.clock.monotonic()
-        self._state.agenda.add(Work(Turn.POD, pod.uid), self._evaluations.interrupted(claims, began, now))
+        self._state.agenda.add(Work(Turn.POD, pod.uid), turns.interrupted(claims, began, now))
         if now - self._state.seen[pod.uid] > _SLOW_SECONDS:
-            message = "a CEL selector takes long to evaluate; it goes on in turn with the decisions about other pods"
+            message = (
+                "a CEL selector, or what the pod asks of nodes, takes long to evaluate; it goes on in turn with the "
+                "decisions about other pods"
+            )
             self._warn(pod, claims, NOTHING_FITS, message, now)
 
     def _must_wait(self, pod: Pod, claims: list[Claim], now: float) -> bool:

@@ -22,10 +22,10 @@ from hami_dra.controller.dead_ends import DeadEnds
 from hami_dra.controller.errors import BadClaim, BudgetExhausted
 from hami_dra.controller.explaining import Explaining
 from hami_dra.controller.fitting import Fit, room
-from hami_dra.controller.hosting import Obstacle, find_shortage, has_volumes
+from hami_dra.controller.hosting import Obstacle, asks_much, find_shortage, has_volumes
 from hami_dra.controller.inventory import Gpu
 from hami_dra.controller.loads import NO_LOAD, Load
-from hami_dra.controller.memo import Admissions, Memo, Searches
+from hami_dra.controller.memo import Admission, Admissions, Memo, Searches
 from hami_dra.controller.nodes import Node, may_run, node_selected
 from hami_dra.controller.ordering import Totals, fullness, order_gpus
 from hami_dra.controller.pods import Pod
@@ -91,7 +91,7 @@ def plan(
 ) -> Placement | Refusal:
     """Place the unallocated ones of ``claims``; allocated ones only restrict the nodes. Never raises.
 
-    ``interrupted``: asked while selectors are evaluated that take long, as often as a GPU is done.
+    ``interrupted``: asked while that is evaluated which may take long, as often as a GPU or a node is done.
     """
     open_claims = [claim for claim in claims if claim.allocation is None]
     requests: list[Request] = []
@@ -138,6 +138,8 @@ class _Planning:
         selectors = [claim.allocation.node_selector for claim in self.claims if claim.allocation is not None]
         served = sorted(self.snapshot.served_by_claims)
         self.admissions = memo.admissions(self.pod, selectors, self.snapshot.volumes, served)
+        if asks_much(self.pod, [*selectors, *self.snapshot.volumes]) and not self._admit(interrupted):
+            return _UNFINISHED
         if not self.snapshot.waiting:  # Which GPUs wait is not seen in a standing.
             key = (self.policy.total_steps, *(claim.uid for claim in self.claims))
             self.searches = memo.searches(key, tuple(self.rulings.values()))
@@ -182,25 +184,42 @@ class _Planning:
                     break
         return best[2], cut_off
 
+    def _admit(self, interrupted: Interrupted) -> bool:
+        """Look at all nodes before any is chosen, until interrupted; whether that is done."""
+        for node in self.policy.memo.standings.names():
+            found = self.admissions.get(node)
+            # What pods take of it changes all the time, but takes no time to compare.
+            if found is None or found.node is not self.snapshot.nodes.get(node):
+                self._excluded(node)
+                if interrupted():
+                    return False
+        return True
+
     def _excluded(self, node: str) -> Obstacle | None:
         snapshot = self.snapshot
         known, load = snapshot.nodes.get(node), snapshot.loads.get(node, NO_LOAD)
         found = self.admissions.get(node)
         if found is None or found[0] is not known or found[1] is not load:
-            found = self.admissions[node] = known, load, self._find_obstacle(known, load)
+            found = self.admissions[node] = self._look(known, load, found)
         if found[2] is None and node in snapshot.refused and not self.pod.node_name:
             return _REFUSED
         return found[2]
 
-    def _find_obstacle(self, node: Node | None, load: Load) -> Obstacle | None:
+    def _look(self, node: Node | None, load: Load, before: Admission | None) -> Admission:
+        same = before is not None and before.node is node
+        always = before.always if before is not None and same else self._find_lasting(node)
+        if always is _UNFIT or self.pod.node_name or node is None:
+            return Admission(node, load, always, always)
+        shortage = find_shortage(self.pod.needs, node, load, self.snapshot.served_by_claims)
+        return Admission(node, load, shortage or always, always)
+
+    def _find_lasting(self, node: Node | None) -> Obstacle | None:
+        """What speaks against the node as long as it stays as it is."""
         if node is None or not may_run(self.pod, node) or not self._within_allocations(node):
             return _UNFIT
-        if self.pod.node_name:
-            return None  # It is there already.
-        shortage = find_shortage(self.pod.needs, node, load, self.snapshot.served_by_claims)
-        if shortage is None and not has_volumes(self.snapshot.volumes, node):
-            return Obstacle(Reason.NODE_VOLUMES)
-        return shortage
+        if self.pod.node_name or has_volumes(self.snapshot.volumes, node):
+            return None  # Where it is there already, nothing else is asked.
+        return _UNREACHABLE
 
     def _within_allocations(self, node: Node) -> bool:
         allocations = (claim.allocation for claim in self.claims if claim.allocation is not None)
@@ -304,5 +323,6 @@ class _Planning:
 
 _by_name = attrgetter("node")
 _PAIRS_PER_STEP = 5
-_UNFINISHED = Refusal("the selectors have not been evaluated on all GPUs yet", unfinished=True)
+_UNFINISHED = Refusal("not all GPUs and nodes have been looked at yet", unfinished=True)
 _UNFIT, _REFUSED = Obstacle(Reason.NODE_UNFIT), Obstacle(Reason.NODE_REFUSED)
+_UNREACHABLE = Obstacle(Reason.NODE_VOLUMES)
