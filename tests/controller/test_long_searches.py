@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from controller_fakes import Bench
-from controller_objects import claim_json, gpu, gpu_uuid, make_claim, make_slice, pod_json, request, slice_json
+from controller_objects import (
+    claim_json,
+    gpu,
+    gpu_uuid,
+    make_claim,
+    make_slice,
+    node_json,
+    pod_json,
+    request,
+    slice_json,
+)
 from planning import MATCHES, refused, snapshot
 
 from hami_dra.controller.plan import Placement, Policy, Refusal, plan
@@ -99,3 +112,35 @@ def test_many_pods_that_are_hard_to_place_do_not_hold_up_others() -> None:
         bench.run(1)
         assert bench.node_of(f"easy-{number}") == "node-a"
     assert 3 <= bench.total("refusals_total") <= 5
+
+
+@pytest.fixture
+def usual_stack() -> Iterator[None]:
+    """As deep as a program's: tests with Hypothesis have more."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    yield
+    sys.setrecursionlimit(before)
+
+
+@pytest.mark.usefixtures("usual_stack")
+@pytest.mark.parametrize("alternatives", [1, 2], ids=["as asked", "as the first alternative asks"])
+def test_a_pod_that_asks_for_hundreds_of_devices_is_told_so(alternatives: int) -> None:
+    """Each device that is chosen is some levels of the search deep, and there is an end to that."""
+    bench = Bench(nodes=())
+    bench.see(Kind.NODE, node_json("node-a"))
+    bench.see(Kind.SLICE, slice_json("node-a", [gpu(n, shares=90) for n in range(32)]))
+    sizes = [{"name": f"s{count}", "deviceClassName": "gpu.hami.io", "count": count} for count in (32, 1)]
+    wanted = {"name": "r", "firstAvailable": [{**size, "capacity": {"requests": {"memory": "1Mi"}}} for size in sizes]}
+    claims = [f"c{number}" for number in range(60)]
+    for name in claims:
+        wanted["firstAvailable"] = wanted["firstAvailable"][:alternatives]
+        bench.add_claim(claim_json(name, wanted))
+    bench.add_pod(pod_json("pod", claims))
+    bench.add_claim(claim_json("other"))
+    bench.add_pod(pod_json("pod-other", ["other"]))
+    bench.run(1)
+    assert bench.metric("failed_turns_total") == 0
+    ((_, message),) = bench.events.about("Pod/pod")
+    assert ("at most 128" if alternatives == 1 else "cut off") in message
+    assert bench.node_of("other") == "node-a"

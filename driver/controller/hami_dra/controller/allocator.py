@@ -53,7 +53,11 @@ def search(
     usage = {gpu.key: board.totals.get(gpu.key, UNUSED) for gpu in board.gpus}
     known = DeadEnds(requests) if dead_ends is None else dead_ends
     attempt = _Attempt(board, requests, budget, usage, known)
-    return tuple(attempt.picks) if attempt.serve(0) else None
+    try:
+        found = attempt.serve(0)
+    except RecursionError as error:  # A pick is some levels deep: Python has no more for hundreds of them.
+        raise BudgetExhausted("the search for GPUs went too deep") from error
+    return tuple(attempt.picks) if found else None
 
 
 @dataclass

@@ -38,6 +38,7 @@ from hami_dra.controller.topology import effort, order_by_connection
 from hami_dra.controller.usage import UNUSED
 
 _FIRST_NODES = 256
+_MOST_DEVICES = 128
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,19 @@ def plan(
                     "per driver"
                 )
             requests += read_requests(claim, snapshot.classes, require_cores=policy.require_cores)
+            _check_number(claim, requests)
         except BadClaim as error:
             return Refusal(str(error), bad_claim=claim)
     return _Planning(snapshot, pod, tuple(claims), tuple(requests), policy).run(interrupted)
+
+
+def _check_number(claim: Claim, requests: Iterable[Request]) -> None:
+    least = sum(min(ask.spec.count for ask in request) for request in requests)
+    if least > _MOST_DEVICES:
+        raise BadClaim(
+            f"ResourceClaim {claim.namespace}/{claim.name} and those before it ask for {least} devices for one pod, "
+            f"wanted at most {_MOST_DEVICES}"
+        )
 
 
 @dataclass
