@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from controller_objects import claim_json, pod_json, request
-from loop_steps import small_bench
+from loop_steps import pending, small_bench, unschedulable
 
 from hami_dra.controller.shrinking import shrink_pod
 from hami_dra.controller.world import Kind
@@ -37,6 +37,19 @@ def test_a_claim_that_asks_for_more_than_64_bits_is_told_so(amount: str) -> None
     ((reason, message),) = bench.events.about("ResourceClaim/claim")
     assert reason == "FilteringFailed"
     assert "1 CardInsufficientMemory" in message
+
+
+@pytest.mark.parametrize("moment", ["0000-12-31T23:30:00Z", "10000-01-01T00:30:00Z"])
+def test_a_condition_of_any_year_is_read(moment: str) -> None:
+    """The API server takes 0001-01-01T00:00:00+00:30, and stores it in UTC."""
+    bench = small_bench()
+    raw = pending(bench)
+    bench.run()
+    assert bench.node_of() == "node-a"
+    bench.add_pod(unschedulable(raw, "no room", moment))
+    bench.run(3)
+    assert bench.node_of() is None
+    assert any("no room" in message for _, message in bench.events.about("Pod/pod"))
 
 
 def test_an_allocation_of_any_amount_is_counted() -> None:

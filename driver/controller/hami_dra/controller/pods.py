@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NewType
 
 from hami_dra.api import names
@@ -204,5 +204,10 @@ def read_policy_annotations(meta: Mapping[str, Any]) -> dict[str, str]:
 
 
 def parse_time(text: str | None) -> datetime | None:
-    """Read an RFC 3339 time of the API; None stays None."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
+    """Read an RFC 3339 time of the API; None stays None. Of years that Python has not, the nearest it has."""
+    if not text:
+        return None
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:  # Go has the year 0, and those after 9999: with a zone they come of times it takes.
+        return (datetime.min if text.startswith("0000") else datetime.max).replace(tzinfo=UTC)
