@@ -69,3 +69,23 @@ def test_a_node_takes_a_pod_or_not(pod: dict[str, Any], node: dict[str, Any], ex
     """Name, cordon, taints, selector and required affinity decide as in kube-scheduler."""
     found = Node.from_json(node_json("node-a", labels={"size": "5"}, **node))
     assert may_run(Pod.from_json(pod_json(**pod)), found) is expected
+
+
+@pytest.mark.parametrize(
+    ("label", "operator", "value", "expected"),
+    [
+        ("1_000", "Gt", "4", False),
+        ("1", "Lt", "9" * 18, True),
+        ("1", "Lt", "9" * 19, False),
+        ("9" * 63, "Gt", "4", False),
+        ("1", "Lt", "9" * 5000, False),
+        ("0005", "Gt", "+4", True),
+        ("5", "Gt", "-4", True),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_numbers_are_what_go_reads_as_such(label: str, operator: str, value: str, expected: bool) -> None:
+    """Python reads more texts as numbers, and larger ones."""
+    node = Node.from_json(node_json("node-a", labels={"size": label}))
+    pod = Pod.from_json(pod_json(**affinity(expression(operator, "size", value))))
+    assert may_run(pod, node) is expected

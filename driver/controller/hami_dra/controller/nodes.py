@@ -5,6 +5,7 @@ The rules are kube-scheduler's plugins NodeName, NodeUnschedulable, TaintTolerat
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,8 @@ from hami_dra.controller.pods import Pod
 
 _UNSCHEDULABLE = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 _BLOCKING = frozenset({"NoSchedule", "NoExecute"})
+_INTEGER = re.compile(r"[+-]?[0-9]{1,64}", re.ASCII)
+_INT_LIMIT = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +98,16 @@ def _requirement_holds(requirement: Mapping[str, Any], labels: Mapping[str, str]
 
 
 def _greater(found: str | None, values: Sequence[str], *, sign: int) -> bool:
-    try:
-        return found is not None and len(values) == 1 and (int(found) - int(values[0])) * sign > 0
-    except ValueError:
+    if found is None or len(values) != 1:
         return False
+    left, right = _integer(found), _integer(values[0])
+    return left is not None and right is not None and (left - right) * sign > 0
+
+
+def _integer(text: str) -> int | None:
+    # As Go reads it: Python takes 1_000 too, which may stand in a label.
+    value = int(text) if _INTEGER.fullmatch(text) else None
+    return value if value is not None and -_INT_LIMIT <= value < _INT_LIMIT else None
 
 
 _OPERATORS: dict[str, Callable[[str | None, Sequence[str]], bool]] = {
