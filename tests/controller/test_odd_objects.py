@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from controller_objects import claim_json, pod_json, request
+from controller_objects import claim_json, gpu_uuid, pod_json, request
 from loop_steps import pending, small_bench, unschedulable
 
 from hami_dra.controller.shrinking import shrink_pod
@@ -60,3 +62,16 @@ def test_an_allocation_of_any_amount_is_counted() -> None:
     ]
     bench.add_claim(claim_json("theirs", status={"allocation": {"devices": {"results": results}}}))
     assert "default/theirs" in bench.state.world.claims
+
+
+def test_an_allocation_below_zero_makes_no_room() -> None:
+    """Amounts are not checked; what somebody else wrote must not let us give a GPU away twice."""
+    bench = small_bench()
+    share: dict[str, Any] = {"request": "gpu", "driver": "gpu.hami.io", "pool": "node-a", "device": gpu_uuid(0).lower()}
+    share |= {"shareID": "00000000-0000-4000-8000-000000000000", "consumedCapacity": {"memory": "-80Gi", "shares": "1"}}
+    bench.add_claim(claim_json("theirs", status={"allocation": {"devices": {"results": [share]}}}))
+    for name in ("first", "second"):
+        bench.add_claim(claim_json(name, request(memory="50Gi")))
+        bench.add_pod(pod_json(f"pod-{name}", [name]))
+    bench.run()
+    assert [bench.node_of(name) for name in ("first", "second")] == ["node-a", None]

@@ -39,7 +39,10 @@ UNUSED = Usage()
 
 
 def used_by(results: Iterable[DeviceResult]) -> dict[DeviceKey, Usage]:
-    """What one allocation takes of our devices. Admin access takes nothing; a result without shareID takes all."""
+    """What one allocation takes of our devices. Admin access takes nothing; a result without shareID takes all.
+
+    The API server lets whoever allocates write amounts below zero: nobody has more because of them.
+    """
     usage: dict[DeviceKey, Usage] = {}
     for result in results:
         if result.driver != names.DRIVER or result.admin_access:
@@ -48,7 +51,8 @@ def used_by(results: Iterable[DeviceResult]) -> dict[DeviceKey, Usage]:
         if result.share_id is None:
             usage[key] = Usage(usage.get(key, UNUSED).consumed, blocked=True)
         else:
-            usage[key] = usage.get(key, UNUSED).plus(result.consumed_capacity)
+            taken = {name: max(amount, 0) for name, amount in result.consumed_capacity.items()}
+            usage[key] = usage.get(key, UNUSED).plus(taken)
     return usage
 
 
