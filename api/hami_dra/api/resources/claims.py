@@ -260,6 +260,8 @@ class _Spec(NamedTuple):
 _KNOWN_SPECS: dict[bytes, _Spec] = {}
 _KNOWN_SELECTORS: dict[bytes, JsonObject] = {}
 _MOST_SPECS, _MOST_SELECTORS = 1_000, 10_000
+# Templates are small. A claim may have megabytes, and what is known of it here outlives it.
+_LONGEST_SPEC, _LONGEST_SELECTOR = 8_192, 1_024
 
 
 def _read_spec(devices: JsonObject) -> _Spec:
@@ -268,13 +270,15 @@ def _read_spec(devices: JsonObject) -> _Spec:
     known = _KNOWN_SPECS.get(text_of_all)
     if known is None:
         devices = orjson.loads(text_of_all)
-        if len(_KNOWN_SPECS) >= _MOST_SPECS:
-            _KNOWN_SPECS.clear()
-        known = _KNOWN_SPECS[text_of_all] = _Spec(
+        known = _Spec(
             requests=tuple(DeviceRequest.from_json(request) for request in items(devices, "requests")),
             constraints=tuple(Constraint.from_json(constraint) for constraint in items(devices, "constraints")),
             config=tuple(OpaqueConfig.from_json(config) for config in items(devices, "config")),
         )
+        if len(text_of_all) <= _LONGEST_SPEC:
+            if len(_KNOWN_SPECS) >= _MOST_SPECS:
+                _KNOWN_SPECS.clear()
+            _KNOWN_SPECS[text_of_all] = known
     return known
 
 
@@ -282,9 +286,12 @@ def _shared_selector(selector: JsonObject | None) -> JsonObject | None:
     # One for each node, however many claims are allocated there.
     if selector is None:
         return None
+    text_of_all = pack(selector)
+    if len(text_of_all) > _LONGEST_SELECTOR:
+        return selector
     if len(_KNOWN_SELECTORS) >= _MOST_SELECTORS:
         _KNOWN_SELECTORS.clear()
-    return _KNOWN_SELECTORS.setdefault(pack(selector), selector)
+    return _KNOWN_SELECTORS.setdefault(text_of_all, selector)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

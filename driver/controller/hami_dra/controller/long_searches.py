@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hami_dra.api.resources import Claim
+from hami_dra.controller.digests import short_key
 
 PAUSE_SECONDS = 5.0
 """How long after a search that was cut off no other of this sort is begun."""
@@ -43,4 +44,4 @@ class LongSearches:
 
 
 def _asked(claims: Iterable[Claim]) -> str:
-    return repr([(claim.requests, claim.constraints, claim.config) for claim in claims])
+    return short_key(repr([(claim.requests, claim.constraints, claim.config) for claim in claims]))

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 from hami_dra.controller.answers import Answers, Interrupted
 from hami_dra.controller.asks import Ask, Matcher
 from hami_dra.controller.columns import Columns
+from hami_dra.controller.digests import short_key
 from hami_dra.controller.hosting import Obstacle
 from hami_dra.controller.inventory import EMPTY, Inventory
 from hami_dra.controller.kinds import Kinds, Sorting, sorting_for
@@ -36,16 +37,30 @@ class Admission(NamedTuple):
 Admissions = dict[str, Admission]
 """By the node's name."""
 
-Rulings = OrderedDict[Hashable, Ruling]
-
 _MOST_SORTINGS = 64
 _MOST_ANSWERS = 32
 _MOST_ADMISSIONS = 32
 _MOST_SEARCHES = 64
 _MOST_VERDICTS, _MOST_RULINGS = 50_000, 1_000
+# Of asks with so many characters few are remembered, for what is remembered outlives the claim.
+_LONG_ASK, _MOST_LONG = 2_000, 8
 
 _K = TypeVar("_K", bound=Hashable)
 _V = TypeVar("_V")
+
+
+class Rulings:
+    """What was found for asks for which GPUs are sorted alike, the last ones."""
+
+    def __init__(self) -> None:
+        self._short: OrderedDict[Hashable, Ruling] = OrderedDict()
+        self._long: OrderedDict[Hashable, Ruling] = OrderedDict()
+
+    def recall(self, ask: Ask, make: Callable[[], Ruling], most: int) -> Ruling:
+        """The ruling for the ask, a new one where none is remembered. ``most``: how many are, unless they are long."""
+        if _length(ask) > _LONG_ASK:
+            return _recall(self._long, _wish(ask), make, _MOST_LONG)
+        return _recall(self._short, _wish(ask), make, most)
 
 
 class Searches:
@@ -125,14 +140,14 @@ class Memo:
 
         def make() -> tuple[Kinds, Rulings]:
             found = [answers(expression) for expression in sorting.asked]
-            return Kinds(sorting, ask.config.uuids, self._columns, found), OrderedDict()
+            return Kinds(sorting, ask.config.uuids, self._columns, found), Rulings()
 
         return _recall(self._sortings, sorting, make, _MOST_SORTINGS)
 
     def admissions(self, pod: Pod, *others: object) -> Admissions:
         """What was found for pods that ask of nodes just what this one does, and for which ``others`` was the same."""
         asked = (pod.node_name, pod.node_selector, pod.node_affinity, pod.tolerations, pod.needs, others)
-        key = repr(asked)
+        key = short_key(repr(asked))
         found = _recall(self._admissions, key, dict, _MOST_ADMISSIONS)
         if len(found) > 2 * len(self._inventory.by_node) + 64:
             found.clear()  # Most are nodes that are gone.
@@ -163,7 +178,7 @@ def _ruling(ask: Ask, matches: Matcher, kinds: Kinds, rulings: Rulings) -> Rulin
 def _prepared(ask: Ask, matches: Matcher, kinds: Kinds, rulings: Rulings) -> Ruling:
     kinds.sort()
     most = min(max(_MOST_VERDICTS // max(len(kinds.examples), 1), 4), _MOST_RULINGS)
-    return _recall(rulings, _wish(ask), lambda: Ruling(ask, kinds, matches), most)
+    return rulings.recall(ask, lambda: Ruling(ask, kinds, matches), most)
 
 
 def _wish(ask: Ask) -> Hashable:
@@ -177,6 +192,12 @@ def _wish(ask: Ask) -> Hashable:
         spec.tolerations,
         spec.admin_access,
     )
+
+
+def _length(ask: Ask) -> int:
+    models, uuids = ask.config.models, ask.config.uuids
+    texts = (*ask.expressions, *models.include, *models.exclude, *uuids.include, *uuids.exclude)
+    return sum(map(len, texts)) + len(texts)
 
 
 def _recall(known: OrderedDict[_K, _V], key: _K, make: Callable[[], _V], most: int) -> _V:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from hami_dra.api.resources import Claim, ObjectMeta
 from hami_dra.controller.answers import Interrupted, never
 from hami_dra.controller.asks import Ask, Matcher
 from hami_dra.controller.errors import SelectorError
@@ -25,6 +26,7 @@ _NOTHING = -PLENTY
 _SHORT = (Reason.SHARES_EXHAUSTED, Reason.INSUFFICIENT_MEMORY, Reason.INSUFFICIENT_CORES)
 
 _COUNTED = frozenset(COUNTED)
+_NOBODY = Claim(metadata=ObjectMeta())
 
 Counts = dict[Reason, int]
 
@@ -70,7 +72,7 @@ class Ruling:
     def __init__(self, ask: Ask, kinds: Kinds, matches: Matcher) -> None:
         self.fails = False
         """Whether a selector cannot be evaluated on some kind of GPU."""
-        self._ask = ask
+        self._ask = replace(ask, claim=_NOBODY)  # What is asked for is remembered longer than the claim is there.
         self._kinds = kinds
         self._matches = matches
         self._verdicts: list[Fit | Misfit | None] = []
