@@ -66,6 +66,7 @@ class FakeClaims:
         self.faults: list[KubeError | tuple[KubeError, bool] | Late | None] = []
         self.templates: dict[str, JsonObject] = {}
         self.unread: list[KubeError] = []
+        self.reads = 0
         self.writes: list[tuple[str, str]] = []
         self.on_write: Callable[[], None] = lambda: None
         self.version = 100
@@ -80,6 +81,7 @@ class FakeClaims:
         return copy.deepcopy(stored)
 
     def get(self, namespace: str, name: str) -> JsonObject:
+        self.reads += 1
         if self.unread:
             raise self.unread.pop(0)
         if f"{namespace}/{name}" not in self.stored:

@@ -127,3 +127,21 @@ def test_of_a_claim_that_was_made_again_under_another_name_nothing_stays_behind(
     bench.run(3)
     bench.remove_pod(pod_with_template(recorded="pod-gpu-x3"))
     assert bench.state.lost == {}
+
+
+def test_a_pod_that_lacks_hundreds_of_claims_asks_for_one_in_a_turn() -> None:
+    """Its owner may delete them all at once; decisions wait for each request that is made for it."""
+    bench, names = Bench(), [f"gpu-{number}" for number in range(200)]
+    bench.claims.templates["default/template"] = template(claim_json("any", request())["spec"])
+    pod = pod_json(claims=())
+    pod["spec"]["resourceClaims"] = [{"name": name, "resourceClaimTemplateName": "template"} for name in names]
+    pod["status"]["resourceClaimStatuses"] = [{"name": name, "resourceClaimName": f"pod-{name}"} for name in names]
+    bench.add_pod(pod)
+    bench.run(4)
+    while len(bench.pods.nudged) < len(names):
+        before = bench.claims.reads
+        bench.loop.step()
+        assert bench.claims.reads - before <= 1
+        bench.clock.seconds += 0.01
+    bench.run(20)
+    assert bench.claims.reads == len(bench.pods.nudged) == len(names)

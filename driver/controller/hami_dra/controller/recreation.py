@@ -37,8 +37,20 @@ class Recreation:
             return  # Whoever takes a claim away from a pod that runs has to end the pod too.
         for entry in pod.claims:
             # One that has no name yet is still to be made for the first time.
-            if entry.needed and entry.template and entry.claim_name:
-                self._ask_for(pod, entry, f"{pod.namespace}/{entry.claim_name}", now)
+            if not (entry.needed and entry.template and entry.claim_name):
+                continue
+            key = f"{pod.namespace}/{entry.claim_name}"
+            is_due = self._is_due(key, now)
+            self._ask_for(pod, entry, key, now)
+            if is_due:
+                # A pod may have thousands, and each takes requests that decisions wait for: the others have theirs
+                # in the next turns.
+                self._state.agenda.add(Work(Turn.POD, pod.uid), now)
+                return
+
+    def _is_due(self, key: str, now: float) -> bool:
+        lost = self._state.lost.get(key)
+        return lost is not None and now >= lost.due and key not in self._state.world.claims
 
     def _ask_for(self, pod: Pod, entry: PodClaim, key: str, now: float) -> None:
         if key in self._state.world.claims:
