@@ -86,6 +86,17 @@ def test_a_link_that_only_one_end_tells_does_not_count() -> None:
     assert pair_score(two[0], two[1]) == pair_score(two[1], two[0]) == 20
 
 
+@pytest.mark.parametrize("odd", [{"string": "x"}, {"version": "1.0.0"}, {"bool": True}])
+@pytest.mark.parametrize("name", ["minor", "nvlinks", ROOT, "resource.kubernetes.io/numaNode"])
+def test_an_attribute_of_another_type_connects_nothing(name: str, odd: dict[str, Any]) -> None:
+    """The API server takes any type; one node's slice must not fail the decisions about all."""
+    described = describe(["18:0-3"] * 4)
+    described[1]["attributes"][name] = odd
+    gpus = list(build_inventory([make_slice("node-a", described)]))
+    found = order_by_connection(gpus, gpus, 2, lambda _: Fraction(0), one_numa=False)
+    assert {gpu.name for gpu in found} == {gpu.name for gpu in gpus}
+
+
 def test_two_gpus_come_from_one_numa_node() -> None:
     """Without links, PCIe and NUMA decide; GPU 0 is taken, so 2 and 3 go together."""
     assert chosen(describe(), 2) == [0, 1]

@@ -14,6 +14,7 @@ from math import comb
 
 from hami_dra.api import names
 from hami_dra.api.nvlinks import parse_nvlinks
+from hami_dra.api.resources import AttributeType
 from hami_dra.controller.inventory import Gpu
 
 _PER_LINK, _SAME_ROOT, _SAME_NUMA, _ELSEWHERE = 100, 30, 20, 10
@@ -42,7 +43,10 @@ def _same(one: Gpu, other: Gpu, name: str) -> bool:
 def _links(one: Gpu, other: Gpu) -> int:
     minor = other.device.attributes.get(names.ATTRIBUTE_MINOR)
     text = one.text_attribute(names.ATTRIBUTE_NVLINKS)
-    return _parsed(text).get(int(minor.value), 0) if minor is not None and text else 0
+    # Whoever publishes may give it another type.
+    if minor is None or minor.type is not AttributeType.INT or not text:
+        return 0
+    return _parsed(text).get(int(minor.value), 0)
 
 
 @lru_cache(maxsize=4096)
