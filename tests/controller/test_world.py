@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from controller_objects import claim_json, pod_json
+from typing import Any
+
+import pytest
+from controller_objects import claim_json, make_claim, pod_json
 
 from hami_dra.api import names
+from hami_dra.controller.held import role_in, role_of
 from hami_dra.controller.pods import PodUid
 from hami_dra.controller.world import KnownClaim, World
 
@@ -52,3 +56,33 @@ def test_of_a_pod_without_claims_only_what_it_takes_is_kept() -> None:
     assert PodUid("uid-plain") not in world.pods
     world.drop_pod(plain)
     assert "node-a" not in world.loads.by_node
+
+
+@pytest.mark.parametrize("name", ["pod-gpu-x1", "other"])
+def test_a_claim_belongs_to_no_pod_of_another_namespace(name: str) -> None:
+    """Whoever makes a claim may write any owner into it; it is nothing to that owner, and takes nobody's place."""
+    world = World(need_lock=True)
+    raw = pod_json(claims=())
+    raw["spec"]["resourceClaims"] = [{"name": "gpu", "resourceClaimTemplateName": "template"}]
+    _, pod = world.put_pod(raw)
+    owner = {"kind": "Pod", "name": "pod", "uid": "uid-pod", "controller": True}
+    marks: Any = {"ownerReferences": [owner], "annotations": {"resource.kubernetes.io/pod-claim-name": "gpu"}}
+    _, mine = world.put_claim(claim_json("pod-gpu-x1", **marks))
+    forged_json = claim_json(name, **marks, namespace="evil")
+    _, forged = world.put_claim(forged_json)
+    assert mine is not None
+    assert forged is not None
+    assert list(world.claims_of(pod)) == [mine]
+    assert world.users_of(mine) == [pod]
+    assert world.users_of(forged) == []
+    assert not world.is_superseded(forged)
+    assert role_of(forged.claim) != role_of(mine.claim) == role_in(pod, pod.claims[0])
+    world.drop_claim(forged_json)
+    assert list(world.claims_of(pod)) == [mine]
+
+
+def test_an_owner_that_is_spelled_like_a_namespace_takes_no_place() -> None:
+    """An owner's UID may be any text."""
+    owner = {"kind": "Pod", "name": "pod", "uid": "default", "controller": True}
+    marks: Any = {"ownerReferences": [owner], "annotations": {"resource.kubernetes.io/pod-claim-name": "shared"}}
+    assert role_of(make_claim("x", **marks, namespace="evil")) != role_of(make_claim("shared"))

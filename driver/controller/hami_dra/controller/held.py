@@ -45,12 +45,13 @@ def held_key(role: str, node: str) -> str:
 def role_of(claim: Claim) -> str:
     """What the claim is to its pods: also of one that is made in its place after it was deleted."""
     owner, entry = owner_of(claim), claim.metadata.annotations.get(CLAIM_NAME_ANNOTATION, "")
-    return f"{owner}/{entry}" if owner and entry else f"{claim.namespace}/{claim.name}"
+    # Within the namespace: whoever makes a claim may name any owner.
+    return f"{claim.namespace}/{owner}/{entry}" if owner and entry else f"{claim.namespace}/{claim.name}"
 
 
 def role_in(pod: Pod, entry: PodClaim) -> str:
     """The role of the claim that an entry of the pod stands for."""
-    return f"{pod.uid}/{entry.name}" if entry.from_template else f"{pod.namespace}/{entry.claim_name}"
+    return f"{pod.namespace}/{pod.uid}/{entry.name}" if entry.from_template else f"{pod.namespace}/{entry.claim_name}"
 
 
 def may_come(pod: Pod, node: str) -> bool:

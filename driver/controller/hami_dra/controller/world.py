@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 import orjson
 
@@ -73,6 +74,13 @@ class KnownClaim:
         return int(text) if text.isdigit() else 0
 
 
+class _Owner(NamedTuple):
+    """The pod that a claim was generated for, as the claim says."""
+
+    namespace: str
+    uid: PodUid
+
+
 class World:
     """Parsed objects by key, and the links between pods and claims."""
 
@@ -90,7 +98,7 @@ class World:
         self._inventory: Inventory | None = EMPTY
         self._pieces: dict[str, Piece] = {}
         self._users: dict[str, set[PodUid]] = defaultdict(set)
-        self._owned: dict[PodUid, dict[str, str]] = defaultdict(dict)
+        self._owned: dict[_Owner, dict[str, str]] = defaultdict(dict)
         self._expected: dict[PodUid, str] = {}
 
     @property
@@ -167,7 +175,7 @@ class World:
         if known is None or known.claim.uid != raw["metadata"]["uid"]:
             return None, []
         users = self.users_of(known)
-        owner, entry = owner_of(known.claim), known.claim.metadata.annotations.get(CLAIM_NAME_ANNOTATION, "")
+        owner, entry = _owner(known.claim), known.claim.metadata.annotations.get(CLAIM_NAME_ANNOTATION, "")
         if owner in self._owned and self._owned[owner].get(entry) == known.claim.name:
             del self._owned[owner][entry]
             if not self._owned[owner]:
@@ -217,8 +225,8 @@ class World:
         return frozenset(spellings.intersection(pod.extended_resources))
 
     def _link_owner(self, known: KnownClaim) -> None:
-        owner, entry = owner_of(known.claim), known.claim.metadata.annotations.get(CLAIM_NAME_ANNOTATION)
-        if owner and entry:
+        owner, entry = _owner(known.claim), known.claim.metadata.annotations.get(CLAIM_NAME_ANNOTATION)
+        if owner.uid and entry:
             self._owned[owner][entry] = known.claim.name
 
     def put_slice(self, raw: JsonObject) -> Slice | None:
@@ -257,9 +265,9 @@ class World:
     def users_of(self, known: KnownClaim) -> list[Pod]:
         """The pods that name the claim, or own it as generated from their template."""
         uids = set(self._users.get(known.key, ()))
-        owner = owner_of(known.claim)
-        if owner in self.pods and self.claim_name(self.pods[owner], known.claim) == known.claim.name:
-            uids.add(owner)
+        owner = self._owner_pod(known.claim)
+        if owner is not None and self.claim_name(owner, known.claim) == known.claim.name:
+            uids.add(owner.uid)
         return sorted((self.pods[uid] for uid in uids), key=lambda pod: (pod.created, pod.name, pod.uid))
 
     def is_superseded(self, known: KnownClaim) -> bool:
@@ -268,7 +276,7 @@ class World:
         kube-controller-manager makes a second one when its request for the first was left without an answer. The pod
         names one of them for good; the other is kept as long as the pod lives.
         """
-        pod = self.pods.get(owner_of(known.claim))
+        pod = self._owner_pod(known.claim)
         if pod is None or any(consumer.uid != pod.uid for consumer in known.claim.reserved_for):
             return False
         entry = known.claim.metadata.annotations.get(CLAIM_NAME_ANNOTATION)
@@ -300,7 +308,16 @@ class World:
                 yield known
 
     def _name(self, pod: Pod, entry: str, recorded: str | None) -> str | None:
-        return recorded or self._owned.get(pod.uid, {}).get(entry)
+        return recorded or self._owned.get(_Owner(pod.namespace, pod.uid), {}).get(entry)
+
+    def _owner_pod(self, claim: Claim) -> Pod | None:
+        # Whoever makes a claim may name any owner: one in another namespace is none.
+        pod = self.pods.get(owner_of(claim))
+        return pod if pod is not None and pod.namespace == claim.namespace else None
+
+
+def _owner(claim: Claim) -> _Owner:
+    return _Owner(claim.namespace, owner_of(claim))
 
 
 def _may_be_for(claim: Claim, pod: Pod) -> bool:
