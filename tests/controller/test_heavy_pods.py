@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from controller_fakes import Bench
 from controller_objects import claim_json, node_json, pod_json, slice_json
+from work import calls_of
 
 from hami_dra.controller.hosting import asks_much
 from hami_dra.controller.pods import Pod
@@ -107,3 +108,26 @@ def test_what_is_much(spec: Mapping[str, Any], expected: bool) -> None:
     assert asks_much(pod) is expected
     selector = {"nodeSelectorTerms": TERMS}
     assert asks_much(pod, [None, selector]) is True
+
+
+def test_whether_a_pod_is_heavy_is_known_at_once() -> None:
+    """It is asked in every turn, also in those that only find that it has to wait."""
+    pod = Pod.from_json(pod_json(affinity=bound_to(TERMS * 99)))
+    assert calls_of(lambda: asks_much(pod)) < 20
+
+
+def test_a_pod_that_leaves_a_node_does_not_wait_for_heavy_ones() -> None:
+    """They may find room now: that is for their turns to find out."""
+    bench = Bench(nodes=("node-a",))
+
+    def with_ports(numbers: range) -> dict[str, Any]:
+        return {"containers": [{"name": "c", "ports": [{"hostPort": number} for number in numbers]}]}
+
+    add(bench, "heavy", **with_ports(range(1, 1000)))
+    bench.see(Kind.POD, pod_json("occupant", [], nodeName="node-a", **with_ports(range(999, 1000))))
+    plain = pod_json("plain", [], nodeName="node-a")
+    bench.see(Kind.POD, plain)
+    bench.run()
+    assert "NodePortConflict" in bench.events.about("Pod/pod-heavy")[0][1]
+    assert calls_of(lambda: bench.see(Kind.POD, plain, deleted=True)) < 700
+    assert bench.state.agenda.next_due() == bench.clock.seconds

@@ -14,7 +14,7 @@ from hami_dra.api.quantity import format_mib
 from hami_dra.controller.loads import Load
 from hami_dra.controller.needs import CPU, EPHEMERAL_STORAGE, HUGE_PAGES_PREFIX, MEMORY, PODS, Needs
 from hami_dra.controller.nodes import Node, node_selected
-from hami_dra.controller.pods import Pod
+from hami_dra.controller.pods import Pod, count_rules
 from hami_dra.controller.reasons import Reason
 
 _REASONS = {
@@ -25,7 +25,6 @@ _REASONS = {
 
 
 MANY_RULES = 20
-_VALUES_PER_RULE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +60,11 @@ def find_shortage(needs: Needs, node: Node, load: Load, served_by_claims: Collec
 def asks_much(pod: Pod, selectors: Iterable[Mapping[str, Any] | None] = ()) -> bool:
     """Whether it takes long to compare what the pod asks of a node with all nodes, whatever there is to ask.
 
-    A pod of 3 MB may have 50,000 terms of affinity, which take a third of a second for each node.
+    A pod of 3 MB may have 50,000 terms of affinity, which take a third of a second for each node. ``selectors``: those
+    of its volumes and allocations.
     """
-    terms = [*(pod.node_affinity or ())]
-    for selector in selectors:
-        terms += (selector or {}).get("nodeSelectorTerms") or ()
-    rules = len(pod.node_selector or ()) + len(pod.tolerations) + len(pod.needs.ports) + sum(map(_rules_of, terms))
-    return rules > MANY_RULES
-
-
-def _rules_of(term: Mapping[str, Any]) -> int:
-    requirements = (*(term.get("matchExpressions") or ()), *(term.get("matchFields") or ()))
-    return 1 + sum(1 + len(one.get("values") or ()) // _VALUES_PER_RULE for one in requirements)
+    terms = (term for selector in selectors for term in (selector or {}).get("nodeSelectorTerms") or ())
+    return pod.rules + count_rules(terms) > MANY_RULES
 
 
 def has_volumes(selectors: Sequence[Mapping[str, Any]], node: Node) -> bool:

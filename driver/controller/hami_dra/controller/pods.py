@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NewType
@@ -22,6 +22,7 @@ _NOT_STARTED = frozenset({"", "Pending"})
 _NO_VERDICTS = frozenset({"SchedulingGated", "SchedulerError"})
 """Reasons of PodScheduled=False that say nothing about nodes. After an error, such as a binding that the API server
 refused, kube-scheduler tries the same pod and claim again."""
+_VALUES_PER_RULE = 32
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
@@ -66,6 +67,8 @@ class Pod:
     """Of the object that makes another pod when this one goes."""
     pinned_to: str = ""
     """The node that we bound its required affinity to."""
+    rules: int = 0
+    """How much there is to compare with a node before it is known whether the pod may be there."""
     relates_to_pods: bool = False
     """Whether a node can be ruled out for it because of other pods, by affinity or spread: we do not check that."""
 
@@ -112,6 +115,8 @@ class Pod:
         affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
         required = affinity.get(_REQUIRED)
         since, message = _unschedulable(status)
+        needs, terms = read_needs(spec, status), (required or {}).get("nodeSelectorTerms") or ()
+        sizes = (len(spec.get("nodeSelector") or ()), len(spec.get("tolerations") or ()), len(needs.ports))
         gates = {gate["name"] for gate in spec.get("schedulingGates") or ()}
         return cls(
             namespace=sys.intern(meta["namespace"]),
@@ -131,11 +136,12 @@ class Pod:
             tolerations=tuple(spec.get("tolerations") or ()),
             unschedulable_since=since,
             unschedulable_message=message,
-            needs=read_needs(spec, status),
+            needs=needs,
             volume_claims=tuple(_volume_claims(spec, meta["name"])),
             policy_annotations=read_policy_annotations(meta),
             owner_uid=_owner_uid(meta),
             pinned_to=(meta.get("annotations") or {}).get(names.PINNED_ANNOTATION, ""),
+            rules=sum(sizes) + count_rules(terms),
             relates_to_pods=bool(read_pod_rules(spec)),
         )
 
@@ -182,6 +188,17 @@ def _volume_claims(spec: Mapping[str, Any], pod_name: str) -> Iterator[str]:
 def _owner_uid(meta: Mapping[str, Any]) -> str:
     owners = meta.get("ownerReferences") or ()
     return next((str(owner.get("uid", "")) for owner in owners if owner.get("controller")), "")
+
+
+def count_rules(terms: Iterable[Mapping[str, Any]]) -> int:
+    """How much there is in the terms of a node selector."""
+    return sum(
+        1 + sum(map(_size, (*(term.get("matchExpressions") or ()), *(term.get("matchFields") or ())))) for term in terms
+    )
+
+
+def _size(requirement: Mapping[str, Any]) -> int:
+    return 1 + len(requirement.get("values") or ()) // _VALUES_PER_RULE
 
 
 def read_pod_rules(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from hami_dra.controller.held import (
     may_come,
     role_of,
 )
-from hami_dra.controller.hosting import find_shortage
+from hami_dra.controller.hosting import asks_much, find_shortage
 from hami_dra.controller.kept import KeptPlaces
 from hami_dra.controller.loads import NO_LOAD
 from hami_dra.controller.memory import LockWatch, RefusalMemory
@@ -122,7 +122,10 @@ class State:
         loads = self.world.loads.by_node
         for pod in self._waiting(self.short) if nodes else ():
             served = self.world.served_by_claims(pod)
-            if any(find_shortage(pod.needs, node, loads.get(node.name, NO_LOAD), served) is None for node in nodes):
+            # Of a pod that asks much this would take as long as its turn, which it gets with pauses.
+            if asks_much(pod) or any(
+                find_shortage(pod.needs, node, loads.get(node.name, NO_LOAD), served) is None for node in nodes
+            ):
                 self.revisit_pod(pod.uid, now)
 
     def revisit_users_of_volumes(self, now: float) -> None:
