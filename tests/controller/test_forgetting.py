@@ -34,8 +34,7 @@ def long_selectors(number: int) -> dict[str, Any]:
 @pytest.mark.parametrize("make", [long_parameters, long_selectors])
 def test_a_large_claim_leaves_nothing_behind(make: Callable[[int], dict[str, Any]]) -> None:
     """Its pod had its turns, and both are gone: what was remembered for the next one like it is small."""
-    matcher = CelMatcher()
-    bench = Bench(nodes=("node-a",), matches=matcher, learn=matcher.learn)
+    bench = Bench(nodes=("node-a",), matches=CelMatcher())
 
     def come_and_go(number: int) -> None:
         pod = pod_json(f"p{number}", [f"c{number}"], tolerations=[{"key": f"k{number}-{n}" * 9} for n in range(999)])
