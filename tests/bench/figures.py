@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 import time
@@ -29,8 +30,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 def percentile(values: Sequence[float], percent: float) -> float:
     """The value that this percent of at least one value do not exceed."""
-    ordered = sorted(values)
-    return ordered[min(int(len(ordered) * percent / 100), len(ordered) - 1)]
+    return sorted(values)[max(math.ceil(len(values) * percent / 100) - 1, 0)]
 
 
 def measure(call: Callable[[], object], *, at_most: int, seconds: float) -> list[float]:
