@@ -220,10 +220,14 @@ class FakeEvents:
     def __init__(self) -> None:
         self.said: list[tuple[str, str, str]] = []
         self.types: set[EventType] = set()
+        self.full = False
+        """Whether nothing more is taken."""
 
-    def emit(self, involved: ObjectReference, type_: EventType, reason: str, message: str) -> None:
-        self.types.add(type_)
-        self.said.append((f"{involved.kind}/{involved.name}", reason, message))
+    def offer(self, involved: ObjectReference, type_: EventType, reason: str, message: str) -> bool:
+        if not self.full:
+            self.types.add(type_)
+            self.said.append((f"{involved.kind}/{involved.name}", reason, message))
+        return not self.full
 
     def about(self, involved: str) -> list[tuple[str, str]]:
         """Reason and message of what was said about ``Kind/name``."""

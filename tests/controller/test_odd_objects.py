@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from controller_objects import claim_json, gpu_uuid, pod_json, request
+from controller_objects import claim_json, config, gpu_uuid, pod_json, request
 from loop_steps import pending, small_bench, unschedulable
 
 from hami_dra.controller.shrinking import shrink_pod
@@ -75,3 +75,15 @@ def test_an_allocation_below_zero_makes_no_room() -> None:
         bench.add_pod(pod_json(f"pod-{name}", [name]))
     bench.run()
     assert [bench.node_of(name) for name in ("first", "second")] == ["node-a", None]
+
+
+def test_what_could_not_be_told_is_told_later() -> None:
+    """A thousand pods of one owner may be told something at once; more is not queued then."""
+    bench = small_bench()
+    bench.events.full = True
+    pending(bench, name="waits", claim="large", configs=[config(models={"include": ["none"]})])
+    bench.run(20)
+    assert bench.events.said == []
+    bench.events.full = False
+    bench.run(60)
+    assert {about for about, _, _ in bench.events.said} == {"Pod/waits", "ResourceClaim/large"}

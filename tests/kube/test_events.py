@@ -128,6 +128,7 @@ def test_emit_never_waits_nor_raises_when_too_much_is_queued(client: Client) -> 
     recorder = EventRecorder(client, component="c")
     for index in range(1100):
         recorder.emit(CLAIM, EventType.NORMAL, "Reason", str(index))
+    assert not recorder.offer(CLAIM, EventType.NORMAL, "Reason", "one more")
     assert not recorder.flush(timeout_seconds=0.0)
 
 

@@ -17,13 +17,16 @@ RENEW_SECONDS = 30 * 60.0
 """Events expire after an hour; what still holds is said again before."""
 CHANGE_SECONDS = 5.0
 """A message that keeps changing is written at most so often per object."""
+UNTOLD_SECONDS = 60.0
+"""When to say again what found no room in the queue: one owner's thousand pods must not silence what is said of others.
+Each time costs a decision."""
 
 
 class EventSink(Protocol):
     """Where Events go; ``hami_dra.kube.events.EventRecorder`` is the real one."""
 
-    def emit(self, involved: ObjectReference, type_: EventType, reason: str, message: str) -> None:
-        """Queue an Event."""
+    def offer(self, involved: ObjectReference, type_: EventType, reason: str, message: str) -> bool:
+        """Queue an Event; False where there are too many already."""
         ...
 
 
@@ -51,9 +54,10 @@ class Reporter:
             pause = RENEW_SECONDS if said.message == message else CHANGE_SECONDS
             if now < said.at + pause:
                 return said.at + pause
+        if not self._events.offer(involved, EventType.WARNING, reason, message):
+            return now + UNTOLD_SECONDS
         about[reason] = _Said(message, now)
         LOG.info("told", extra={"object": f"{involved.kind} {involved.namespace}/{involved.name}", "reason": reason})
-        self._events.emit(involved, EventType.WARNING, reason, message)
         return now + RENEW_SECONDS
 
     def forget(self, uid: str) -> None:

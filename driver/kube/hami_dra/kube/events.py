@@ -117,6 +117,10 @@ class EventRecorder:
 
     def emit(self, involved: ObjectReference, type_: EventType, reason: str, message: str) -> None:
         """Queue an Event; one with the same object, reason and message only raises the count. Never raises."""
+        self.offer(involved, type_, reason, message)
+
+    def offer(self, involved: ObjectReference, type_: EventType, reason: str, message: str) -> bool:
+        """The same; False where it is dropped, because too many are queued."""
         if len(message) > _MESSAGE_LIMIT:
             message = f"{message[: _MESSAGE_LIMIT - 3]}..."
         with self._idle:
@@ -126,6 +130,8 @@ class EventRecorder:
         except queue.Full:
             self._done()
             _LOG.warning("event dropped, too many are queued", extra=_fields(involved, reason, message))
+            return False
+        return True
 
     def flush(self, timeout_seconds: float = 5.0) -> bool:
         """Wait until what was emitted so far is written or given up; False at the timeout."""
