@@ -25,8 +25,9 @@
 #define NAP_MAX_NS 10000000ULL  /* then the node page is looked at again */
 #define LONG_NS 1000000LL       /* launches worth measuring each time */
 #define SHORT_NS 100000LL
-/* Short launches may come so much before their time, so that the GPU has something
- * to do until a thread that waited has woken up. */
+/* Launches may come so much before their time, so that the GPU has something to do until a
+ * thread that waited has woken up. All of them: a long one that might not would wait for ever
+ * beside short ones, which never let that time come. */
 #define AHEAD_NS 4000000ULL
 #define SHORT_SAMPLED 2 /* of the look-ups of short launches, one in so many measures as well */
 
@@ -154,7 +155,7 @@ static uint64_t try_to_pay(struct ci_config *config, struct ci_lane *lane, struc
     uint32_t turns = ci_budget_turns(region);
     uint64_t wait = ci_phase_wait(config, &purse->device, payer, now);
     if (wait == 0)
-        wait = ci_budget_take(region, amount, terms.percent, now + (launch->cost_ns <= 2 * LONG_NS ? AHEAD_NS : 0));
+        wait = ci_budget_take(region, amount, terms.percent, now + AHEAD_NS);
     if (wait > 0)
         return wait;
     purse->share = payer;
