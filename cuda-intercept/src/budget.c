@@ -5,7 +5,8 @@
 
 #include "region_layout.h"
 
-#define DEBT_MAX_NS 600000000000ULL /* beyond ten minutes the word is damage, not debt */
+/* A month: hours on the GPU at 1 % are less. Beyond it the word is damage, not debt. */
+#define DEBT_MAX_NS 2592000000000000ULL
 #define LEASE_MAX_NS 10000000000LL  /* nor can a process have so much unused */
 #define HUNDRED 100
 

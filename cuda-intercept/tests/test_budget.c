@@ -48,6 +48,23 @@ static void percent_of_time_is_given_out(void)
     }
 }
 
+/* A kernel of a minute in a share of 5 % is followed by a pause of twenty. */
+static void minutes_are_paid_back_as_well(void)
+{
+    static const uint64_t minutes[] = {1, 10, 60};
+    for (size_t i = 0; i < sizeof(minutes) / sizeof(*minutes); i++) {
+        struct ci_region region = make_region();
+        uint64_t run = minutes[i] * 60000 * MS;
+        CHECK(ci_budget_take(&region, MS, 5, START) == 0); /* of a function that nobody knows yet */
+        ci_budget_settle(&region, (int64_t)(run - MS), 5);
+        uint64_t wait = ci_budget_take(&region, MS, 5, START + run);
+        CHECK(wait + SLACK == 19 * run);
+        CHECK(ci_budget_debt(&region, START + run) == wait);
+        CHECK(ci_budget_take(&region, MS, 5, START + run + wait) == 0);
+        ci_region_unmap(&region);
+    }
+}
+
 static void unused_time_is_lost_but_for_the_slack(void)
 {
     struct ci_region region = make_region();
@@ -301,6 +318,7 @@ static void shares_without_limit_and_priority_are_left_alone(void)
 int main(void)
 {
     percent_of_time_is_given_out();
+    minutes_are_paid_back_as_well();
     unused_time_is_lost_but_for_the_slack();
     settling_moves_the_debt_both_ways();
     a_damaged_word_is_no_debt();
