@@ -133,7 +133,7 @@ void ci_budget_reclaim(struct ci_region *region, struct ci_slot *slot)
     unsigned int percent = atomic_exchange(&slot->busy_percent, 0);
     uint64_t now = clock_ns();
     int64_t unused = leased > 0 && leased <= LEASE_MAX_NS ? leased : 0;
-    if (until > now && until - now <= DEBT_MAX_NS && percent > 0 && percent <= HUNDRED)
+    if (until > now && until - now <= DEBT_MAX_NS && percent > 0 && percent <= CI_BUDGET_WHOLE_PERCENT)
         unused += wall_ns((int64_t)(until - now), percent);
     uint64_t debt = ci_budget_debt(region, now) + CI_BUDGET_SLACK_NS;
     ci_subtract(paid_until(region), (uint64_t)unused < debt ? (uint64_t)unused : debt);

@@ -13,6 +13,10 @@ struct ci_slot;
 /* How far a share that did not use its time may reach back for it. */
 #define CI_BUDGET_SLACK_NS 40000000
 
+/* What a share pays at that may have all of the GPU: it is paced none the less, a little faster
+ * than the GPU works, since what it queues ahead is what others wait for when they come. */
+#define CI_BUDGET_WHOLE_PERCENT 110
+
 /* Takes `gpu_ns` at `percent` and returns 0, or takes nothing and returns how
  * long the share is in debt yet. */
 uint64_t ci_budget_take(struct ci_region *region, int64_t gpu_ns, unsigned int percent, uint64_t now_ns);

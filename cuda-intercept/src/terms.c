@@ -1,12 +1,10 @@
 #include "terms.h"
 
 #include "../include/share_env.h"
+#include "budget.h"
 #include "config.h"
 
 #define WHOLE_PERCENT 100
-/* A share that may have all of the GPU is paced none the less, a little faster than
- * the GPU works: what it queues ahead is what others wait for when they come. */
-#define FREE_PERCENT 110
 
 bool ci_terms_limit(const struct ci_limits *limits)
 {
@@ -19,7 +17,7 @@ static unsigned int own_percent(const struct ci_limits *limits, bool may_use_idl
     bool free = limits->core_limit == CI_CORES_NONE || limits->core_percent == 0 ||
                 limits->core_percent >= WHOLE_PERCENT ||
                 (limits->core_limit == CI_CORES_SOFT && may_use_idle_time);
-    return free ? FREE_PERCENT : limits->core_percent;
+    return free ? CI_BUDGET_WHOLE_PERCENT : limits->core_percent;
 }
 
 /* The order matters: what is stale may tighten, and loosens nothing. */
