@@ -241,6 +241,39 @@ static void *launch_on(void *argument)
     return NULL;
 }
 
+static pthread_mutex_t own_mutex = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic int begun;
+
+static void *launch_under_a_mutex(void *argument)
+{
+    struct part *part = argument;
+    must(cuCtxSetCurrent(part->context), "cuCtxSetCurrent");
+    for (;;) {
+        pthread_mutex_lock(&own_mutex);
+        atomic_fetch_add(&begun, 1);
+        must(launch_kernel(&part->work), "cuLaunchKernel");
+        pthread_mutex_unlock(&own_mutex);
+        pthread_testcancel();
+    }
+    return NULL;
+}
+
+/* Cancels a thread that waits to launch, and tells whether the mutex that it held is free. */
+static int cancel_within_a_launch(void)
+{
+    pthread_t thread;
+    struct part part = {.work = make_work(20000000)};
+    must(cuCtxGetCurrent(&part.context), "cuCtxGetCurrent");
+    if (pthread_create(&thread, NULL, launch_under_a_mutex, &part) != 0)
+        return EXIT_FAILURE;
+    while (atomic_load(&begun) < 4)
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    pthread_cancel(thread);
+    pthread_join(thread, NULL);
+    puts(pthread_mutex_trylock(&own_mutex) == 0 ? "free" : "held");
+    return EXIT_SUCCESS;
+}
+
 /* Looks a function up, which loads it, while a stream of the same thread is captured. */
 static int look_up_within_a_capture(void)
 {
@@ -309,6 +342,8 @@ int main(int count, char **arguments)
     int number = count > 2 ? atoi(arguments[2]) : 0;
     if (strcmp(word, "capture") == 0)
         return capture_beside_launches(number);
+    if (strcmp(word, "cancel") == 0)
+        return cancel_within_a_launch();
     if (strcmp(word, "look-up") == 0)
         return look_up_within_a_capture();
     if (strcmp(word, "debt") == 0)

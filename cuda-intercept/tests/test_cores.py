@@ -207,6 +207,11 @@ class ProcessTest(CoresCase):
                 self.assertGreater(tenants.part(sights, *running), 0.1)
                 self.assertLess(tenants.part(sights, *running), 0.24)
 
+    def test_thread_is_not_cancelled_within_a_launch(self) -> None:
+        """It goes on to where the program expects it to end, with what it holds given back."""
+        container.lay_out(Share(cores=5))
+        self.assertEqual(self.run_program(LAUNCHES, "cancel").stdout, "free\n")
+
     def test_fork_changes_nothing_for_the_parent(self) -> None:
         """A forked child cannot launch, and the parent goes on."""
         container.lay_out(Share(cores=50))
