@@ -32,6 +32,8 @@ typedef int CUlibraryOption;
 typedef int CUmemAllocationHandleType;
 typedef int CUmemPool_attribute;
 typedef void CUDA_GRAPH_INSTANTIATE_PARAMS;
+typedef void (*CUgraphRecaptureCallback)(void); /* handed on only */
+typedef void CUstreamCigCaptureParams;
 typedef void CUctxCreateParams;
 typedef void CUexecAffinityParam;
 typedef void *CUarray;

@@ -43,6 +43,31 @@ BEGIN(cuStreamBeginCaptureToGraph_ptsz,
        size_t numDependencies, CUstreamCaptureMode mode),
       (hStream, hGraph, dependencies, dependencyData, numDependencies, mode))
 
+BEGIN(cuStreamBeginRecaptureToGraph,
+      (CUstream hStream, CUstreamCaptureMode mode, CUgraph hGraph, CUgraphRecaptureCallback callbackFunc,
+       void *userData),
+      (hStream, mode, hGraph, callbackFunc, userData))
+BEGIN(cuStreamBeginRecaptureToGraph_ptsz,
+      (CUstream hStream, CUstreamCaptureMode mode, CUgraph hGraph, CUgraphRecaptureCallback callbackFunc,
+       void *userData),
+      (hStream, mode, hGraph, callbackFunc, userData))
+BEGIN(cuStreamBeginCaptureToCig, (CUstream hStream, CUstreamCigCaptureParams *streamCigCaptureParams),
+      (hStream, streamCigCaptureParams))
+BEGIN(cuStreamBeginCaptureToCig_ptsz, (CUstream hStream, CUstreamCigCaptureParams *streamCigCaptureParams),
+      (hStream, streamCigCaptureParams))
+
+CUresult cuStreamEndCaptureToCig(CUstream hStream)
+{
+    ci_pfn_cuStreamEndCaptureToCig real = CI_CALL(cuStreamEndCaptureToCig);
+    return real == NULL ? CUDA_ERROR_NO_DEVICE : ended(real(hStream));
+}
+
+CUresult cuStreamEndCaptureToCig_ptsz(CUstream hStream)
+{
+    ci_pfn_cuStreamEndCaptureToCig_ptsz real = CI_CALL(cuStreamEndCaptureToCig_ptsz);
+    return real == NULL ? CUDA_ERROR_NO_DEVICE : ended(real(hStream));
+}
+
 CUresult cuStreamEndCapture(CUstream hStream, CUgraph *phGraph)
 {
     ci_pfn_cuStreamEndCapture real = CI_CALL(cuStreamEndCapture);

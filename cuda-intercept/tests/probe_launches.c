@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #define __CUDA_API_VERSION_INTERNAL
 #include <cuda.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -309,6 +310,26 @@ static int capture_beside_launches(int rounds)
     return EXIT_SUCCESS;
 }
 
+/* Captures into a graph that there is, again and again. */
+static int capture_anew(int rounds)
+{
+    struct work work = make_work(20000000);
+    must(launch_kernel(&work), "cuLaunchKernel");
+    must(cuCtxSynchronize(), "cuCtxSynchronize");
+    CUgraph graph = capture(&work);
+    size_t nodes = 0;
+    uint64_t start = now_ns();
+    for (int i = 0; i < rounds; i++) {
+        must(cuStreamBeginRecaptureToGraph(work.stream, CU_STREAM_CAPTURE_MODE_GLOBAL, graph, NULL, NULL), "begin");
+        for (int j = 0; j < GRAPH_KERNELS; j++)
+            must(launch_kernel(&work), "cuLaunchKernel");
+        must(cuStreamEndCapture(work.stream, &graph), "cuStreamEndCapture");
+        nodes += count_nodes(graph);
+    }
+    printf("%zu of %d nodes in %" PRIu64 " ms\n", nodes, rounds * GRAPH_KERNELS, (now_ns() - start) / 1000000);
+    return EXIT_SUCCESS;
+}
+
 /* Pays for far more than it gets to run: a grid a hundred times that which was measured. */
 static int die_in_debt(void)
 {
@@ -344,6 +365,8 @@ int main(int count, char **arguments)
         return capture_beside_launches(number);
     if (strcmp(word, "cancel") == 0)
         return cancel_within_a_launch();
+    if (strcmp(word, "recapture") == 0)
+        return capture_anew(number);
     if (strcmp(word, "look-up") == 0)
         return look_up_within_a_capture();
     if (strcmp(word, "debt") == 0)

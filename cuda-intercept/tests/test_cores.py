@@ -157,6 +157,13 @@ class LaunchTest(CoresCase):
         container.lay_out(Share(cores=50))
         self.assertEqual(self.run_program(LAUNCHES, "capture", "50").stdout, "200 of 200 nodes\n")
 
+    def test_capture_into_a_graph_that_there_is_costs_nothing(self) -> None:
+        """It is left alone as any other: at 5 % its kernels would wait for eight seconds, had they run."""
+        container.lay_out(Share(cores=5))
+        found = re.fullmatch(r"20 of 20 nodes in (\d+) ms\n", self.run_program(LAUNCHES, "recapture", "5").stdout)
+        assert found is not None
+        self.assertLess(int(found[1]), 2000)
+
     def test_look_up_within_a_capture_leaves_it_whole(self) -> None:
         """The function is loaded and measured meanwhile, by calls that the driver forbids the program then."""
         for share in (Share(), Share(cores=50)):

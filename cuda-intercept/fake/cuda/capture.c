@@ -166,6 +166,25 @@ CUresult cuStreamBeginCaptureToGraph_ptsz(CUstream stream, CUgraph graph, const 
     return cuStreamBeginCaptureToGraph(fg_per_thread(stream), graph, after, edges, count, mode);
 }
 
+/* The nodes take the place of those that were there; what differs is not looked for. */
+CUresult cuStreamBeginRecaptureToGraph(CUstream stream, CUstreamCaptureMode mode, CUgraph graph,
+                                       CUgraphRecaptureCallback callback, void *data)
+{
+    (void)callback, (void)data;
+    if (!graph)
+        return CUDA_ERROR_INVALID_VALUE;
+    CUresult result = begin(stream, graph, mode);
+    if (result == CUDA_SUCCESS)
+        fg_graph_empty(graph);
+    return result;
+}
+
+CUresult cuStreamBeginRecaptureToGraph_ptsz(CUstream stream, CUstreamCaptureMode mode, CUgraph graph,
+                                            CUgraphRecaptureCallback callback, void *data)
+{
+    return cuStreamBeginRecaptureToGraph(fg_per_thread(stream), mode, graph, callback, data);
+}
+
 CUresult cuStreamEndCapture(CUstream handle, CUgraph *out)
 {
     CUresult result;

@@ -125,7 +125,7 @@ static bool has_passed(CUevent event)
     return passed;
 }
 
-/* The errors that asking about an event may have. */
+/* The errors that asking about an event may have; asking about a captured one ends its capture. */
 static CUresult check(CUevent event)
 {
     CUresult result = fg_ready();
@@ -134,9 +134,10 @@ static CUresult check(CUevent event)
     if (!event)
         return CUDA_ERROR_INVALID_HANDLE;
     result = fg_capture_forbids();
-    if (result == CUDA_SUCCESS && event->capture)
-        result = CUDA_ERROR_CAPTURED_EVENT;
-    return result;
+    if (result != CUDA_SUCCESS || !event->capture)
+        return result;
+    event->capture->is_invalid = true;
+    return CUDA_ERROR_CAPTURED_EVENT;
 }
 
 CUresult cuEventQuery(CUevent event)

@@ -75,6 +75,11 @@ static CUresult add(CUgraphNode *out, CUgraph graph, struct CUgraphNode_st node)
     return CUDA_SUCCESS;
 }
 
+void fg_graph_empty(CUgraph graph)
+{
+    graph->count = 0;
+}
+
 CUresult cuGraphAddEmptyNode(CUgraphNode *out, CUgraph graph, const CUgraphNode *after, size_t count)
 {
     (void)after, (void)count;

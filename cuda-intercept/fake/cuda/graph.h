@@ -6,6 +6,9 @@
 
 CUresult fg_graph_add_kernel(CUgraphNode *out, CUgraph graph, uint64_t duration_ns);
 
+/* Takes all nodes out. */
+void fg_graph_empty(CUgraph graph);
+
 /* How long a kernel runs, given how it is launched. */
 uint64_t fg_kernel_ns(CUfunction function, void **parameters, void **extra);
 

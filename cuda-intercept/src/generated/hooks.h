@@ -138,12 +138,18 @@ enum ci_symbol {
     CI_cuModuleLoadFatBinary,
     CI_cuModuleUnload,
     CI_cuStreamBeginCapture,
+    CI_cuStreamBeginCaptureToCig,
+    CI_cuStreamBeginCaptureToCig_ptsz,
     CI_cuStreamBeginCaptureToGraph,
     CI_cuStreamBeginCaptureToGraph_ptsz,
     CI_cuStreamBeginCapture_ptsz,
     CI_cuStreamBeginCapture_v2,
     CI_cuStreamBeginCapture_v2_ptsz,
+    CI_cuStreamBeginRecaptureToGraph,
+    CI_cuStreamBeginRecaptureToGraph_ptsz,
     CI_cuStreamEndCapture,
+    CI_cuStreamEndCaptureToCig,
+    CI_cuStreamEndCaptureToCig_ptsz,
     CI_cuStreamEndCapture_ptsz,
     CI_cuStreamGetCtx,
     CI_cuStreamGetCtx_ptsz,
@@ -310,12 +316,18 @@ typedef CUresult (*ci_pfn_cuModuleLoadDataEx)(CUmodule *, const void *, unsigned
 typedef CUresult (*ci_pfn_cuModuleLoadFatBinary)(CUmodule *, const void *);
 typedef CUresult (*ci_pfn_cuModuleUnload)(CUmodule);
 typedef CUresult (*ci_pfn_cuStreamBeginCapture)(CUstream);
+typedef CUresult (*ci_pfn_cuStreamBeginCaptureToCig)(CUstream, CUstreamCigCaptureParams *);
+typedef CUresult (*ci_pfn_cuStreamBeginCaptureToCig_ptsz)(CUstream, CUstreamCigCaptureParams *);
 typedef CUresult (*ci_pfn_cuStreamBeginCaptureToGraph)(CUstream, CUgraph, const CUgraphNode *, const CUgraphEdgeData *, size_t, CUstreamCaptureMode);
 typedef CUresult (*ci_pfn_cuStreamBeginCaptureToGraph_ptsz)(CUstream, CUgraph, const CUgraphNode *, const CUgraphEdgeData *, size_t, CUstreamCaptureMode);
 typedef CUresult (*ci_pfn_cuStreamBeginCapture_ptsz)(CUstream);
 typedef CUresult (*ci_pfn_cuStreamBeginCapture_v2)(CUstream, CUstreamCaptureMode);
 typedef CUresult (*ci_pfn_cuStreamBeginCapture_v2_ptsz)(CUstream, CUstreamCaptureMode);
+typedef CUresult (*ci_pfn_cuStreamBeginRecaptureToGraph)(CUstream, CUstreamCaptureMode, CUgraph, CUgraphRecaptureCallback, void *);
+typedef CUresult (*ci_pfn_cuStreamBeginRecaptureToGraph_ptsz)(CUstream, CUstreamCaptureMode, CUgraph, CUgraphRecaptureCallback, void *);
 typedef CUresult (*ci_pfn_cuStreamEndCapture)(CUstream, CUgraph *);
+typedef CUresult (*ci_pfn_cuStreamEndCaptureToCig)(CUstream);
+typedef CUresult (*ci_pfn_cuStreamEndCaptureToCig_ptsz)(CUstream);
 typedef CUresult (*ci_pfn_cuStreamEndCapture_ptsz)(CUstream, CUgraph *);
 typedef CUresult (*ci_pfn_cuStreamGetCtx)(CUstream, CUcontext *);
 typedef CUresult (*ci_pfn_cuStreamGetCtx_ptsz)(CUstream, CUcontext *);
@@ -453,12 +465,18 @@ CI_EXPORT CUresult cuModuleLoadDataEx(CUmodule *module, const void *image, unsig
 CI_EXPORT CUresult cuModuleLoadFatBinary(CUmodule *module, const void *fatCubin);
 CI_EXPORT CUresult cuModuleUnload(CUmodule hmod);
 CI_EXPORT CUresult cuStreamBeginCapture(CUstream hStream);
+CI_EXPORT CUresult cuStreamBeginCaptureToCig(CUstream hStream, CUstreamCigCaptureParams *streamCigCaptureParams);
+CI_EXPORT CUresult cuStreamBeginCaptureToCig_ptsz(CUstream hStream, CUstreamCigCaptureParams *streamCigCaptureParams);
 CI_EXPORT CUresult cuStreamBeginCaptureToGraph(CUstream hStream, CUgraph hGraph, const CUgraphNode *dependencies, const CUgraphEdgeData *dependencyData, size_t numDependencies, CUstreamCaptureMode mode);
 CI_EXPORT CUresult cuStreamBeginCaptureToGraph_ptsz(CUstream hStream, CUgraph hGraph, const CUgraphNode *dependencies, const CUgraphEdgeData *dependencyData, size_t numDependencies, CUstreamCaptureMode mode);
 CI_EXPORT CUresult cuStreamBeginCapture_ptsz(CUstream hStream);
 CI_EXPORT CUresult cuStreamBeginCapture_v2(CUstream hStream, CUstreamCaptureMode mode);
 CI_EXPORT CUresult cuStreamBeginCapture_v2_ptsz(CUstream hStream, CUstreamCaptureMode mode);
+CI_EXPORT CUresult cuStreamBeginRecaptureToGraph(CUstream hStream, CUstreamCaptureMode mode, CUgraph hGraph, CUgraphRecaptureCallback callbackFunc, void *userData);
+CI_EXPORT CUresult cuStreamBeginRecaptureToGraph_ptsz(CUstream hStream, CUstreamCaptureMode mode, CUgraph hGraph, CUgraphRecaptureCallback callbackFunc, void *userData);
 CI_EXPORT CUresult cuStreamEndCapture(CUstream hStream, CUgraph *phGraph);
+CI_EXPORT CUresult cuStreamEndCaptureToCig(CUstream hStream);
+CI_EXPORT CUresult cuStreamEndCaptureToCig_ptsz(CUstream hStream);
 CI_EXPORT CUresult cuStreamEndCapture_ptsz(CUstream hStream, CUgraph *phGraph);
 CI_EXPORT CUresult cuStreamSynchronize(CUstream hStream);
 CI_EXPORT CUresult cuStreamSynchronize_ptsz(CUstream hStream);
