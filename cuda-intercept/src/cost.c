@@ -19,6 +19,7 @@
 #define LEAST_SPAN 8 /* measurements that make one generation of the least */
 #define ANY_SIZE 0xff
 #define THREADS_SHIFT 10
+#define GUESS_MAX_NS 1000000000ULL /* a kernel of few threads tells nothing of one of many that do the same */
 
 /* Looked up without a lock, so `key` and `gpu_ns` belong together only roughly:
  * a wrong guess lasts for one sample. */
@@ -82,6 +83,14 @@ static int64_t cost_of(const struct entry *entry)
     return entry == NULL ? 0 : atomic_load_explicit(&entry->gpu_ns, memory_order_relaxed);
 }
 
+/* Of a grid of that many threads, so far as another one's time tells. */
+static int64_t scale(uint64_t per_thread, uint64_t threads)
+{
+    if (threads > (GUESS_MAX_NS << THREADS_SHIFT) / per_thread)
+        return GUESS_MAX_NS;
+    return (int64_t)(per_thread * threads >> THREADS_SHIFT) + 1;
+}
+
 struct ci_cost ci_cost_find(const void *work, uint64_t threads)
 {
     const struct entry *entry = find(make_key(work, size_class(threads)));
@@ -94,8 +103,7 @@ struct ci_cost ci_cost_find(const void *work, uint64_t threads)
             .varies = atomic_load_explicit(&entry->spread_ns, memory_order_relaxed) > exact / VARIES_PART,
         };
     int64_t per_thread = cost_of(find(make_key(work, ANY_SIZE)));
-    uint64_t scaled = (uint64_t)per_thread * (threads >> 2) >> (THREADS_SHIFT - 2);
-    return (struct ci_cost){.gpu_ns = per_thread == 0 ? 0 : (int64_t)scaled + 1};
+    return (struct ci_cost){.gpu_ns = per_thread == 0 ? 0 : scale((uint64_t)per_thread, threads)};
 }
 
 static int64_t lesser(int64_t a, int64_t b)

@@ -203,6 +203,25 @@ static void another_size_is_guessed_from_the_known_one(void)
     CHECK(!ci_cost_find(third, 0).is_known);
 }
 
+/* The other processes of a share wait for what one was taken to need. */
+static void a_guess_is_no_more_than_a_second(void)
+{
+    const char *lone = "lone";
+    ci_cost_learn(lone, 1, (int64_t)(10000 * MS), CI_TIME_EXACT);
+    for (int shift = 4; shift < 64; shift++) {
+        int64_t guess = ci_cost_find(lone, 1ULL << shift).gpu_ns;
+        CHECK(guess > 0 && guess <= (int64_t)(1000 * MS));
+    }
+}
+
+static void few_threads_are_guessed_as_well(void)
+{
+    const char *wide = "wide";
+    ci_cost_learn(wide, 64, 64000000, CI_TIME_EXACT);
+    CHECK(ci_cost_find(wide, 1).gpu_ns > 900000);
+    CHECK(ci_cost_find(wide, 3).gpu_ns > 2900000);
+}
+
 static void a_few_measurements_are_not_sure(void)
 {
     const char *fifth = "fifth";
@@ -344,6 +363,8 @@ int main(void)
     the_mean_is_charged_where_nobody_else_works();
     the_least_is_charged_where_others_do();
     another_size_is_guessed_from_the_known_one();
+    a_guess_is_no_more_than_a_second();
+    few_threads_are_guessed_as_well();
     a_few_measurements_are_not_sure();
     time_on_the_host_says_nothing_beside_exact_times();
     an_exact_time_among_them_keeps_them_out();
