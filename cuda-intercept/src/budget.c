@@ -117,6 +117,13 @@ void ci_budget_run(struct ci_region *region, uint64_t until_ns, unsigned int per
     atomic_store(&slot->busy_until_ns, until_ns);
 }
 
+void ci_budget_ran(struct ci_region *region, uint64_t until_ns)
+{
+    struct ci_slot *slot = own_slot(region);
+    if (slot != NULL && until_ns > 0)
+        atomic_compare_exchange_strong(&slot->busy_until_ns, &until_ns, 0);
+}
+
 static uint64_t clock_ns(void)
 {
     struct timespec now;

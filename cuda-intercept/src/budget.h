@@ -33,6 +33,8 @@ uint64_t ci_budget_idle(const struct ci_region *region, uint64_t now_ns);
 /* What this process has of the budget without having used it: comes back when it dies. */
 void ci_budget_lease(struct ci_region *region, int64_t gpu_ns, unsigned int percent);
 void ci_budget_run(struct ci_region *region, uint64_t until_ns, unsigned int percent);
+/* What was to run until then has, or never will: unless something else runs by now, nothing of it comes back. */
+void ci_budget_ran(struct ci_region *region, uint64_t until_ns);
 void ci_budget_reclaim(struct ci_region *region, struct ci_slot *slot);
 
 /* Notes that `taker` takes; returns how often takers have changed so far. */

@@ -97,6 +97,7 @@ static void settle(const struct ci_measurement *measured, uint32_t turn)
     struct ci_region *region = &config->shares[measured->share].region;
     if (!ci_region_is_intact(region))
         return;
+    ci_budget_ran(region, measured->busy_until_ns);
     bool is_shared = measured->is_shared || ci_budget_turns(region) != turn;
     enum ci_time time = is_shared ? CI_TIME_SHARED : measured->is_rough ? CI_TIME_ROUGH : CI_TIME_EXACT;
     int64_t cost = ci_cost_learn(measured->work, measured->threads, measured->gpu_ns, time);
@@ -167,8 +168,10 @@ static uint64_t try_to_pay(struct ci_config *config, struct ci_lane *lane, struc
     purse->left_ns = amount;
     purse->turn = ci_budget_turn(region, (uint32_t)region->slot << 16 ^ lane->number);
     purse->is_shared = terms.is_shared || turns != purse->turn;
-    if (launch->cost_ns > LEASE_NS)
-        ci_budget_run(region, now + (uint64_t)launch->cost_ns, terms.percent);
+    if (launch->cost_ns > LEASE_NS) {
+        launch->busy_until_ns = now + (uint64_t)launch->cost_ns;
+        ci_budget_run(region, launch->busy_until_ns, terms.percent);
+    }
     ci_phase_use(payer, now);
     return 0;
 }
@@ -246,6 +249,7 @@ static struct ci_sample *begin_sample(const struct ci_launch *launch)
         .percent = purse->percent,
         .correction = purse->correction,
         .paid_ns = launch->cost_ns,
+        .busy_until_ns = launch->busy_until_ns,
     };
     return ci_sample_begin(launch, &expected, purse->turn);
 }
@@ -257,6 +261,7 @@ void ci_gate_enter_slowly(struct ci_launch *launch)
     launch->purse = NULL;
     launch->sample = NULL;
     launch->cost_ns = 0;
+    launch->busy_until_ns = 0;
     if (config == NULL || lane == NULL)
         return;
     if (atomic_load(&ci_captures) > 0 && is_capturing(launch))
@@ -289,6 +294,7 @@ void ci_gate_leave_slowly(struct ci_launch *launch, CUresult result)
         ci_sample_end(launch->sample, launch, result == CUDA_SUCCESS);
     if (result == CUDA_SUCCESS || launch->purse == NULL || !launch->purse->is_limited)
         return;
+    ci_budget_ran(&ci_config_get()->shares[launch->purse->share].region, launch->busy_until_ns);
     launch->purse->left_ns += launch->cost_ns;
     if (launch->purse->left_ns > 2 * LEASE_NS)
         ci_purse_return(launch->purse);

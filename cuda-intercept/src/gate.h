@@ -23,6 +23,7 @@ struct ci_launch {
     /* between enter and leave */
     struct ci_purse *purse; /* that paid, or NULL */
     int64_t cost_ns;
+    uint64_t busy_until_ns; /* as the ledger was told; 0: it was not */
     struct ci_sample *sample;
 };
 

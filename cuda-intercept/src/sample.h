@@ -15,6 +15,7 @@ struct ci_measurement {
     unsigned int percent;
     uint32_t correction;
     int64_t paid_ns;
+    uint64_t busy_until_ns;
 };
 
 /* Records an event before the launch, or returns NULL. `turn`: ci_budget_turns

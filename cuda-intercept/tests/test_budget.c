@@ -107,17 +107,19 @@ static uint64_t clock_ns(void)
     return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
 }
 
-/* Of three seconds one was spent, one is what the GPU is at, and one was never used. */
-static bool leave_much_behind(struct ci_region *region, unsigned int percent)
+/* Of three seconds one was spent, one is what the GPU is at or has done sooner, and one was never used. */
+static bool leave_much_behind(struct ci_region *region, unsigned int percent, bool has_run)
 {
+    uint64_t until = clock_ns() + 1000 * MS;
     bool taken = ci_budget_take(region, (int64_t)(3000 * MS), percent, clock_ns()) == 0;
     ci_budget_lease(region, (int64_t)(1000 * MS), percent);
-    ci_budget_run(region, clock_ns() + 1000 * MS, percent);
+    ci_budget_run(region, until, percent);
+    ci_budget_ran(region, has_run ? until : until - 1);
     return taken;
 }
 
 /* How much of those three seconds the others owe, on the wall clock. */
-static uint64_t owed_after_death(unsigned int percent)
+static uint64_t owed_after_death(unsigned int percent, bool has_run)
 {
     int fd = memfd_create("usage", 0);
     struct ci_region region;
@@ -126,7 +128,7 @@ static uint64_t owed_after_death(unsigned int percent)
     CHECK(ci_region_set_up(&region));
     pid_t child = fork();
     if (child == 0)
-        _exit(!ci_region_join(&region, fd) || !leave_much_behind(&region, percent));
+        _exit(!ci_region_join(&region, fd) || !leave_much_behind(&region, percent, has_run));
     int status;
     waitpid(child, &status, 0);
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
@@ -141,15 +143,22 @@ static uint64_t owed_after_death(unsigned int percent)
 
 static void what_the_dead_had_unused_comes_back(void)
 {
-    uint64_t debt = owed_after_death(50);
+    uint64_t debt = owed_after_death(50, false);
     CHECK(debt > 1800 * MS && debt < 2900 * MS);
+}
+
+/* It was charged for what it took, and the rest given back, when that was known. */
+static void what_has_run_does_not_come_back(void)
+{
+    uint64_t debt = owed_after_death(50, true);
+    CHECK(debt > 3800 * MS && debt < 4900 * MS);
 }
 
 /* A share without core limit is paced a little faster than the GPU works. */
 static void so_it_does_where_all_of_the_gpu_is_given(void)
 {
     struct ci_limits limits = {.has_priority = true, .core_limit = CI_CORES_NONE};
-    CHECK(owed_after_death(ci_terms_of(&limits, NULL, START).percent) < 1200 * MS);
+    CHECK(owed_after_death(ci_terms_of(&limits, NULL, START).percent, false) < 1200 * MS);
 }
 
 static void takers_are_told_apart(void)
@@ -357,6 +366,7 @@ int main(void)
     settling_moves_the_debt_both_ways();
     a_damaged_word_is_no_debt();
     what_the_dead_had_unused_comes_back();
+    what_has_run_does_not_come_back();
     so_it_does_where_all_of_the_gpu_is_given();
     takers_are_told_apart();
     use_is_told_for_the_last_second();
