@@ -5,6 +5,8 @@
 #define _GNU_SOURCE
 #include "gate.h"
 
+#include <pthread.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,6 +16,7 @@
 #include "cost.h"
 #include "cuda_device.h"
 #include "phase.h"
+#include "pid.h"
 #include "process.h"
 #include "resolve.h"
 #include "sample.h"
@@ -103,6 +106,11 @@ static void settle(const struct ci_measurement *measured, uint32_t turn)
     int64_t cost = ci_cost_learn(measured->work, measured->threads, measured->gpu_ns, time);
     if (cost > 0)
         ci_budget_settle(region, corrected(cost, measured->correction) - measured->paid_ns, measured->percent);
+}
+
+void ci_gate_settle(void)
+{
+    ci_sample_harvest(settle);
 }
 
 /* Nothing is known of the first launch of a function until it has run: without a
@@ -238,8 +246,24 @@ static bool is_due(struct ci_lane *lane, const struct ci_launch *launch)
     return memo->work != launch->work || memo->threads != launch->threads || memo->uses_left == 0;
 }
 
+static _Atomic uint32_t measuring_pid;
+
+/* What ran until the program's end is charged as well: brief programs, which launch nothing
+ * twice, would otherwise pay for nothing. A forked child that ends has measured nothing. */
+static void settle_at_exit(void)
+{
+    if (atomic_load(&measuring_pid) == ci_pid())
+        ci_gate_settle();
+}
+
+static void register_exit(void)
+{
+    atexit(settle_at_exit); /* after the driver's own, hence before it */
+}
+
 static struct ci_sample *begin_sample(const struct ci_launch *launch)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     const struct ci_purse *purse = launch->purse;
     const struct ci_measurement expected = {
         .work = launch->work,
@@ -251,6 +275,8 @@ static struct ci_sample *begin_sample(const struct ci_launch *launch)
         .paid_ns = launch->cost_ns,
         .busy_until_ns = launch->busy_until_ns,
     };
+    atomic_store_explicit(&measuring_pid, ci_pid(), memory_order_relaxed);
+    pthread_once(&once, register_exit);
     return ci_sample_begin(launch, &expected, purse->turn);
 }
 

@@ -42,6 +42,9 @@ bool ci_gate_is_set(void);
 void ci_gate_enter_slowly(struct ci_launch *launch);
 void ci_gate_leave_slowly(struct ci_launch *launch, CUresult result);
 
+/* Charges what launches are known to have cost by now. Never waits for any. */
+void ci_gate_settle(void);
+
 /* Forgets what threads took ahead, in a child that was forked. */
 void ci_gate_reset(void);
 

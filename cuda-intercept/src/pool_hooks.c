@@ -9,6 +9,7 @@
 #include "charging.h"
 #include "chunks.h"
 #include "cuda_device.h"
+#include "gate.h"
 #include "lazy.h"
 #include "pools.h"
 #include "process.h"
@@ -208,10 +209,12 @@ CUresult cuMemPoolTrimTo(CUmemoryPool pool, size_t minBytesToKeep)
     return result;
 }
 
-/* A synchronization is where pools give back what they hold beyond their threshold. */
+/* A synchronization is where pools give back what they hold beyond their threshold, and where
+ * a program that then launches nothing for long has paid too much or too little for what ran. */
 static CUresult after_wait(CUresult result)
 {
     if (result == CUDA_SUCCESS) {
+        ci_gate_settle();
         ci_pools_settle();
         ci_lazy_settle();
     }

@@ -330,15 +330,32 @@ static int capture_anew(int rounds)
     return EXIT_SUCCESS;
 }
 
-/* Pays for far more than it gets to run: a grid a hundred times that which was measured. */
-static int die_in_debt(void)
+/* A kernel of 10 ms and one of a grid a hundred times larger, which takes no longer. */
+static struct work launch_larger(void)
 {
     struct work work = make_work(10000000);
     must(launch_kernel(&work), "cuLaunchKernel");
     must(cuCtxSynchronize(), "cuCtxSynchronize");
     work.grid = 100;
     must(launch_kernel(&work), "cuLaunchKernel");
+    return work;
+}
+
+/* Pays for far more than it gets to run. */
+static int die_in_debt(void)
+{
+    launch_larger();
     return raise(SIGKILL);
+}
+
+/* Pays for far more than it ran, and lives on without another launch. */
+static int wait_and_be_idle(void)
+{
+    launch_larger();
+    must(cuCtxSynchronize(), "cuCtxSynchronize");
+    puts("idle");
+    fflush(stdout);
+    return pause();
 }
 
 static int launch_after_fork(int launches)
@@ -371,6 +388,8 @@ int main(int count, char **arguments)
         return look_up_within_a_capture();
     if (strcmp(word, "debt") == 0)
         return die_in_debt();
+    if (strcmp(word, "idle") == 0)
+        return wait_and_be_idle();
     if (strcmp(word, "fork") == 0)
         return launch_after_fork(number);
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)

@@ -6,13 +6,14 @@ A busy machine makes every part less: upper bounds are held closely, lower ones 
 from __future__ import annotations
 
 import subprocess
+import time
 import unittest
 
 import container
 import tenants
 from container import Share
 from program_case import end
-from test_cores import CoresCase
+from test_cores import LAUNCHES, TOTAL_PAID_UNTIL, CoresCase
 
 LONG_NS, SHORT_NS = 5_000_000, 100_000
 
@@ -36,6 +37,28 @@ class StarvationTest(CoresCase):
         for process in (long, short):
             self.assertGreater(tenants.part(sights, process), 0.01)
         self.assertLess(tenants.part(sights, long, short), 0.36)
+
+
+class MemoryTest(CoresCase):
+    """What is charged once it is known, also by who launches nothing afterwards."""
+
+    def test_brief_programs_pay_for_what_they_ran(self) -> None:
+        """One launch each, of which nothing was known before: the next program waits for it."""
+        container.lay_out(Share(cores=20))
+        start = time.monotonic()
+        for _ in range(4):
+            self.busy("cuLaunchKernel", 1, 200_000_000)
+        self.assertLess(4 * 0.2 / (time.monotonic() - start), 0.36)
+
+    def test_idle_program_keeps_nothing_that_it_paid_too_much(self) -> None:
+        """A launch that was taken for a hundred times longer is put right once the program has waited for it."""
+        share = Share(cores=5)
+        container.lay_out(share)
+        idle = subprocess.Popen([str(LAUNCHES), "idle"], env=self.environment(), stdout=subprocess.PIPE, text=True)
+        self.addCleanup(end, idle)
+        assert idle.stdout is not None
+        self.assertEqual(idle.stdout.readline(), "idle\n")
+        self.assertLess(share.total(TOTAL_PAID_UNTIL) - time.monotonic_ns(), 5_000_000_000)
 
 
 if __name__ == "__main__":
