@@ -173,12 +173,15 @@ static void meet(int flags)
     close(open(getenv("FAKE_GPU_HOLD"), flags));
 }
 
+static pthread_barrier_t begun;
+
 /* The first thread loads code; when the driver has taken what it needs, another one frees. */
 static void *work_on_code(void *argument)
 {
     CUmodule module;
     CUdeviceptr address;
-    make_current();
+    make_current(); /* which waits for a load that is under way */
+    pthread_barrier_wait(&begun);
     if (argument == NULL)
         expect(cuModuleLoadData(&module, code) == CUDA_SUCCESS && cuModuleLoadData(&module, code) == CUDA_SUCCESS);
     if ((uintptr_t)argument != 1)
@@ -238,6 +241,8 @@ int main(int argc, char **argv)
         make_current();
         CHECK(used() == CONTEXT_BYTES);
     } else if (argc > 1 && strcmp(argv[1], "code") == 0) {
+        if (pthread_barrier_init(&begun, NULL, THREADS) != 0)
+            abort();
         run(work_on_code);
         make_current();
         CHECK(used() == CONTEXT_BYTES + 2 * MODULE_BYTES);
