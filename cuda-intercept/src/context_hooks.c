@@ -3,11 +3,13 @@
 
 #include "../include/share_env.h"
 #include "cuda_device.h"
+#include "gate.h"
 #include "implicit.h"
 #include "lazy.h"
 #include "lookups.h"
 #include "process.h"
 #include "resolve.h"
+#include "sample.h"
 
 #define PRIMARIES_MAX 64
 
@@ -16,12 +18,28 @@ static _Atomic(void *) primaries[PRIMARIES_MAX];
 
 static void drop_all(const void *context)
 {
+    ci_samples_forget(context);
     ci_lazy_forget(context);
     struct ci_allocation *entry = ci_pointers_take_of_context(context);
     while (entry != NULL) {
         ci_charge_drop(entry);
         entry = ci_pointers_take_of_context(context);
     }
+}
+
+/* Around a call that may end a context. */
+static void begin_ending(void)
+{
+    ci_implicit_lock();
+    ci_lookups_forget();
+    ci_gate_settle();
+    ci_samples_hold();
+}
+
+static void finish_ending(void)
+{
+    ci_samples_let_go();
+    ci_implicit_unlock();
 }
 
 static CUresult begin(struct ci_implicit *implicit, CUdevice ordinal)
@@ -105,12 +123,11 @@ static CUresult destroy(ci_pfn_cuCtxDestroy_v2 real, CUcontext context)
 {
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    ci_implicit_lock();
-    ci_lookups_forget();
+    begin_ending();
     CUresult result = real(context);
     if (result == CUDA_SUCCESS)
         drop_all(context);
-    ci_implicit_unlock();
+    finish_ending();
     return result;
 }
 
@@ -144,8 +161,7 @@ CUresult cuCtxDetach(CUcontext ctx)
     ci_pfn_cuCtxDetach real = CI_CALL(cuCtxDetach);
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    ci_implicit_lock();
-    ci_lookups_forget();
+    begin_ending();
     CUresult result = real(ctx);
     struct ci_allocation *entry =
         result == CUDA_SUCCESS ? ci_pointers_find(CI_SPACE_CONTEXT, (uintptr_t)ctx) : NULL;
@@ -153,7 +169,7 @@ CUresult cuCtxDetach(CUcontext ctx)
         drop_all(ctx);
     else if (entry != NULL)
         entry->handles--;
-    ci_implicit_unlock();
+    finish_ending();
     return result;
 }
 
@@ -255,13 +271,12 @@ static CUresult release(ci_pfn_cuDevicePrimaryCtxRelease_v2 real, CUdevice devic
 {
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    ci_implicit_lock();
-    ci_lookups_forget();
+    begin_ending();
     CUcontext context = primary_of(device, real);
     CUresult result = real(device);
     if (result == CUDA_SUCCESS && context != NULL && !is_active(device))
         drop_all(context);
-    ci_implicit_unlock();
+    finish_ending();
     return result;
 }
 
@@ -284,13 +299,12 @@ static CUresult reset(ci_pfn_cuDevicePrimaryCtxReset_v2 real, CUdevice device)
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
     struct ci_config *config = ci_process_join();
-    ci_implicit_lock();
-    ci_lookups_forget();
+    begin_ending();
     CUcontext context = primary_of(device, CI_CALL(cuDevicePrimaryCtxRelease_v2));
     CUresult result = real(device);
     if (result == CUDA_SUCCESS && context != NULL && config != NULL)
         begin_anew(config, context, device);
-    ci_implicit_unlock();
+    finish_ending();
     return result;
 }
 
@@ -308,22 +322,32 @@ static void drop_inactive(void)
     }
 }
 
+/* By which its streams name it. */
+static CUcontext context_of_green(CUgreenCtx green)
+{
+    ci_pfn_cuCtxFromGreenCtx from = CI_CALL(cuCtxFromGreenCtx);
+    CUcontext context = NULL;
+    return from != NULL && from(&context, green) == CUDA_SUCCESS ? context : NULL;
+}
+
 CUresult cuGreenCtxDestroy(CUgreenCtx hCtx)
 {
     ci_pfn_cuGreenCtxDestroy real = CI_CALL(cuGreenCtxDestroy);
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    ci_implicit_lock();
-    ci_lookups_forget();
+    begin_ending();
     struct ci_allocation *entry = ci_pointers_take(CI_SPACE_GREEN_CONTEXT, (uintptr_t)hCtx);
+    CUcontext context = context_of_green(hCtx);
     CUresult result = real(hCtx);
     if (entry != NULL && result != CUDA_SUCCESS)
         ci_pointers_insert(entry);
     else if (entry != NULL)
         ci_charge_drop(entry);
-    if (result == CUDA_SUCCESS)
+    if (result == CUDA_SUCCESS) {
+        ci_samples_forget(context);
         drop_inactive();
-    ci_implicit_unlock();
+    }
+    finish_ending();
     return result;
 }
 

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define CI_COST_ORDINAL_SHIFT 48
+
 struct ci_cost {
     bool is_known;   /* measured for this size; else guessed from another, if above 0 */
     bool is_sure;    /* and often enough: one measurement may hold time on the host */
@@ -27,5 +29,12 @@ struct ci_cost ci_cost_find(const void *work, uint64_t threads);
 /* Takes a measured time in. Returns what the launch is taken to have cost; 0: the
  * time says nothing. One thread at a time. */
 int64_t ci_cost_learn(const void *work, uint64_t threads, int64_t measured_ns, enum ci_time time);
+
+/* As costs are remembered by: a handle may be the same on all GPUs, each of which takes its own
+ * time. Bits that no address has tell them apart. */
+static inline const void *ci_cost_work(const void *handle, int ordinal)
+{
+    return (const void *)((uintptr_t)handle ^ (uintptr_t)(unsigned char)ordinal << CI_COST_ORDINAL_SHIFT);
+}
 
 #endif

@@ -79,15 +79,22 @@ struct ci_device ci_device_of_context(const struct ci_config *config)
     return ci_device_of_ordinal(config, ordinal);
 }
 
-struct ci_device ci_device_of_stream(const struct ci_config *config, CUstream stream)
+CUcontext ci_context_of_stream(CUstream stream)
 {
     ci_pfn_cuStreamGetCtx context_of = CI_CALL(cuStreamGetCtx);
+    CUcontext context = NULL;
+    bool is_special = (uintptr_t)stream <= LAST_SPECIAL_STREAM;
+    if (is_special || context_of == NULL || context_of(stream, &context) != CUDA_SUCCESS)
+        return ci_current_context();
+    return context;
+}
+
+struct ci_device ci_device_of_stream(const struct ci_config *config, CUstream stream)
+{
     ci_pfn_cuCtxPushCurrent_v2 push = CI_CALL(cuCtxPushCurrent_v2);
     ci_pfn_cuCtxPopCurrent_v2 pop = CI_CALL(cuCtxPopCurrent_v2);
-    CUcontext context = NULL;
-    if ((uintptr_t)stream <= LAST_SPECIAL_STREAM || context_of == NULL || push == NULL || pop == NULL)
-        return ci_device_of_context(config);
-    if (context_of(stream, &context) != CUDA_SUCCESS || push(context) != CUDA_SUCCESS)
+    CUcontext context = ci_context_of_stream(stream);
+    if (context == ci_current_context() || push == NULL || pop == NULL || push(context) != CUDA_SUCCESS)
         return ci_device_of_context(config);
     struct ci_device device = ci_device_of_context(config);
     pop(&context);

@@ -14,7 +14,10 @@ CUcontext ci_current_context(void);
 /* False where the driver does not say. */
 bool ci_uuid_of_ordinal(CUdevice ordinal, unsigned char uuid[CI_UUID_BYTES]);
 
-/* The GPU of a stream's context; of the current one for the default streams. */
+/* A stream's context, which need not be the thread's; the current one for the default streams. */
+CUcontext ci_context_of_stream(CUstream stream);
+
+/* The GPU of that. */
 struct ci_device ci_device_of_stream(const struct ci_config *config, CUstream stream);
 
 #endif

@@ -113,20 +113,25 @@ void ci_gate_settle(void)
     ci_sample_harvest(settle);
 }
 
+static const void *work_on(const struct ci_launch *launch, const struct ci_device *device)
+{
+    return ci_cost_work(launch->work, device->ordinal);
+}
+
 /* Nothing is known of the first launch of a function until it has run: without a
  * pause a program could queue minutes of work meanwhile. */
-static struct ci_cost find_cost(const struct ci_launch *launch)
+static struct ci_cost find_cost(const void *work, uint64_t threads)
 {
-    struct ci_cost cost = ci_cost_find(launch->work, launch->threads);
+    struct ci_cost cost = ci_cost_find(work, threads);
     uint64_t end = 0;
-    while (cost.gpu_ns == 0 && ci_sample_is_awaited(launch->work)) {
+    while (cost.gpu_ns == 0 && ci_sample_is_awaited(work)) {
         uint64_t now = now_ns();
         end = end == 0 ? now + FIRST_WAIT_NS : end;
         if (now >= end)
             break;
         nap(FIRST_PAUSE_NS);
         ci_sample_harvest(settle);
-        cost = ci_cost_find(launch->work, launch->threads);
+        cost = ci_cost_find(work, threads);
     }
     return cost.gpu_ns > 0 ? cost : (struct ci_cost){.gpu_ns = FIRST_NS};
 }
@@ -266,7 +271,7 @@ static struct ci_sample *begin_sample(const struct ci_launch *launch)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     const struct ci_purse *purse = launch->purse;
     const struct ci_measurement expected = {
-        .work = launch->work,
+        .work = work_on(launch, &purse->device),
         .threads = launch->threads,
         .is_shared = purse->is_shared,
         .share = purse->share,
@@ -278,6 +283,13 @@ static struct ci_sample *begin_sample(const struct ci_launch *launch)
     atomic_store_explicit(&measuring_pid, ci_pid(), memory_order_relaxed);
     pthread_once(&once, register_exit);
     return ci_sample_begin(launch, &expected, purse->turn);
+}
+
+void ci_gate_measure(struct ci_launch *parts, unsigned int count)
+{
+    for (unsigned int i = 0; i < count; i++)
+        if (parts[i].is_to_measure)
+            parts[i].sample = begin_sample(&parts[i]);
 }
 
 void ci_gate_enter_slowly(struct ci_launch *launch)
@@ -304,11 +316,12 @@ void ci_gate_enter_slowly(struct ci_launch *launch)
         launch->purse->left_ns = launch->purse->told_ns = 0;
     launch->purse->is_limited = true;
     ci_sample_harvest(settle);
-    struct ci_cost cost = find_cost(launch);
+    struct ci_cost cost = find_cost(work_on(launch, &device), launch->threads);
     bool is_to_look_up = is_due(lane, launch);
     pay(config, lane, launch, cost.gpu_ns);
     bool is_to_measure = !cost.is_sure || cost.varies || ci_lane_random(lane) % SHORT_SAMPLED == 0;
-    if (!cost.is_known || cost.gpu_ns >= SHORT_NS || (is_to_look_up && is_to_measure))
+    launch->is_to_measure = !cost.is_known || cost.gpu_ns >= SHORT_NS || (is_to_look_up && is_to_measure);
+    if (launch->is_to_measure && !launch->is_part)
         launch->sample = begin_sample(launch);
     if (is_to_look_up && cost.is_known) /* what is only guessed is looked up each time */
         remember(lane, launch, uses_until_next_look(lane, &cost));

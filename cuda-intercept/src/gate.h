@@ -25,6 +25,8 @@ struct ci_launch {
     int64_t cost_ns;
     uint64_t busy_until_ns; /* as the ledger was told; 0: it was not */
     struct ci_sample *sample;
+    bool is_part;       /* of a launch on several GPUs: it is measured once all of them are paid */
+    bool is_to_measure; /* then */
 };
 
 /* Whether launches are held back; set before any launch is handed on. */
@@ -41,6 +43,9 @@ bool ci_gate_is_set(void);
 
 void ci_gate_enter_slowly(struct ci_launch *launch);
 void ci_gate_leave_slowly(struct ci_launch *launch, CUresult result);
+
+/* Begins to measure the parts of a launch, if need be; right before it. */
+void ci_gate_measure(struct ci_launch *parts, unsigned int count);
 
 /* Charges what launches are known to have cost by now. Never waits for any. */
 void ci_gate_settle(void);

@@ -106,6 +106,7 @@ static struct ci_launch launch_of(const struct ci_launch_params *params)
         .work = params->function,
         .threads = ci_threads(params->grid[0], params->grid[1], params->grid[2], params->block[0], params->block[1],
                               params->block[2]),
+        .is_part = true,
     };
 }
 
@@ -122,6 +123,8 @@ CUresult cuLaunchCooperativeKernelMultiDevice(CUDA_LAUNCH_PARAMS *launchParamsLi
         launches[i] = launch_of(&launchParamsList[i]);
         ci_gate_enter(&launches[i]);
     }
+    if (launches != NULL)
+        ci_gate_measure(launches, numDevices);
     CUresult result = real(launchParamsList, numDevices, flags);
     for (unsigned int i = 0; launches != NULL && i < numDevices; i++)
         ci_gate_leave(&launches[i], result);

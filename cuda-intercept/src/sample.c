@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
+#include "cuda_device.h"
 #include "relaxed.h"
 #include "resolve.h"
 
@@ -22,7 +23,7 @@ enum state { FREE, OPEN, RUNNING };
 struct ci_sample {
     _Atomic int state;
     _Atomic(const void *) work;
-    CUcontext context; /* events belong to one */
+    _Atomic(CUcontext) context; /* that the events are of; NULL: there are none */
     CUevent start;
     CUevent end;
     uint64_t begun_ns;
@@ -38,6 +39,9 @@ static _Atomic int running;
 
 /* Harvesting is for one thread at a time; the others go on without. */
 static pthread_mutex_t harvest_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+/* Held while events are made and destroyed; taken after the other one. */
+static pthread_mutex_t events_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 static uint64_t clock_ns(void)
 {
@@ -60,21 +64,56 @@ static CUresult record(CUevent event, const struct ci_launch *launch)
     return real == NULL ? CUDA_ERROR_NO_DEVICE : real(event, launch->stream);
 }
 
-/* Two events of the current context; a slot of another context gets new ones. */
-static bool prepare(struct ci_sample *sample)
+static bool make_events(struct ci_sample *sample)
 {
     ci_pfn_cuEventCreate create = CI_CALL(cuEventCreate);
-    ci_pfn_cuCtxGetCurrent current = CI_CALL(cuCtxGetCurrent);
-    CUcontext context = NULL;
-    if (create == NULL || current == NULL || current(&context) != CUDA_SUCCESS || context == NULL)
+    ci_pfn_cuEventDestroy_v2 destroy = CI_CALL(cuEventDestroy_v2);
+    if (create == NULL || create(&sample->start, 0) != CUDA_SUCCESS)
         return false;
-    if (sample->context == context)
+    if (create(&sample->end, 0) == CUDA_SUCCESS)
         return true;
-    sample->context = NULL; /* events of a context that is gone went with it */
-    if (create(&sample->start, 0) != CUDA_SUCCESS || create(&sample->end, 0) != CUDA_SUCCESS)
+    if (destroy != NULL)
+        destroy(sample->start);
+    return false;
+}
+
+/* The context is the launch's, which need not be the thread's own. */
+static bool make_events_in(struct ci_sample *sample, CUcontext context)
+{
+    ci_pfn_cuCtxPushCurrent_v2 push = CI_CALL(cuCtxPushCurrent_v2);
+    ci_pfn_cuCtxPopCurrent_v2 pop = CI_CALL(cuCtxPopCurrent_v2);
+    if (context == ci_current_context())
+        return make_events(sample);
+    if (push == NULL || pop == NULL || push(context) != CUDA_SUCCESS)
         return false;
-    sample->context = context;
-    return true;
+    bool made = make_events(sample);
+    pop(&context);
+    return made;
+}
+
+static void destroy_events(struct ci_sample *sample)
+{
+    ci_pfn_cuEventDestroy_v2 destroy = CI_CALL(cuEventDestroy_v2);
+    if (atomic_exchange(&sample->context, NULL) == NULL || destroy == NULL)
+        return;
+    destroy(sample->start);
+    destroy(sample->end);
+}
+
+/* A pair of events belongs to one context; a claimed slot gets new ones for another. */
+static bool prepare(struct ci_sample *sample, CUcontext context)
+{
+    if (atomic_load(&sample->context) == context)
+        return true;
+    pthread_mutex_lock(&events_mutex);
+    struct ci_relaxed relaxed = ci_relax();
+    destroy_events(sample);
+    bool made = make_events_in(sample, context);
+    if (made)
+        atomic_store(&sample->context, context);
+    ci_relax_end(relaxed);
+    pthread_mutex_unlock(&events_mutex);
+    return made;
 }
 
 static void free_sample(struct ci_sample *sample)
@@ -82,21 +121,43 @@ static void free_sample(struct ci_sample *sample)
     atomic_store(&sample->state, FREE);
 }
 
+static bool try_to_claim(struct ci_sample *sample)
+{
+    int expected = FREE;
+    return atomic_compare_exchange_strong(&sample->state, &expected, OPEN);
+}
+
+/* A slot that has events of the context, else one that has none, else any: a program that
+ * takes turns between contexts would have them made anew each time. */
+static struct ci_sample *claim(CUcontext context)
+{
+    for (int i = 0; i < COUNT; i++)
+        if (atomic_load(&samples[i].context) == context && try_to_claim(&samples[i]))
+            return &samples[i];
+    for (int i = 0; i < COUNT; i++)
+        if (atomic_load(&samples[i].context) == NULL && try_to_claim(&samples[i]))
+            return &samples[i];
+    for (int i = 0; i < COUNT; i++)
+        if (try_to_claim(&samples[i]))
+            return &samples[i];
+    return NULL;
+}
+
 struct ci_sample *ci_sample_begin(const struct ci_launch *launch, const struct ci_measurement *expected, uint32_t turn)
 {
-    for (int i = 0; i < COUNT; i++) {
-        struct ci_sample *sample = &samples[i];
-        int expected_state = FREE;
-        if (!atomic_compare_exchange_strong(&sample->state, &expected_state, OPEN))
-            continue;
-        sample->measured = *expected;
-        sample->turn = turn;
-        sample->begun_ns = clock_ns();
-        if (prepare(sample) && record(sample->start, launch) == CUDA_SUCCESS)
-            return sample;
-        free_sample(sample);
+    CUcontext context = ci_context_of_stream(launch->stream);
+    struct ci_sample *sample = context == NULL ? NULL : claim(context);
+    if (sample == NULL)
         return NULL;
+    sample->measured = *expected;
+    sample->turn = turn;
+    if (prepare(sample, context)) {
+        sample->begun_ns = clock_ns();
+        if (record(sample->start, launch) == CUDA_SUCCESS)
+            return sample;
+        atomic_store(&sample->context, NULL); /* they may be of a context that ended without our knowing */
     }
+    free_sample(sample);
     return NULL;
 }
 
@@ -119,7 +180,7 @@ void ci_sample_end(struct ci_sample *sample, const struct ci_launch *launch, boo
     }
     sample->host_ns = clock_ns() - sample->begun_ns;
     sample->is_exact = is_queued(sample);
-    atomic_store(&sample->work, launch->work);
+    atomic_store(&sample->work, sample->measured.work);
     atomic_fetch_add(&running, 1);
     atomic_store(&sample->state, RUNNING);
 }
@@ -149,7 +210,7 @@ static void look(struct ci_sample *sample, void (*settle)(const struct ci_measur
     if (result == CUDA_SUCCESS)
         finish(sample, settle);
     else if (result != CUDA_ERROR_NOT_READY) { /* its context is gone */
-        sample->context = NULL;
+        atomic_store(&sample->context, NULL);
         atomic_fetch_sub(&running, 1);
         free_sample(sample);
     }
@@ -167,12 +228,38 @@ void ci_sample_harvest(void (*settle)(const struct ci_measurement *, uint32_t))
     pthread_mutex_unlock(&harvest_mutex);
 }
 
+void ci_samples_hold(void)
+{
+    pthread_mutex_lock(&harvest_mutex);
+    pthread_mutex_lock(&events_mutex);
+}
+
+void ci_samples_forget(const void *context)
+{
+    for (int i = 0; i < COUNT; i++) {
+        if (atomic_load(&samples[i].context) != context)
+            continue;
+        atomic_store(&samples[i].context, NULL);
+        if (atomic_load(&samples[i].state) != RUNNING)
+            continue;
+        atomic_fetch_sub(&running, 1);
+        free_sample(&samples[i]);
+    }
+}
+
+void ci_samples_let_go(void)
+{
+    pthread_mutex_unlock(&events_mutex);
+    pthread_mutex_unlock(&harvest_mutex);
+}
+
 void ci_sample_reset(void)
 {
     for (int i = 0; i < COUNT; i++) {
-        samples[i].context = NULL;
+        atomic_store(&samples[i].context, NULL);
         free_sample(&samples[i]);
     }
     atomic_store(&running, 0);
-    harvest_mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER; /* the parent may have held it */
+    harvest_mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER; /* the parent may have held them */
+    events_mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 }

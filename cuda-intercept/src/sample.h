@@ -6,7 +6,7 @@
 
 /* What a finished pair is good for. */
 struct ci_measurement {
-    const void *work;
+    const void *work; /* as costs are remembered by */
     uint64_t threads;
     int64_t gpu_ns;
     bool is_shared;
@@ -30,6 +30,12 @@ bool ci_sample_is_awaited(const void *work);
 
 /* Calls `settle` for each pair that the GPU has passed. Never waits for it. */
 void ci_sample_harvest(void (*settle)(const struct ci_measurement *measured, uint32_t turn));
+
+/* Around the end of a context, whose events end with it: nobody asks about any meanwhile, or makes
+ * new ones. In between, what was of the context is forgotten. */
+void ci_samples_hold(void);
+void ci_samples_forget(const void *context);
+void ci_samples_let_go(void);
 
 void ci_sample_reset(void);
 

@@ -7,6 +7,8 @@
 
 struct CUevent_st {
     unsigned flags;
+    CUcontext home; /* that it was made in, and ends with */
+    uint64_t home_id;
     bool recorded;
     CUcontext context; /* of the last record; NULL once the stamp is known */
     struct fg_mark mark;
@@ -20,14 +22,23 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 CUresult cuEventCreate(CUevent *out, unsigned int flags)
 {
     CUresult result;
-    if (!fg_current(&result))
+    CUcontext context = fg_current(&result);
+    if (!context)
         return result;
     CUevent event = out ? calloc(1, sizeof *event) : NULL;
     if (!event)
         return CUDA_ERROR_INVALID_VALUE;
     event->flags = flags;
+    event->home = context;
+    event->home_id = context->id;
     *out = event;
     return CUDA_SUCCESS;
+}
+
+/* A primary context that is reset has another id afterwards. */
+static bool is_of(CUevent event, CUcontext context)
+{
+    return event->home == context && event->home_id == context->id && context->retained;
 }
 
 static CUevent *place_of(CUevent event)
@@ -86,7 +97,7 @@ CUresult cuEventRecord(CUevent event, CUstream handle)
     CUstream stream = fg_stream(handle, &result);
     if (!stream)
         return result;
-    if (!event)
+    if (!event || !is_of(event, stream->context))
         return CUDA_ERROR_INVALID_HANDLE;
     result = fg_capture_implied(stream);
     if (result != CUDA_SUCCESS)
@@ -131,7 +142,7 @@ static CUresult check(CUevent event)
     CUresult result = fg_ready();
     if (result != CUDA_SUCCESS)
         return result;
-    if (!event)
+    if (!event || !is_of(event, event->home))
         return CUDA_ERROR_INVALID_HANDLE;
     result = fg_capture_forbids();
     if (result != CUDA_SUCCESS || !event->capture)

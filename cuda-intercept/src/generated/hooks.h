@@ -18,6 +18,7 @@ enum ci_symbol {
     CI_cuCtxDestroy,
     CI_cuCtxDestroy_v2,
     CI_cuCtxDetach,
+    CI_cuCtxFromGreenCtx,
     CI_cuCtxGetCurrent,
     CI_cuCtxGetDevice,
     CI_cuCtxGetLimit,
@@ -47,6 +48,7 @@ enum ci_symbol {
     CI_cuDeviceTotalMem,
     CI_cuDeviceTotalMem_v2,
     CI_cuEventCreate,
+    CI_cuEventDestroy_v2,
     CI_cuEventElapsedTime,
     CI_cuEventQuery,
     CI_cuEventRecord,
@@ -196,6 +198,7 @@ typedef CUresult (*ci_pfn_cuCtxCreate_v4)(CUcontext *, CUctxCreateParams *, unsi
 typedef CUresult (*ci_pfn_cuCtxDestroy)(CUcontext);
 typedef CUresult (*ci_pfn_cuCtxDestroy_v2)(CUcontext);
 typedef CUresult (*ci_pfn_cuCtxDetach)(CUcontext);
+typedef CUresult (*ci_pfn_cuCtxFromGreenCtx)(CUcontext *, CUgreenCtx);
 typedef CUresult (*ci_pfn_cuCtxGetCurrent)(CUcontext *);
 typedef CUresult (*ci_pfn_cuCtxGetDevice)(CUdevice *);
 typedef CUresult (*ci_pfn_cuCtxGetLimit)(size_t *, CUlimit);
@@ -225,6 +228,7 @@ typedef CUresult (*ci_pfn_cuDevicePrimaryCtxRetain)(CUcontext *, CUdevice);
 typedef CUresult (*ci_pfn_cuDeviceTotalMem)(unsigned int *, CUdevice);
 typedef CUresult (*ci_pfn_cuDeviceTotalMem_v2)(size_t *, CUdevice);
 typedef CUresult (*ci_pfn_cuEventCreate)(CUevent *, unsigned int);
+typedef CUresult (*ci_pfn_cuEventDestroy_v2)(CUevent);
 typedef CUresult (*ci_pfn_cuEventElapsedTime)(float *, CUevent, CUevent);
 typedef CUresult (*ci_pfn_cuEventQuery)(CUevent);
 typedef CUresult (*ci_pfn_cuEventRecord)(CUevent, CUstream);
