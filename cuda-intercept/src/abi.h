@@ -32,6 +32,13 @@ typedef int CUlibraryOption;
 typedef int CUmemAllocationHandleType;
 typedef int CUmemPool_attribute;
 typedef void CUDA_GRAPH_INSTANTIATE_PARAMS;
+typedef void CUDA_KERNEL_NODE_PARAMS;
+typedef void CUDA_KERNEL_NODE_PARAMS_v1;
+typedef void CUDA_MEMCPY3D;
+typedef void CUDA_MEMSET_NODE_PARAMS;
+typedef void CUgraphExecUpdateResult;
+typedef void CUgraphExecUpdateResultInfo;
+typedef void CUgraphNodeParams;
 typedef void (*CUgraphRecaptureCallback)(void); /* handed on only */
 typedef void CUstreamCigCaptureParams;
 typedef void CUctxCreateParams;

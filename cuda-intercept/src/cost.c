@@ -21,6 +21,9 @@
 #define THREADS_SHIFT 10
 #define GUESS_MAX_NS 1000000000ULL /* a kernel of few threads tells nothing of one of many that do the same */
 
+/* DOUBTED and GONE last until the next measurement, which begins anew. */
+enum standing { GOOD, DOUBTED, GONE };
+
 /* Looked up without a lock, so `key` and `gpu_ns` belong together only roughly:
  * a wrong guess lasts for one sample. */
 static struct entry {
@@ -29,6 +32,7 @@ static struct entry {
     int64_t least[2]; /* of this generation and of the one before */
     _Atomic int seen;
     _Atomic int64_t spread_ns; /* the mean distance from the mean */
+    _Atomic int standing;      /* enum standing */
     int rough;                 /* rough times since the last exact one */
 } entries[SLOTS];
 
@@ -39,6 +43,11 @@ static unsigned int size_class(uint64_t threads)
         return (unsigned int)threads;
     unsigned int exponent = 63 - (unsigned int)__builtin_clzll(threads);
     return exponent * 4 + (threads >> (exponent - 2) & 3);
+}
+
+static bool is_of_handle(uint64_t key, uint64_t handle)
+{
+    return key != 0 && ((key - 1) >> 8 & ((1ULL << CI_COST_ORDINAL_SHIFT) - 1)) == handle;
 }
 
 static uint64_t make_key(const void *work, unsigned int size)
@@ -58,6 +67,14 @@ static struct entry *find(uint64_t key)
     return NULL;
 }
 
+static void begin_anew(struct entry *entry)
+{
+    atomic_store_explicit(&entry->gpu_ns, 0, memory_order_relaxed);
+    entry->seen = entry->rough = 0;
+    entry->spread_ns = 0;
+    atomic_store_explicit(&entry->standing, GOOD, memory_order_relaxed);
+}
+
 /* Where all places are taken, the first one's owner is forgotten. */
 static struct entry *find_or_make(uint64_t key)
 {
@@ -71,16 +88,46 @@ static struct entry *find_or_make(uint64_t key)
             break;
         entry = &entries[first];
     }
-    atomic_store_explicit(&entry->gpu_ns, 0, memory_order_relaxed);
+    begin_anew(entry);
     atomic_store_explicit(&entry->key, key, memory_order_relaxed);
-    entry->seen = entry->rough = 0;
-    entry->spread_ns = 0;
     return entry;
+}
+
+static int standing_of(const struct entry *entry)
+{
+    return entry == NULL ? GONE : atomic_load_explicit(&entry->standing, memory_order_relaxed);
 }
 
 static int64_t cost_of(const struct entry *entry)
 {
-    return entry == NULL ? 0 : atomic_load_explicit(&entry->gpu_ns, memory_order_relaxed);
+    return standing_of(entry) == GONE ? 0 : atomic_load_explicit(&entry->gpu_ns, memory_order_relaxed);
+}
+
+bool ci_cost_is_open(const void *work, uint64_t threads)
+{
+    const struct entry *entry = find(make_key(work, size_class(threads)));
+    return entry != NULL && standing_of(entry) != GOOD;
+}
+
+void ci_cost_forget(const void *work, uint64_t threads)
+{
+    struct entry *entry = find(make_key(work, size_class(threads)));
+    if (entry != NULL)
+        atomic_store_explicit(&entry->standing, GONE, memory_order_relaxed);
+}
+
+void ci_cost_forget_all(const void *handle)
+{
+    for (size_t i = 0; i < SLOTS; i++)
+        if (is_of_handle(atomic_load_explicit(&entries[i].key, memory_order_relaxed), (uintptr_t)handle))
+            atomic_store_explicit(&entries[i].standing, GONE, memory_order_relaxed);
+}
+
+void ci_cost_doubt(const void *work, uint64_t threads)
+{
+    struct entry *entry = find(make_key(work, size_class(threads)));
+    if (standing_of(entry) == GOOD)
+        atomic_store_explicit(&entry->standing, DOUBTED, memory_order_relaxed);
 }
 
 /* Of a grid of that many threads, so far as another one's time tells. */
@@ -95,6 +142,8 @@ struct ci_cost ci_cost_find(const void *work, uint64_t threads)
 {
     const struct entry *entry = find(make_key(work, size_class(threads)));
     int64_t exact = cost_of(entry);
+    if (exact > 0 && standing_of(entry) == DOUBTED)
+        return (struct ci_cost){.gpu_ns = exact};
     if (exact > 0)
         return (struct ci_cost){
             .is_known = true,
@@ -141,6 +190,8 @@ static void note_spread(struct entry *entry, int64_t off_ns)
 int64_t ci_cost_learn(const void *work, uint64_t threads, int64_t measured_ns, enum ci_time time)
 {
     struct entry *entry = find_or_make(make_key(work, size_class(threads)));
+    if (standing_of(entry) != GOOD)
+        begin_anew(entry);
     if (is_needless(entry, time))
         return 0;
     int64_t least = note_least(entry, measured_ns);
@@ -153,7 +204,9 @@ int64_t ci_cost_learn(const void *work, uint64_t threads, int64_t measured_ns, e
     atomic_store_explicit(&entry->gpu_ns, mean > 0 ? mean : 1, memory_order_relaxed);
     if (threads > 0) {
         int64_t per_thread = (int64_t)(((uint64_t)cost << THREADS_SHIFT) / threads);
-        atomic_store_explicit(&find_or_make(make_key(work, ANY_SIZE))->gpu_ns, per_thread + 1, memory_order_relaxed);
+        struct entry *any = find_or_make(make_key(work, ANY_SIZE));
+        atomic_store_explicit(&any->gpu_ns, per_thread + 1, memory_order_relaxed);
+        atomic_store_explicit(&any->standing, GOOD, memory_order_relaxed);
     }
     return cost > 0 ? cost : 1;
 }

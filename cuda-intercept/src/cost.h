@@ -30,6 +30,16 @@ struct ci_cost ci_cost_find(const void *work, uint64_t threads);
  * time says nothing. One thread at a time. */
 int64_t ci_cost_learn(const void *work, uint64_t threads, int64_t measured_ns, enum ci_time time);
 
+/* Whether what was known of it is out of date, and nothing has been measured since. */
+bool ci_cost_is_open(const void *work, uint64_t threads);
+
+/* The handle is another work's from now on; of the second, for all sizes and on all GPUs. */
+void ci_cost_forget(const void *work, uint64_t threads);
+void ci_cost_forget_all(const void *handle);
+
+/* The work is another one from now on; what it cost is no more than a guess. */
+void ci_cost_doubt(const void *work, uint64_t threads);
+
 /* As costs are remembered by: a handle may be the same on all GPUs, each of which takes its own
  * time. Bits that no address has tell them apart. */
 static inline const void *ci_cost_work(const void *handle, int ordinal)

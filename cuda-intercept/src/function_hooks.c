@@ -7,6 +7,7 @@
 
 #include "code.h"
 #include "cuda_device.h"
+#include "handles.h"
 #include "lazy.h"
 #include "relaxed.h"
 #include "resolve.h"
@@ -71,8 +72,10 @@ CUresult cuModuleGetFunction(CUfunction *hfunc, CUmodule hmod, const char *name)
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
     CUresult result = real(hfunc, hmod, name);
-    if (result == CUDA_SUCCESS)
+    if (result == CUDA_SUCCESS) {
+        ci_handle_met(*hfunc);
         take(*hfunc, CI_SPACE_MODULE, hmod);
+    }
     return result;
 }
 
@@ -104,6 +107,7 @@ CUresult cuLibraryGetKernel(CUkernel *pKernel, CUlibrary library, const char *na
         return CUDA_ERROR_NO_DEVICE;
     CUresult result = real(pKernel, library, name);
     if (result == CUDA_SUCCESS) {
+        ci_handle_met(*pKernel);
         take_kernel(*pKernel, library);
         ci_lazy_expect_kernels();
     }
@@ -118,9 +122,18 @@ CUresult cuKernelGetFunction(CUfunction *pFunc, CUkernel kernel)
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
     CUresult result = real(pFunc, kernel);
+    if (result == CUDA_SUCCESS)
+        ci_handle_met(*pFunc);
     if (result == CUDA_SUCCESS && library_of != NULL && library_of(&library, kernel) == CUDA_SUCCESS)
         take_of_library(*pFunc, library);
     return result;
+}
+
+/* Fewer may have been handed out than there was room for. */
+static void meet_all(void *const *functions, unsigned int room)
+{
+    for (unsigned int i = 0; i < room && functions[i] != NULL; i++)
+        ci_handle_met(functions[i]);
 }
 
 /* There may be thousands of functions, few of which are ever launched: none is loaded
@@ -131,6 +144,7 @@ CUresult cuModuleEnumerateFunctions(CUfunction *functions, unsigned int numFunct
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
     CUresult result = real(functions, numFunctions, mod);
+    meet_all(functions, result == CUDA_SUCCESS ? numFunctions : 0);
     if (result == CUDA_SUCCESS)
         ci_lazy_expect_code();
     return result;
@@ -142,6 +156,7 @@ CUresult cuLibraryEnumerateKernels(CUkernel *kernels, unsigned int numKernels, C
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
     CUresult result = real(kernels, numKernels, lib);
+    meet_all(kernels, result == CUDA_SUCCESS ? numKernels : 0);
     if (result == CUDA_SUCCESS) {
         ci_lazy_expect_code();
         ci_lazy_expect_kernels();

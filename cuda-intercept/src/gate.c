@@ -103,7 +103,10 @@ static void settle(const struct ci_measurement *measured, uint32_t turn)
     ci_budget_ran(region, measured->busy_until_ns);
     bool is_shared = measured->is_shared || ci_budget_turns(region) != turn;
     enum ci_time time = is_shared ? CI_TIME_SHARED : measured->is_rough ? CI_TIME_ROUGH : CI_TIME_EXACT;
-    int64_t cost = ci_cost_learn(measured->work, measured->threads, measured->gpu_ns, time);
+    bool is_old = measured->age != ci_handles_age(measured->is_graph); /* it may be of another by that handle */
+    int64_t cost = is_old && ci_cost_is_open(measured->work, measured->threads)
+                       ? measured->gpu_ns
+                       : ci_cost_learn(measured->work, measured->threads, measured->gpu_ns, time);
     if (cost > 0)
         ci_budget_settle(region, corrected(cost, measured->correction) - measured->paid_ns, measured->percent);
 }
@@ -113,9 +116,10 @@ void ci_gate_settle(void)
     ci_sample_harvest(settle);
 }
 
+/* A graph is of certain GPUs. */
 static const void *work_on(const struct ci_launch *launch, const struct ci_device *device)
 {
-    return ci_cost_work(launch->work, device->ordinal);
+    return launch->is_graph ? launch->work : ci_cost_work(launch->work, device->ordinal);
 }
 
 /* Nothing is known of the first launch of a function until it has run: without a
@@ -240,6 +244,7 @@ static void remember(struct ci_lane *lane, const struct ci_launch *launch, uint3
         .threads = launch->threads,
         .cost_ns = launch->cost_ns,
         .purse = launch->purse,
+        .age = launch->age,
         .round = lane->round,
         .uses_left = uses,
     };
@@ -273,6 +278,8 @@ static struct ci_sample *begin_sample(const struct ci_launch *launch)
     const struct ci_measurement expected = {
         .work = work_on(launch, &purse->device),
         .threads = launch->threads,
+        .is_graph = launch->is_graph,
+        .age = launch->age,
         .is_shared = purse->is_shared,
         .share = purse->share,
         .percent = purse->percent,
@@ -300,6 +307,7 @@ void ci_gate_enter_slowly(struct ci_launch *launch)
     launch->sample = NULL;
     launch->cost_ns = 0;
     launch->busy_until_ns = 0;
+    launch->age = ci_launch_age(launch);
     if (config == NULL || lane == NULL)
         return;
     if (atomic_load(&ci_captures) > 0 && is_capturing(launch))

@@ -9,6 +9,7 @@
 
 #include "abi.h"
 #include "generated/hooks.h"
+#include "handles.h"
 #include "lane.h"
 
 struct ci_sample;
@@ -19,11 +20,13 @@ struct ci_launch {
     const void *work; /* the function or graph, whose cost is remembered */
     uint64_t threads; /* of its grid; 0: not told */
     bool per_thread;  /* the default stream is the thread's own */
+    bool is_graph;
 
     /* between enter and leave */
     struct ci_purse *purse; /* that paid, or NULL */
     int64_t cost_ns;
     uint64_t busy_until_ns; /* as the ledger was told; 0: it was not */
+    uint64_t age; /* of the handles by then */
     struct ci_sample *sample;
     bool is_part;       /* of a launch on several GPUs: it is measured once all of them are paid */
     bool is_to_measure; /* then */
@@ -66,6 +69,11 @@ static inline uintptr_t ci_stream_key(const struct ci_launch *launch)
     return launch->stream == NULL && launch->per_thread ? 2 : (uintptr_t)launch->stream;
 }
 
+static inline uint64_t ci_launch_age(const struct ci_launch *launch)
+{
+    return ci_handles_age(launch->is_graph);
+}
+
 /* Waits until the share may launch; not while the stream is being captured. */
 static inline void ci_gate_enter(struct ci_launch *launch)
 {
@@ -73,7 +81,7 @@ static inline void ci_gate_enter(struct ci_launch *launch)
     if (lane != NULL && atomic_load_explicit(&ci_captures, memory_order_relaxed) == 0) {
         struct ci_memo *memo = ci_lane_memo(lane, launch->work, ci_stream_key(launch), launch->threads);
         if (memo->work == launch->work && memo->stream == ci_stream_key(launch) && memo->threads == launch->threads &&
-            memo->round == lane->round && memo->uses_left > 0 && memo->purse->left_ns >= memo->cost_ns) {
+            memo->round == lane->round && memo->age == ci_launch_age(launch) && memo->uses_left > 0 && memo->purse->left_ns >= memo->cost_ns) {
             memo->uses_left--;
             memo->purse->left_ns -= memo->cost_ns;
             memo->purse->launches++;

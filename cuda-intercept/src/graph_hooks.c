@@ -142,7 +142,7 @@ static CUresult launch(run_function real, CUgraphExec graph, CUstream stream, bo
 {
     if (!ci_gate_is_set())
         return run(real, graph, stream);
-    struct ci_launch launch = {.stream = stream, .work = graph, .per_thread = per_thread};
+    struct ci_launch launch = {.stream = stream, .work = graph, .per_thread = per_thread, .is_graph = true};
     ci_gate_enter(&launch);
     CUresult result = run(real, graph, stream);
     ci_gate_leave(&launch, result);
@@ -176,6 +176,7 @@ CUresult cuGraphExecDestroy(CUgraphExec hGraphExec)
         return CUDA_ERROR_NO_DEVICE;
     struct ci_allocation *entry =
         atomic_load(&any) ? ci_pointers_take(CI_SPACE_GRAPH, (uintptr_t)hGraphExec) : NULL;
+    ci_graph_ends(hGraphExec);
     CUresult result = real(hGraphExec);
     if (entry != NULL && result != CUDA_SUCCESS)
         ci_pointers_insert(entry);

@@ -33,6 +33,7 @@ struct ci_memo {
     uint64_t threads;
     int64_t cost_ns;
     struct ci_purse *purse;
+    uint64_t age; /* of the handles */
     uint32_t round;
     uint32_t uses_left; /* until the cost is looked up again */
 };

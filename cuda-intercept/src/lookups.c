@@ -1,7 +1,5 @@
 #include "lookups.h"
 
-#include <stdatomic.h>
-
 #include "cuda_device.h"
 
 #define MARK_COUNT 4096 /* a power of two; what finds its place taken is measured again */
@@ -14,7 +12,7 @@ static _Atomic uint64_t marks[MARK_COUNT];
 
 /* Part of every mark: a new one makes all earlier marks unknown, also those that
  * a look-up under way has yet to remember. */
-static _Atomic uint64_t age;
+_Atomic uint64_t ci_lookups_age;
 
 static uint64_t mix(uint64_t hash, uint64_t value)
 {
@@ -26,7 +24,7 @@ uint64_t ci_lookup_mark(enum ci_symbol symbol, const void *owner, const char *na
 {
     if (name == NULL)
         return 0;
-    uint64_t hash = mix(HASH_START, atomic_load(&age));
+    uint64_t hash = mix(HASH_START, atomic_load(&ci_lookups_age));
     hash = mix(mix(mix(hash, symbol), (uintptr_t)owner), (uintptr_t)ci_current_context());
     for (const char *at = name; *at != '\0'; at++)
         hash = (hash ^ (unsigned char)*at) * HASH_FACTOR;
@@ -51,5 +49,5 @@ void ci_lookup_remember(uint64_t mark)
 
 void ci_lookups_forget(void)
 {
-    atomic_fetch_add(&age, 1);
+    atomic_fetch_add(&ci_lookups_age, 1);
 }

@@ -5,10 +5,14 @@
 #ifndef CI_LOOKUPS_H
 #define CI_LOOKUPS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "resolve.h"
+
+/* Rises before handles may come to name other things. */
+extern _Atomic uint64_t ci_lookups_age;
 
 /* Stands for the name within its owner, in the current context; 0: for nothing. */
 uint64_t ci_lookup_mark(enum ci_symbol symbol, const void *owner, const char *name);

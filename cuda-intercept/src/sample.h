@@ -8,6 +8,8 @@
 struct ci_measurement {
     const void *work; /* as costs are remembered by */
     uint64_t threads;
+    uint64_t age; /* of the handles when it was launched */
+    bool is_graph;
     int64_t gpu_ns;
     bool is_shared;
     bool is_rough; /* holds time on the host */

@@ -11,10 +11,11 @@ import unittest
 
 import container
 import tenants
-from container import Share
+from container import BUILD, Share
 from program_case import end
-from test_cores import LAUNCHES, TOTAL_PAID_UNTIL, CoresCase
+from test_cores import LAUNCHES, TOTAL_GPU_NS, TOTAL_PAID_UNTIL, CoresCase
 
+HANDLES = BUILD / "tests/probe_handles"
 LONG_NS, SHORT_NS = 5_000_000, 100_000
 
 
@@ -59,6 +60,30 @@ class MemoryTest(CoresCase):
         assert idle.stdout is not None
         self.assertEqual(idle.stdout.readline(), "idle\n")
         self.assertLess(share.total(TOTAL_PAID_UNTIL) - time.monotonic_ns(), 5_000_000_000)
+
+
+class HandlesTest(CoresCase):
+    """What is known of a function or a graph, where the driver gives its handle to another one."""
+
+    def setUp(self) -> None:
+        self.share = Share(cores=20)
+        container.lay_out(self.share)
+
+    def check(self, word: str) -> None:
+        self.assertLess(float(self.run_program(HANDLES, word).stdout), 0.3)
+
+    def test_function_of_a_module_that_took_the_place_of_another(self) -> None:
+        """Nothing is known of it, though one at its address was measured often."""
+        self.check("module")
+
+    def test_graph_that_took_the_place_of_another(self) -> None:
+        """The same for graphs, which come and go more often."""
+        self.check("graph")
+
+    def test_graph_that_was_changed_in_place(self) -> None:
+        """Each launch is measured until it is known what the new kernels take: 40 times 20 ms are charged."""
+        self.run_program(HANDLES, "update")
+        self.assertGreater(self.share.total(TOTAL_GPU_NS), 780_000_000)
 
 
 if __name__ == "__main__":

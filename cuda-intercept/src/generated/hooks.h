@@ -61,7 +61,15 @@ enum ci_symbol {
     CI_cuGetProcAddress,
     CI_cuGetProcAddress_v2,
     CI_cuGraphChildGraphNodeGetGraph,
+    CI_cuGraphExecChildGraphNodeSetParams,
     CI_cuGraphExecDestroy,
+    CI_cuGraphExecKernelNodeSetParams,
+    CI_cuGraphExecKernelNodeSetParams_v2,
+    CI_cuGraphExecMemcpyNodeSetParams,
+    CI_cuGraphExecMemsetNodeSetParams,
+    CI_cuGraphExecNodeSetParams,
+    CI_cuGraphExecUpdate,
+    CI_cuGraphExecUpdate_v2,
     CI_cuGraphGetNodes,
     CI_cuGraphInstantiate,
     CI_cuGraphInstantiateWithFlags,
@@ -72,6 +80,7 @@ enum ci_symbol {
     CI_cuGraphLaunch_ptsz,
     CI_cuGraphMemAllocNodeGetParams,
     CI_cuGraphNodeGetType,
+    CI_cuGraphNodeSetEnabled,
     CI_cuGraphUpload,
     CI_cuGraphUpload_ptsz,
     CI_cuGreenCtxCreate,
@@ -241,7 +250,15 @@ typedef CUresult (*ci_pfn_cuFuncLoad)(CUfunction);
 typedef CUresult (*ci_pfn_cuGetProcAddress)(const char *, void **, int, cuuint64_t);
 typedef CUresult (*ci_pfn_cuGetProcAddress_v2)(const char *, void **, int, cuuint64_t, CUdriverProcAddressQueryResult *);
 typedef CUresult (*ci_pfn_cuGraphChildGraphNodeGetGraph)(CUgraphNode, CUgraph *);
+typedef CUresult (*ci_pfn_cuGraphExecChildGraphNodeSetParams)(CUgraphExec, CUgraphNode, CUgraph);
 typedef CUresult (*ci_pfn_cuGraphExecDestroy)(CUgraphExec);
+typedef CUresult (*ci_pfn_cuGraphExecKernelNodeSetParams)(CUgraphExec, CUgraphNode, const CUDA_KERNEL_NODE_PARAMS_v1 *);
+typedef CUresult (*ci_pfn_cuGraphExecKernelNodeSetParams_v2)(CUgraphExec, CUgraphNode, const CUDA_KERNEL_NODE_PARAMS *);
+typedef CUresult (*ci_pfn_cuGraphExecMemcpyNodeSetParams)(CUgraphExec, CUgraphNode, const CUDA_MEMCPY3D *, CUcontext);
+typedef CUresult (*ci_pfn_cuGraphExecMemsetNodeSetParams)(CUgraphExec, CUgraphNode, const CUDA_MEMSET_NODE_PARAMS *, CUcontext);
+typedef CUresult (*ci_pfn_cuGraphExecNodeSetParams)(CUgraphExec, CUgraphNode, CUgraphNodeParams *);
+typedef CUresult (*ci_pfn_cuGraphExecUpdate)(CUgraphExec, CUgraph, CUgraphNode *, CUgraphExecUpdateResult *);
+typedef CUresult (*ci_pfn_cuGraphExecUpdate_v2)(CUgraphExec, CUgraph, CUgraphExecUpdateResultInfo *);
 typedef CUresult (*ci_pfn_cuGraphGetNodes)(CUgraph, CUgraphNode *, size_t *);
 typedef CUresult (*ci_pfn_cuGraphInstantiate)(CUgraphExec *, CUgraph, CUgraphNode *, char *, size_t);
 typedef CUresult (*ci_pfn_cuGraphInstantiateWithFlags)(CUgraphExec *, CUgraph, unsigned long long);
@@ -252,6 +269,7 @@ typedef CUresult (*ci_pfn_cuGraphLaunch)(CUgraphExec, CUstream);
 typedef CUresult (*ci_pfn_cuGraphLaunch_ptsz)(CUgraphExec, CUstream);
 typedef CUresult (*ci_pfn_cuGraphMemAllocNodeGetParams)(CUgraphNode, CUDA_MEM_ALLOC_NODE_PARAMS *);
 typedef CUresult (*ci_pfn_cuGraphNodeGetType)(CUgraphNode, CUgraphNodeType *);
+typedef CUresult (*ci_pfn_cuGraphNodeSetEnabled)(CUgraphExec, CUgraphNode, unsigned int);
 typedef CUresult (*ci_pfn_cuGraphUpload)(CUgraphExec, CUstream);
 typedef CUresult (*ci_pfn_cuGraphUpload_ptsz)(CUgraphExec, CUstream);
 typedef CUresult (*ci_pfn_cuGreenCtxCreate)(CUgreenCtx *, CUdevResourceDesc, CUdevice, unsigned int);
@@ -396,7 +414,15 @@ CI_EXPORT CUresult cuEventSynchronize(CUevent hEvent);
 CI_EXPORT CUresult cuFuncLoad(CUfunction function);
 CI_EXPORT CUresult cuGetProcAddress(const char *symbol, void **pfn, int cudaVersion, cuuint64_t flags);
 CI_EXPORT CUresult cuGetProcAddress_v2(const char *symbol, void **pfn, int cudaVersion, cuuint64_t flags, CUdriverProcAddressQueryResult *symbolStatus);
+CI_EXPORT CUresult cuGraphExecChildGraphNodeSetParams(CUgraphExec hGraphExec, CUgraphNode hNode, CUgraph childGraph);
 CI_EXPORT CUresult cuGraphExecDestroy(CUgraphExec hGraphExec);
+CI_EXPORT CUresult cuGraphExecKernelNodeSetParams(CUgraphExec hGraphExec, CUgraphNode hNode, const CUDA_KERNEL_NODE_PARAMS_v1 *nodeParams);
+CI_EXPORT CUresult cuGraphExecKernelNodeSetParams_v2(CUgraphExec hGraphExec, CUgraphNode hNode, const CUDA_KERNEL_NODE_PARAMS *nodeParams);
+CI_EXPORT CUresult cuGraphExecMemcpyNodeSetParams(CUgraphExec hGraphExec, CUgraphNode hNode, const CUDA_MEMCPY3D *copyParams, CUcontext ctx);
+CI_EXPORT CUresult cuGraphExecMemsetNodeSetParams(CUgraphExec hGraphExec, CUgraphNode hNode, const CUDA_MEMSET_NODE_PARAMS *memsetParams, CUcontext ctx);
+CI_EXPORT CUresult cuGraphExecNodeSetParams(CUgraphExec hGraphExec, CUgraphNode hNode, CUgraphNodeParams *nodeParams);
+CI_EXPORT CUresult cuGraphExecUpdate(CUgraphExec hGraphExec, CUgraph hGraph, CUgraphNode *hErrorNode_out, CUgraphExecUpdateResult *updateResult_out);
+CI_EXPORT CUresult cuGraphExecUpdate_v2(CUgraphExec hGraphExec, CUgraph hGraph, CUgraphExecUpdateResultInfo *resultInfo);
 CI_EXPORT CUresult cuGraphInstantiate(CUgraphExec *phGraphExec, CUgraph hGraph, CUgraphNode *phErrorNode, char *logBuffer, size_t bufferSize);
 CI_EXPORT CUresult cuGraphInstantiateWithFlags(CUgraphExec *phGraphExec, CUgraph hGraph, unsigned long long flags);
 CI_EXPORT CUresult cuGraphInstantiateWithParams(CUgraphExec *phGraphExec, CUgraph hGraph, CUDA_GRAPH_INSTANTIATE_PARAMS *instantiateParams);
@@ -404,6 +430,7 @@ CI_EXPORT CUresult cuGraphInstantiateWithParams_ptsz(CUgraphExec *phGraphExec, C
 CI_EXPORT CUresult cuGraphInstantiate_v2(CUgraphExec *phGraphExec, CUgraph hGraph, CUgraphNode *phErrorNode, char *logBuffer, size_t bufferSize);
 CI_EXPORT CUresult cuGraphLaunch(CUgraphExec hGraph, CUstream hStream);
 CI_EXPORT CUresult cuGraphLaunch_ptsz(CUgraphExec hGraphExec, CUstream hStream);
+CI_EXPORT CUresult cuGraphNodeSetEnabled(CUgraphExec hGraphExec, CUgraphNode hNode, unsigned int isEnabled);
 CI_EXPORT CUresult cuGraphUpload(CUgraphExec hGraph, CUstream hStream);
 CI_EXPORT CUresult cuGraphUpload_ptsz(CUgraphExec hGraphExec, CUstream hStream);
 CI_EXPORT CUresult cuGreenCtxCreate(CUgreenCtx *phCtx, CUdevResourceDesc desc, CUdevice dev, unsigned int flags);
