@@ -63,7 +63,7 @@ class Unwatched:
 
     latest = Look()
 
-    def tell(self, share_id: ShareId, *, others_work: bool) -> int:  # noqa: ARG002
+    def tell(self, share_id: ShareId, *, others_work: bool, own_part: float) -> int:  # noqa: ARG002
         """No correction."""
         return 0
 

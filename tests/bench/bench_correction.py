@@ -65,7 +65,7 @@ class Shares:
         begun = time.thread_time()
         self.corrector.correct(self.held)
         for one in self.held:
-            self.corrector.tell(one.share_id, others_work=True)
+            self.corrector.tell(one.share_id, others_work=True, own_part=1.0)
         return (time.thread_time() - begun) * 1e3
 
     def _file(self, one: ShareResult) -> Path:
