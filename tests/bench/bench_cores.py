@@ -57,7 +57,7 @@ def full_cases() -> Iterator[Case]:
     yield Case((Tenant(20, "10000000"), Tenant(30, "5000"), Tenant(40)), 30)
     yield Case(tuple(Tenant(25) for _ in range(4)))
     yield Case((Tenant(30), Tenant(0, limiter="none")))
-    yield Case((Tenant(30), Tenant(50, stops_after=7.0)))
+    yield from (Case((Tenant(30, lengths), Tenant(50, stops_after=7.0))) for lengths in ("1000000", "10000000"))
     yield from (Case((Tenant(percent, limiter="bucket"),)) for percent in (30, 70))
     yield Case((Tenant(30, "10000000", limiter="bucket"),))
     yield Case((Tenant(30, "5000", limiter="bucket"),))
