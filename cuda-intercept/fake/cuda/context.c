@@ -1,5 +1,6 @@
 #include "driver.h"
 #include "fault.h"
+#include "waits.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -39,6 +40,7 @@ static void begin_stream(struct CUstream_st *stream, CUcontext context, bool leg
 
 static void end(CUcontext context)
 {
+    fg_waits("the end of a context");
     fg_context_wait(context);
     fg_queue_end(context->channel);
     fg_memory_release(context);

@@ -1,6 +1,7 @@
 #include "growth.h"
 
 #include "fault.h"
+#include "waits.h"
 
 #include <stdatomic.h>
 
@@ -142,6 +143,7 @@ CUresult cuCtxSynchronize(void)
 {
     CUresult result;
     CUcontext context = fg_current(&result);
+    fg_waits("cuCtxSynchronize");
     if (context)
         fg_context_wait(context);
     if (context)
@@ -153,6 +155,7 @@ CUresult cuCtxSynchronize_v2(CUcontext context)
 {
     if (!context)
         return cuCtxSynchronize();
+    fg_waits("cuCtxSynchronize");
     fg_context_wait(context);
     fg_pools_settle();
     return fg_ready();

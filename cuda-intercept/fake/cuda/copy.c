@@ -2,6 +2,7 @@
  * it, so the bytes move when the call is made; only calls that the driver
  * makes synchronous wait for the device. */
 #include "memory.h"
+#include "waits.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -18,6 +19,7 @@ static CUresult synchronize(CUstream handle)
 {
     CUresult result;
     CUstream stream = fg_stream(handle, &result);
+    fg_waits("a copy or fill");
     if (stream)
         fg_stream_wait(stream);
     return result;

@@ -1,6 +1,7 @@
 /* Events are stamped by the simulated device as it passes them. It keeps the
  * stamps of the latest ones only: the event whose place is taken gets its own. */
 #include "capture.h"
+#include "waits.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -164,6 +165,7 @@ CUresult cuEventSynchronize(CUevent event)
     CUresult result = check(event);
     if (result != CUDA_SUCCESS)
         return result;
+    fg_waits("cuEventSynchronize");
     if (!has_passed(event)) {
         pthread_mutex_lock(&lock);
         CUcontext context = event->context;

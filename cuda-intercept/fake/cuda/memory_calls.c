@@ -1,5 +1,6 @@
 #include "fault.h"
 #include "memory.h"
+#include "waits.h"
 
 #define PITCH_BYTES 512
 
@@ -40,6 +41,7 @@ CUresult cuMemFree_v2(CUdeviceptr address)
     struct fg_allocation allocation;
     if (!fg_memory_find(address, &allocation) || allocation.kind == FG_HOST)
         return CUDA_ERROR_INVALID_VALUE;
+    fg_waits("cuMemFree");
     fg_context_wait(allocation.context);
     return FG_FAULTY("cuMemFree", fg_memory_free(address));
 }

@@ -1,4 +1,5 @@
 #include "capture.h"
+#include "waits.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -114,6 +115,7 @@ CUresult cuStreamDestroy(CUstream stream)
 CUresult cuStreamSynchronize(CUstream handle)
 {
     CUresult result;
+    fg_waits("cuStreamSynchronize");
     CUstream stream = fg_stream(handle, &result);
     if (stream)
         result = fg_capture_refuses(stream);
