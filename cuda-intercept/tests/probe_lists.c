@@ -1,12 +1,16 @@
-/* Prints what every version of NVML's lists of processes says of GPU 0. */
+/* Prints what every version of NVML's lists of processes says of GPU 0, or, with "percents PID", how
+ * much of it that process is said to use: shown as the share's, then as the whole GPU's. */
+#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../include/share_env.h"
 #include "../src/generated/hooks.h"
 
 #define ROOM 64
+#define TRIES 20
 
 static void *library;
 
@@ -83,6 +87,46 @@ static void print_accounting(nvmlDevice_t device, unsigned int pid)
     printf("nvmlDeviceGetAccountingStats_v2 %d\n", CALL(nvmlDeviceGetAccountingStats_v2)(device, &second.stats));
 }
 
+static int percent_in_samples(nvmlDevice_t device, unsigned int pid)
+{
+    struct ci_nvml_sample samples[ROOM];
+    unsigned int count = ROOM;
+    int result = CALL(nvmlDeviceGetProcessUtilization)(device, samples, &count, 0);
+    for (unsigned int i = 0; result == NVML_SUCCESS && i < count; i++)
+        if (samples[i].pid == pid)
+            return (int)samples[i].percents[0];
+    return -1;
+}
+
+static int percent_in_entries(nvmlDevice_t device, unsigned int pid)
+{
+    struct ci_nvml_utilization_entry entries[ROOM];
+    struct ci_nvml_utilization all = {(unsigned int)(sizeof(all) | 1 << 24), ROOM, 0, entries};
+    int result = CALL(nvmlDeviceGetProcessesUtilizationInfo)(device, &all);
+    for (unsigned int i = 0; result == NVML_SUCCESS && i < all.count; i++)
+        if (entries[i].pid == pid)
+            return (int)entries[i].percents[0];
+    return -1;
+}
+
+/* Between two looks the driver may have taken a new sample: then again. */
+static void print_percents(const char *name, int (*percent)(nvmlDevice_t, unsigned int), nvmlDevice_t device,
+                           unsigned int pid)
+{
+    int shown = 0;
+    int before = 0;
+    int after = -1;
+    for (int i = 0; i < TRIES && before != after; i++) {
+        setenv(HAMI_RAW_UTILIZATION_ENV, "1", 1);
+        before = percent(device, pid);
+        unsetenv(HAMI_RAW_UTILIZATION_ENV);
+        shown = percent(device, pid);
+        setenv(HAMI_RAW_UTILIZATION_ENV, "1", 1);
+        after = percent(device, pid);
+    }
+    printf("%s %d %d\n", name, shown, after);
+}
+
 int main(int argc, char **argv)
 {
     static const char uuid[] = "GPU-1f2e6a40-5c0d-4b7e-9a31-0d6c1b8e7f01";
@@ -91,6 +135,12 @@ int main(int argc, char **argv)
     library = dlopen("libnvidia-ml.so.1", RTLD_NOW);
     if (library == NULL || CALL(nvmlInit_v2)() != NVML_SUCCESS || CALL(nvmlDeviceGetHandleByUUID)(uuid, &device) != 0)
         return 1;
+    if (argc > 2) {
+        unsigned int pid = (unsigned int)atoi(argv[2]);
+        print_percents("nvmlDeviceGetProcessUtilization", percent_in_samples, device, pid);
+        print_percents("nvmlDeviceGetProcessesUtilizationInfo", percent_in_entries, device, pid);
+        return 0;
+    }
     print_first("nvmlDeviceGetComputeRunningProcesses", device);
     print_newer("nvmlDeviceGetComputeRunningProcesses_v2", device);
     print_newer("nvmlDeviceGetComputeRunningProcesses_v3", device);

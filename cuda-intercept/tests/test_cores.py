@@ -19,7 +19,7 @@ from pathlib import Path
 
 import container
 import tenants
-from container import BUILD, FAKE, MIB, SECOND_GPU, Share
+from container import BUILD, MIB, SECOND_GPU, Share
 from program_case import ProgramCase, end
 
 GENERATOR = Path(__file__).resolve().parent.parent / "generate"
@@ -298,25 +298,6 @@ class StrangePageTest(CoresCase):
         (share.folder / "node").write_bytes(bytes(100))
         self.assertIn("CUDA_ERROR_OUT_OF_MEMORY", self.sample("alloc", 1))
         self.assertIn("launched 1 kernels", self.sample("launch", 1))
-
-
-class ReportTest(CoresCase):
-    """NVML's figures."""
-
-    def gpu_percent(self, **environment: str) -> int:
-        query = ["--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--id=0"]
-        return int(self.run_program(FAKE / "nvidia-smi", *query, **environment).stdout)
-
-    @unittest.skipIf("tsan" in container.SANITIZER_RUNTIME, "launches are too slow to keep the GPU busy")
-    def test_utilization_is_relative_to_the_share(self) -> None:
-        """A share that uses all of its 20 % is shown as busy; the whole GPU's figure is there on request."""
-        share = Share(cores=20)
-        container.lay_out(share)
-        self.busy("cuLaunchKernel", 200, KERNEL_NS)
-        mine, raw = self.gpu_percent(), self.gpu_percent(HAMI_RAW_UTILIZATION="1")
-        self.assertLessEqual(raw, 25)
-        self.assertGreaterEqual(mine, raw)
-        self.assertGreater(mine, 30)
 
 
 if __name__ == "__main__":
