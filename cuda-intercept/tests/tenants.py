@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic_ns
 
 import container
 from container import FAKE, FIRST_GPU, MIB, TEST_LIBRARY, TEST_ROOT
@@ -16,12 +17,16 @@ from container import FAKE, FIRST_GPU, MIB, TEST_LIBRARY, TEST_ROOT
 from hami_dra.api import names
 from hami_dra.api.names import ClaimUid, ShareId
 from hami_dra.kubelet_plugin.checkpoint_files import CheckpointFiles
+from hami_dra.kubelet_plugin.consumers import Consumers
 from hami_dra.kubelet_plugin.entries import ClaimRef, Entry, ShareResult, State
-from hami_dra.kubelet_plugin.feeder import Feeder
+from hami_dra.kubelet_plugin.feeder import Feeder, Looks
 from hami_dra.kubelet_plugin.ledger import Ledger
 from hami_dra.kubelet_plugin.look import Look
+from hami_dra.kubelet_plugin.nvml_samples import NvmlSampler
 from hami_dra.kubelet_plugin.paths import NodePaths
+from hami_dra.kubelet_plugin.samples import Container
 from hami_dra.kubelet_plugin.share_files import ShareFiles
+from hami_dra.kubelet_plugin.watcher import Watcher, WatchSources
 
 BENCH = FAKE / "gpu-bench"
 WATCH = FAKE / "gpu-watch"
@@ -42,8 +47,8 @@ exec "$@"
 """
 
 
-def share(number: int, *, cores: int = 0, priority: int | None = None) -> ShareResult:
-    """A share of the first GPU."""
+def share(number: int, *, cores: int = 0, priority: int | None = None, core_limit: str = "") -> ShareResult:
+    """A share of the first GPU; without `core_limit` it is hard with cores, none without."""
     return ShareResult(
         request="gpu",
         device=names.device_name(FIRST_GPU),
@@ -51,7 +56,7 @@ def share(number: int, *, cores: int = 0, priority: int | None = None) -> ShareR
         share_id=ShareId(f"5aaaaaaa-0000-8000-8000-{number:012d}"),
         memory_bytes=3000 * MIB,
         core_percent=cores,
-        core_limit="hard" if cores else "none",
+        core_limit=core_limit or ("hard" if cores else "none"),
         priority=priority,
         admin_access=False,
         cdi_ids=(),
@@ -68,13 +73,52 @@ class Unwatched:
         return 0
 
 
+class NoKubelet:
+    """Nobody asks whose the shares are."""
+
+    def read(self) -> Consumers:
+        """Nobody's."""
+        return Consumers()
+
+
+Owners = dict[int, ShareResult]
+"""Whose container a process is in, by its pid."""
+
+
 @contextmanager
 def node(*shares: ShareResult) -> Iterator[None]:
     """The shares' files, and the thread that tells each share of the others: the plugin's own code."""
+    files, ledger = _lay_out(shares)
+    with _fed(ledger, files, Unwatched()):
+        yield
+
+
+@contextmanager
+def watched_node(libraries: str, owners: Owners, *shares: ShareResult) -> Iterator[None]:
+    """As `node`, with the plugin's look at the GPUs, which finds the processes that `owners` holds by then."""
+    files, ledger = _lay_out(shares)
+    sampler = NvmlSampler(Path(root_of(libraries)))
+    sources = WatchSources(ledger, files, sampler, lambda pid: _container(owners.get(pid)), NoKubelet(), monotonic_ns)
+    watcher = Watcher(sources, lambda _: None)
+    watcher.start()
+    try:
+        with _fed(ledger, files, watcher):
+            yield
+    finally:
+        watcher.stop()
+
+
+def _container(owner: ShareResult | None) -> Container | None:
+    if owner is None:
+        return None
+    return Container(f"/{owner.share_id}", name=owner.share_id, shares=frozenset({owner.share_id}))
+
+
+def _lay_out(shares: Sequence[ShareResult]) -> tuple[ShareFiles, Ledger]:
     container.lay_out()
     paths = NodePaths(_NODE, TEST_ROOT / "run/hami", _NODE / "cdi", _NODE / "static-cdi")
     files, ledger = (
-        ShareFiles(paths, time.monotonic_ns),
+        ShareFiles(paths, monotonic_ns),
         Ledger(CheckpointFiles(_NODE, _NODE / "whole", _NODE / "count")),
     )
     entries = {}
@@ -84,13 +128,23 @@ def node(*shares: ShareResult) -> Iterator[None]:
         claim = ClaimRef("tenants", one.share_id, ClaimUid(one.share_id))
         entries[claim.uid] = Entry(State.COMPLETED, "boot", claim, (one,), "library")
     ledger.adopt(entries)
-    feeder = Feeder(ledger, files, Unwatched(), lambda: None)
+    return files, ledger
+
+
+@contextmanager
+def _fed(ledger: Ledger, files: ShareFiles, looks: Looks) -> Iterator[None]:
+    feeder = Feeder(ledger, files, looks, lambda: None)
     feeder.set_leading(True)
     feeder.start()
     try:
         yield
     finally:
         feeder.stop()
+
+
+def root_of(libraries: str) -> str:
+    """The driver root that they are in."""
+    return libraries.partition("/usr/lib")[0]
 
 
 def start(libraries: str, one: ShareResult, *command: str | Path) -> subprocess.Popen[str]:
@@ -131,7 +185,7 @@ def wait_until_it_runs(libraries: str, process: subprocess.Popen[str]) -> None:
 
 def watch(libraries: str, period_ms: int, count: int = 1) -> list[Sight]:
     """Looks at what the GPU really ran, one after each period."""
-    root = libraries.partition("/usr/lib")[0]
+    root = root_of(libraries)
     command = [str(WATCH), str(period_ms), str(count)]
     text = subprocess.run(
         command,
