@@ -174,7 +174,7 @@ static uint64_t try_to_pay(struct ci_config *config, struct ci_lane *lane, struc
     launch->cost_ns = corrected(measured->paid_ns, terms.correction);
     int64_t amount = larger(launch->cost_ns, LEASE_NS);
     uint32_t turns = ci_budget_turns(region);
-    uint64_t wait = ci_phase_wait(config, &purse->device, payer, now);
+    uint64_t wait = ci_phase_wait(config, &purse->device, payer, now + AHEAD_NS);
     if (wait == 0)
         wait = ci_budget_take(region, amount, terms.percent, now + AHEAD_NS);
     if (wait > 0)

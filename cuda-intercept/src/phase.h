@@ -6,7 +6,8 @@
 #include "ledger.h"
 
 /* How long a launch that share `payer` could pay should wait for the other GPUs
- * that this process uses. Never so long that the share loses any of its time. */
+ * that this process uses. Never so long that the share loses any of its time. As with
+ * what is taken of a budget, `now_ns` is later than now where launches may come ahead. */
 uint64_t ci_phase_wait(const struct ci_config *config, const struct ci_device *device, int payer, uint64_t now_ns);
 
 /* A launch was paid from the share. */

@@ -12,7 +12,7 @@ from test_cores import TOTAL_GPU_NS, TOTAL_LAUNCHES, CoresCase
 GPUS = BUILD / "tests/probe_gpus"
 KERNEL_NS = 2_000_000
 LAUNCHES = 60
-LONG_KERNEL_NS = 15_000_000
+LONG_KERNEL_NS = 19_000_000
 ROUNDS = 9
 
 
@@ -33,7 +33,7 @@ class TogetherTest(CoresCase):
 
 
 class PhaseTest(CoresCase):
-    """Launches on one GPU right after one on another: the second has 6 ms of unused time when they are to go ahead."""
+    """Launches on one GPU right after one on another: the second has used its time, but may launch 2 ms ahead of it."""
 
     def waited_ms(self, *shares: Share) -> float:
         """How long the launches on the second GPU waited: the median, for a busy machine makes any of them late."""
@@ -43,14 +43,14 @@ class PhaseTest(CoresCase):
         return statistics.median(map(float, lines))
 
     def test_gpu_waits_for_another_in_debt_and_no_longer_than_is_free(self) -> None:
-        """The first owes 150 ms; the second waits until it is 20 ms late itself, which costs it nothing."""
+        """The first owes 190 ms; the second waits until it is 20 ms late itself, which costs it nothing."""
         waited = self.waited_ms(Share("a", cores=10), Share("b", SECOND_GPU, cores=50))
-        self.assertGreater(waited, 11)
+        self.assertGreater(waited, 12)
         self.assertLess(waited, 40)
 
     def test_gpu_waits_for_none_without_debt(self) -> None:
         """A GPU that nothing is paid on keeps nobody waiting."""
-        self.assertLess(self.waited_ms(Share("a"), Share("b", SECOND_GPU, cores=50)), 11)
+        self.assertLess(self.waited_ms(Share("a"), Share("b", SECOND_GPU, cores=50)), 12)
 
 
 if __name__ == "__main__":
