@@ -87,3 +87,16 @@ def test_what_could_not_be_told_is_told_later() -> None:
     bench.events.full = False
     bench.run(60)
     assert {about for about, _, _ in bench.events.said} == {"Pod/waits", "ResourceClaim/large"}
+
+
+def test_a_pod_whose_claim_does_not_go_is_told_so() -> None:
+    """Whoever set a finalizer may keep it for ever, and a pod that our gate holds hears of it from nobody else."""
+    bench = small_bench(pins=True)
+    deleted: Any = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["example.com/theirs"]}
+    bench.add_claim(claim_json(**deleted))
+    bench.add_pod(pod_json(schedulingGates=[{"name": "gpu.hami.io/allocation"}]))
+    bench.run(9)
+    assert bench.events.said == []
+    bench.run(2)
+    message = "nothing is allocated while a claim of the pod is being deleted: claim"
+    assert bench.events.about("Pod/pod") == [("ClaimNotServed", message)]

@@ -41,6 +41,7 @@ BAD_ANNOTATION = "InvalidAnnotation"
 PINNED_NOTE = "; the pod is pinned to node {node} and cannot be moved: delete it and create it again"
 
 _SLOW_SECONDS = 10.0
+_NAMED_CLAIMS = 4
 
 
 class Placer:
@@ -100,8 +101,20 @@ class Placer:
         if not open_claims:
             self._state.settle(pod.uid)
             self._release(pod, complete)
-        elif not _is_held_up(pod, complete, open_claims):
+        elif not (held_up_by := _held_up_by(pod, complete, open_claims)):
             self._serve(pod, complete, open_claims, now)
+        else:
+            self._tell_of_deletion(pod, held_up_by, now)
+
+    def _tell_of_deletion(self, pod: Pod, claims: Sequence[Claim], now: float) -> None:
+        # Most are gone in a moment. One with a finalizer of somebody else stays for as long as they like, and while
+        # our gate holds the pod, kube-scheduler says nothing of it.
+        due = self._state.seen.setdefault(pod.uid, now) + _SLOW_SECONDS
+        if now < due:
+            self._state.agenda.add(Work(Turn.POD, pod.uid), due)
+            return
+        named = ", ".join(claim.name for claim in claims[:_NAMED_CLAIMS])
+        self._warn(pod, [], NOT_SERVED, f"nothing is allocated while a claim of the pod is being deleted: {named}", now)
 
     def _release(self, pod: Pod, claims: Sequence[KnownClaim]) -> None:
         if pod.held:
@@ -337,7 +350,7 @@ class Placer:
         return False
 
 
-def _is_held_up(pod: Pod, claims: Sequence[KnownClaim], open_claims: Sequence[KnownClaim]) -> bool:
+def _held_up_by(pod: Pod, claims: Sequence[KnownClaim], open_claims: Sequence[KnownClaim]) -> list[Claim]:
     # kube-scheduler does not bind a pod while any claim of it is being deleted, whosever devices that is for.
     relevant = open_claims if pod.node_name else claims
-    return any(known.claim.deleting for known in relevant)
+    return [known.claim for known in relevant if known.claim.deleting]
