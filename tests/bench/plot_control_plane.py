@@ -60,7 +60,8 @@ def _draw(axes: Axes, runs: Sequence[dict[str, object]]) -> None:
     axes.errorbar([bar.variant for bar in bars], [one.median for one in spreads], reach, fmt="k_", capsize=4)
     axes.set(title=f"{runs[0]['nodes']} nodes x 8 GPUs, {runs[0]['pods']} pods", ylabel="ms")
     axes.tick_params(axis="x", rotation=20)
-    axes.legend()
+    axes.legend(loc="upper left", ncols=2, fontsize="small")
+    axes.margins(y=0.3)
 
 
 def _bars(runs: Sequence[dict[str, object]]) -> list[Bar]:
