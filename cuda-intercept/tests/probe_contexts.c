@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "../fake/kernels.h"
+#include "probe.h"
 
 #define GPUS 2
 #define WARM_UP 200
@@ -22,21 +23,6 @@
 static CUfunction kernel;
 static CUcontext contexts[GPUS];
 static CUstream streams[GPUS];
-
-static void must(CUresult result, const char *what)
-{
-    if (result == CUDA_SUCCESS)
-        return;
-    fprintf(stderr, "%s: error %d\n", what, (int)result);
-    exit(EXIT_FAILURE);
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static void begin(void)
 {

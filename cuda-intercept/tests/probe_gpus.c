@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "../fake/kernels.h"
+#include "probe.h"
 
 #define GPUS 2
 #define PAUSE_NS 100000000 /* longer than the second GPU's own debt */
@@ -24,21 +25,6 @@ struct work {
     CUstream stream;
     uint64_t kernel_ns;
 };
-
-static void must(CUresult result, const char *what)
-{
-    if (result == CUDA_SUCCESS)
-        return;
-    fprintf(stderr, "%s: error %d\n", what, (int)result);
-    exit(EXIT_FAILURE);
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static struct work make_work(int ordinal, uint64_t kernel_ns)
 {

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "../fake/kernels.h"
+#include "probe.h"
 
 #define BRIEF_NS 5000
 #define BRIEF_LAUNCHES 2000
@@ -22,21 +23,6 @@
 static CUmodule module;
 static CUfunction kernel;
 static CUstream stream;
-
-static void must(CUresult result, const char *what)
-{
-    if (result == CUDA_SUCCESS)
-        return;
-    fprintf(stderr, "%s: error %d\n", what, (int)result);
-    exit(EXIT_FAILURE);
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static void load(void)
 {

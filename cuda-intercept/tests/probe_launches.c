@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "../fake/kernels.h"
+#include "probe.h"
 
 #define MAX_THREADS 32
 #define GRAPH_KERNELS 4
@@ -31,21 +32,6 @@ struct work {
     uint64_t kernel_ns;
     unsigned int grid;
 };
-
-static void must(CUresult result, const char *what)
-{
-    if (result == CUDA_SUCCESS)
-        return;
-    fprintf(stderr, "%s: error %d\n", what, (int)result);
-    exit(EXIT_FAILURE);
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static void use_gpu(void)
 {
