@@ -13,8 +13,8 @@ LOCK_SETTLES_SECONDS = 10.0
 _NODE_SECONDS, _NODE_MAX_SECONDS = 20.0, 300.0
 _POD_SECONDS, _POD_MAX_SECONDS = 1.0, 60.0
 _OUTAGE_MAX_SECONDS = 10.0
-_LOSS_MAX_SECONDS = 10.0
 """The longest back-off of a pod because the API server gave no answer: that says nothing about the pod."""
+_LOSS_MAX_SECONDS = 10.0
 _FORGOTTEN_SECONDS = 600.0
 """Whoever was not refused for so long starts anew, where nobody says that it is gone."""
 

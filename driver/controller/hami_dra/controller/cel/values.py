@@ -185,7 +185,7 @@ def key_value(key: Value) -> Value:
 
 def keys_of(entries: dict[Value, Value]) -> list[Value]:
     """The keys as values."""
-    return [key.value if type(key) is Key else key for key in entries]
+    return list(map(key_value, entries))
 
 
 def checked_int(value: int) -> int:
