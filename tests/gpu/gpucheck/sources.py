@@ -26,7 +26,12 @@ PROGRAMS = {
     "probe_launches": ("cuda-intercept/tests/probe_launches.c",),
 }
 _FOLDERS = ("gpucheck", "include", "workloads")
-_OTHERS = ("cuda-intercept/fake/kernels.h", "cuda-intercept/fake/programs/sample.h", "LICENSE")
+_OTHERS = (
+    "cuda-intercept/fake/kernels.h",
+    "cuda-intercept/fake/programs/sample.h",
+    "cuda-intercept/tests/probe.h",
+    "LICENSE",
+)
 _TREES = ("cuda-intercept/src", "cuda-intercept/include", *(f"tests/gpu/{folder}" for folder in _FOLDERS))
 _KINDS = {".c", ".h", ".S", ".map", ".py"}
 
