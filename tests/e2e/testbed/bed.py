@@ -70,9 +70,10 @@ class Testbed:
         return doctor.check(self.cluster.kubeconfig)
 
     def plugin_pod(self, node: str) -> Json:
-        """The kubelet plugin's pod on a node."""
+        """The kubelet plugin's pod on a node: the new one, while that which it replaced is still on its way out."""
         pods = self.kubectl.within(NAMESPACE).items("pods", labels="app.kubernetes.io/component=kubelet-plugin")
-        return next((pod for pod in pods if pod["spec"].get("nodeName") == node), {})
+        here = [pod for pod in pods if pod["spec"].get("nodeName") == node]
+        return min(here, key=lambda pod: "deletionTimestamp" in pod["metadata"], default={})
 
     def driver_ready(self, node: str, *, timeout: float = 120) -> None:
         """Until the node is Ready, its plugin runs and its GPUs are published."""
