@@ -53,7 +53,10 @@
 #define HAMI_GATE_FLOOR_PERCENT 5 /* of the GPU's time, so that nobody starves */
 #define HAMI_CORRECTION_ONE 65536
 #define HAMI_CORRECTION_MIN 16384
-#define HAMI_CORRECTION_MAX 262144
+/* Upwards no further than a few times, unless the share's own pairs of events say as much: launches
+ * measured MEASURED / TAKEN times longer than they were taken to be. */
+#define HAMI_CORRECTION_USUAL_MAX 262144
+#define HAMI_CORRECTION_MAX 67108864
 #define HAMI_OTHERS_UNKNOWN 0
 #define HAMI_OTHERS_IDLE 1
 #define HAMI_OTHERS_BUSY 2
@@ -96,7 +99,9 @@
 #define HAMI_TOTAL_DENIED 13           /* allocations refused */
 #define HAMI_TOTAL_BUDGET_NS 14        /* i64, what the share might still spend when it last took some */
 #define HAMI_TOTAL_PAID_UNTIL_NS 15    /* CLOCK_MONOTONIC up to which the share has used its time */
-#define HAMI_TOTAL_COUNT 16
+#define HAMI_TOTAL_MEASURED_NS 16      /* of the launches with a pair of events: what the pairs said */
+#define HAMI_TOTAL_TAKEN_NS 17         /* and what the launches were taken to have cost */
+#define HAMI_TOTAL_COUNT 18
 /* What the share was charged over the last seconds: pairs of u64, CLOCK_MONOTONIC
  * and GPU_NS at that time; by the second's eighths, modulo the count. */
 #define HAMI_USAGE_OFFSET_HISTORY 1024

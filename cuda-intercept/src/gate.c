@@ -107,8 +107,13 @@ static void settle(const struct ci_measurement *measured, uint32_t turn)
     int64_t cost = is_old && ci_cost_is_open(measured->work, measured->threads)
                        ? measured->gpu_ns
                        : ci_cost_learn(measured->work, measured->threads, measured->gpu_ns, time);
-    if (cost > 0)
-        ci_budget_settle(region, corrected(cost, measured->correction) - measured->paid_ns, measured->percent);
+    if (cost <= 0)
+        return;
+    if (is_shared) {
+        ci_region_count(region, HAMI_TOTAL_MEASURED_NS, (uint64_t)measured->gpu_ns);
+        ci_region_count(region, HAMI_TOTAL_TAKEN_NS, (uint64_t)cost);
+    }
+    ci_budget_settle(region, corrected(cost, measured->correction) - measured->paid_ns, measured->percent);
 }
 
 void ci_gate_settle(void)
@@ -327,6 +332,7 @@ void ci_gate_enter_slowly(struct ci_launch *launch)
     struct ci_cost cost = find_cost(work_on(launch, &device), launch->threads);
     bool is_to_look_up = is_due(lane, launch);
     pay(config, lane, launch, cost.gpu_ns);
+    cost.gpu_ns = larger(cost.gpu_ns, launch->cost_ns); /* far from the least, as NVML saw it: then it varies */
     bool is_to_measure = !cost.is_sure || cost.varies || ci_lane_random(lane) % SHORT_SAMPLED == 0;
     launch->is_to_measure = !cost.is_known || cost.gpu_ns >= SHORT_NS || (is_to_look_up && is_to_measure);
     if (launch->is_to_measure && !launch->is_part)

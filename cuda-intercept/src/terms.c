@@ -30,7 +30,8 @@ struct ci_terms ci_terms_of(const struct ci_limits *limits, const unsigned char 
     bool fresh = page.heartbeat_ns <= now_ns && now_ns - page.heartbeat_ns < HAMI_NODE_STALE_NS;
     if (page.correction >= HAMI_CORRECTION_MIN && page.correction <= HAMI_CORRECTION_MAX)
         terms.correction = page.correction;
-    if (!fresh && terms.correction < HAMI_CORRECTION_ONE)
+    /* what goes far up is for the least of measurements; nobody says any more that others work, so the mean counts */
+    if (!fresh && (terms.correction < HAMI_CORRECTION_ONE || terms.correction > HAMI_CORRECTION_USUAL_MAX))
         terms.correction = HAMI_CORRECTION_ONE;
     terms.percent = own_percent(limits, fresh && page.others == HAMI_OTHERS_IDLE);
     terms.is_shared = fresh && page.others == HAMI_OTHERS_BUSY;

@@ -155,8 +155,8 @@ def start(libraries: str, one: ShareResult, *command: str | Path) -> subprocess.
     return subprocess.Popen([*enter, *map(str, command)], stdout=subprocess.DEVNULL, text=True)
 
 
-def busy(libraries: str, one: ShareResult, kernel_ns: int) -> subprocess.Popen[str]:
-    """A program that wants all of the GPU until it is killed."""
+def busy(libraries: str, one: ShareResult, kernel_ns: int | str) -> subprocess.Popen[str]:
+    """A program that wants all of the GPU until it is killed; of several lengths, by turns, between commas."""
     return start(libraries, one, BENCH, "busy", str(kernel_ns), str(LONGEST_MS))
 
 

@@ -43,10 +43,11 @@ WAYS = (
     "cuGraphLaunch_ptsz",
 )
 KERNEL_NS = 2_000_000
-TOTAL_LAUNCHES, TOTAL_GPU_NS, TOTAL_PAID_UNTIL = 9, 10, 15
+TOTAL_LAUNCHES, TOTAL_GPU_NS, TOTAL_PAID_UNTIL, TOTAL_MEASURED, TOTAL_TAKEN = 9, 10, 15, 16, 17
 NODE_MAGIC, NODE_LAYOUT = 0x3145444F4E494D48, 1
 GATE_OPEN, GATE_CLOSED = 0, 1
-OTHERS_IDLE = 1
+OTHERS_IDLE, OTHERS_BUSY = 1, 2
+CORRECTION_ONE = 65536
 BEAT_SECONDS = 0.5
 STALE_NS = 6_000_000_000
 
@@ -65,10 +66,12 @@ class CoresCase(ProgramCase):
         return kernels * kernel_ns / (float(match[1]) * 1e6)
 
 
-def page_of(*, age_ns: int = 0, gate: int = GATE_OPEN, others: int = 0, unledgered: int = 0) -> bytearray:
+def page_of(
+    *, age_ns: int = 0, gate: int = GATE_OPEN, others: int = 0, unledgered: int = 0, correction: int = 0
+) -> bytearray:
     """The node page as the plugin writes it."""
     page = bytearray(container.NODE_BYTES)
-    words = (2, time.monotonic_ns() - age_ns, unledgered, gate, 0, 0, others)
+    words = (2, time.monotonic_ns() - age_ns, unledgered, gate, 0, correction, others)
     struct.pack_into("<QIxxxxQQQIIII", page, 0, NODE_MAGIC, NODE_LAYOUT, *words)
     return page
 
@@ -249,6 +252,30 @@ class NodePageTest(CoresCase):
                 container.lay_out(share)
                 with fresh_page(share, gate=GATE_CLOSED, others=OTHERS_IDLE):
                     self.assertLess(self.busy("cuLaunchKernel", 10, KERNEL_NS), 0.08)
+
+
+class CorrectionTest(CoresCase):
+    """A function beside others whose runs differ far more than its shortest ones say."""
+
+    def test_what_is_charged_as_long_is_measured_each_time(self) -> None:
+        """Else nobody would know any more by how much to correct it."""
+        share, kernels, kernel_ns = Share(cores=90), 400, 10_000
+        container.lay_out(share)
+        put_page(share, page_of(others=OTHERS_BUSY, correction=40 * CORRECTION_ONE))
+        self.sample("launch", kernels, kernel_ns)
+        self.assertGreater(share.total(TOTAL_MEASURED), 0.9 * kernels * kernel_ns)
+        self.assertGreater(share.total(TOTAL_GPU_NS), 20 * kernels * kernel_ns)
+
+    def test_ledger_tells_what_was_measured_beside_others_only(self) -> None:
+        """Alone launches are taken to be as long as they are measured."""
+        share = Share(cores=50)
+        container.lay_out(share)
+        self.sample("launch", 50, KERNEL_NS)
+        self.assertEqual(share.total(TOTAL_MEASURED), 0)
+        put_page(share, page_of(others=OTHERS_BUSY))
+        self.sample("launch", 50, KERNEL_NS)
+        self.assertGreaterEqual(share.total(TOTAL_MEASURED), share.total(TOTAL_TAKEN))
+        self.assertGreater(share.total(TOTAL_TAKEN), 0.9 * 50 * KERNEL_NS)
 
 
 class StrangePageTest(CoresCase):

@@ -55,6 +55,7 @@ def full_cases() -> Iterator[Case]:
     yield Case((Tenant(30, "500000000"),), 66, (10.0, LONG_WINDOW_S))
     yield Case((Tenant(30), Tenant(70)))
     yield Case((Tenant(20, "10000000"), Tenant(30, "5000"), Tenant(40)), 30)
+    yield Case((Tenant(30, "100000,2000000,10000000"), Tenant(40)), 30)
     yield Case(tuple(Tenant(25) for _ in range(4)))
     yield Case((Tenant(30), Tenant(0, limiter="none")))
     yield from (Case((Tenant(30, lengths), Tenant(50, stops_after=7.0))) for lengths in ("1000000", "10000000"))

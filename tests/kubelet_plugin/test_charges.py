@@ -33,10 +33,12 @@ def test_short_launches_are_spread_over_their_step() -> None:
 
 
 def page_of(moments: dict[int, tuple[int, int]]) -> bytes:
-    """A usage page with 90 ms charged for 9 launches."""
+    """A usage page with 90 ms charged for 9 launches, some of them measured 12 ms longer than they were taken to be."""
     page = bytearray(layout.USAGE_PAGE_BYTES)
     struct.pack_into("<Q", page, layout.USAGE_HEADER_BYTES + 8 * layout.TOTAL_GPU_NS, 90 * MS)
     struct.pack_into("<Q", page, layout.USAGE_HEADER_BYTES + 8 * layout.TOTAL_LAUNCHES, 9)
+    for index, total in ((layout.TOTAL_MEASURED_NS, 42 * MS), (layout.TOTAL_TAKEN_NS, 30 * MS)):
+        struct.pack_into("<Q", page, layout.USAGE_HEADER_BYTES + 8 * index, total)
     for place, moment in moments.items():
         struct.pack_into("<QQ", page, layout.USAGE_OFFSET_HISTORY + 16 * place, *moment)
     return bytes(page)
@@ -45,7 +47,7 @@ def page_of(moments: dict[int, tuple[int, int]]) -> bytes:
 def test_moments_are_read_in_order() -> None:
     """Their places are used in turn; empty ones, and what a tenant wrote of times to come, are left out."""
     page = page_of({3: (BEGIN, 10), 0: (BEGIN + STEP, 20), 9: (2**64 - 1, 5)})
-    expected = Charges(BEGIN + 2 * STEP, 90 * MS, 9, ((BEGIN, 10), (BEGIN + STEP, 20)))
+    expected = Charges(BEGIN + 2 * STEP, 90 * MS, 9, ((BEGIN, 10), (BEGIN + STEP, 20)), 42 * MS, 30 * MS)
     assert read_charges(page, BEGIN + 2 * STEP) == expected
 
 
@@ -60,4 +62,4 @@ def test_any_page_can_be_read(page: bytes) -> None:
 def test_the_newest_is_read_without_the_moments() -> None:
     """It is asked for ten times a second."""
     page = page_of({0: (BEGIN, 10)})
-    assert read_newest(page, BEGIN + STEP) == Charges(BEGIN + STEP, 90 * MS, 9)
+    assert read_newest(page, BEGIN + STEP) == Charges(BEGIN + STEP, 90 * MS, 9, (), 42 * MS, 30 * MS)

@@ -24,7 +24,8 @@ class Pace:
 
     `ratio`: what the n-th kernel is charged over what it takes; where that is too much others had the GPU meanwhile,
     so that the kernel is as long on its way. NVML's samples end up to 0.18 s before each look. `own_part`: what its
-    neighbours leave it of a charge, as is known by their ledgers.
+    neighbours leave it of a charge, as is known by their ledgers. `spread`: how much longer than they were taken to be
+    its launches are measured.
     """
 
     kernel_ns: int
@@ -32,6 +33,7 @@ class Pace:
     begins_ns: int = 100 * MS
     is_dated: bool = True
     own_part: float = 1.0
+    spread: float = 0.0
     correction: Correction = field(default_factory=Correction)
     launches: list[tuple[int, float]] = field(default_factory=list)
     moments: list[tuple[int, int]] = field(default_factory=list)
@@ -69,11 +71,15 @@ class Pace:
     def _ran(self, at_ns: float) -> float:
         return sum(min(max(at_ns - begun, 0) / slowly, self.kernel_ns) for begun, slowly in self.launches)
 
+    def _taken(self) -> int:
+        return len(self.launches) * MS if self.spread else 0
+
     def _look(self) -> None:
         since, self.until_ns = self.until_ns, self.now_ns - len(self.values) * 70 % 180 * MS
         percent = round((self._ran(self.until_ns) - self._ran(since)) * 100 / (self.until_ns - since))
         moments = tuple(self.moments[-layout.HISTORY_COUNT :])
-        charges = Charges(self.now_ns, int(self.charged), len(self.launches), moments)
+        measured = int(len(self.launches) * MS * self.spread)
+        charges = Charges(self.now_ns, int(self.charged), len(self.launches), moments, measured, self._taken())
         times = (since, self.until_ns) if self.is_dated else (self.now_ns - LOOK, self.now_ns)
         self.correction.observe(charges, Seen(*times, percent, self.is_dated))
         self.values.append(self.correction.value / layout.CORRECTION_ONE)
@@ -209,10 +215,37 @@ def test_too_little_is_no_evidence(busy: float, charged: float, others_work: boo
 
 
 def test_correction_has_bounds() -> None:
-    """NVML sees eight times what was charged."""
+    """NVML sees eight times what was charged, and the launches' own measurements say nothing of that."""
     correction = Correction()
     correction.tell(others_work=True)
-    assert observe(correction, 80.0, 0.1) == layout.CORRECTION_MAX
+    assert observe(correction, 80.0, 0.1) == layout.CORRECTION_USUAL_MAX
+
+
+@pytest.mark.parametrize("ratio", [1 / 10, 1 / 40, 1 / 300])
+def test_launches_that_differ_are_charged_what_nvml_saw(ratio: float) -> None:
+    """The least of them is a small part of the mean; as measured, with others' slices, they are longer than that."""
+    pace = beside_others(Pace(10 * MS, lambda _: ratio, spread=2.2 / ratio))
+    values = pace.run(30)
+    assert all(abs(value * ratio - 1) < 0.1 for value in values[12:])
+    assert abs(pace.part(20) - 30) < 1.5
+
+
+def test_nothing_is_corrected_further_than_launches_were_measured() -> None:
+    """NVML may be wrong about a process, or the share does what is no launch."""
+    assert beside_others(Pace(10 * MS, lambda _: 0.05, spread=8.0)).run(20)[-1] == pytest.approx(8.0)
+    lie = beside_others(Pace(10 * MS, lambda _: 0.0002, spread=1e9))
+    assert max(lie.run(20)) <= layout.CORRECTION_MAX / layout.CORRECTION_ONE
+
+
+def test_launches_that_differ_are_charged_as_measured_once_others_go() -> None:
+    """Their mean counts from then on; the same as before holds when others are back."""
+    pace = beside_others(Pace(10 * MS, lambda _: 0.025, spread=80.0))
+    beside = pace.run(10)[-1]
+    assert beside > 36
+    assert pace.correction.tell(others_work=False) == layout.CORRECTION_ONE
+    pace.ratio = lambda _: 1.0
+    assert all(abs(value - 1) < 0.05 for value in pace.run(10)[-40:])
+    assert pace.correction.tell(others_work=True) == round(beside * layout.CORRECTION_ONE)
 
 
 def test_a_ledger_that_begins_anew_teaches_nothing() -> None:

@@ -109,7 +109,8 @@ def lies(draw: st.DrawFn) -> bytes:
     """A usage page of a tenant who writes whatever numbers it likes."""
     page = bytearray(layout.USAGE_PAGE_BYTES)
     struct.pack_into("<Q", page, layout.USAGE_HEADER_BYTES + 8 * layout.TOTAL_GPU_NS, draw(words))
-    struct.pack_into("<Q", page, layout.USAGE_HEADER_BYTES + 8 * layout.TOTAL_LAUNCHES, draw(words))
+    for index in (layout.TOTAL_LAUNCHES, layout.TOTAL_MEASURED_NS, layout.TOTAL_TAKEN_NS):
+        struct.pack_into("<Q", page, layout.USAGE_HEADER_BYTES + 8 * index, draw(words))
     moments = draw(st.lists(st.tuples(words, words), max_size=layout.HISTORY_COUNT))
     for place, moment in enumerate(moments):
         struct.pack_into("<QQ", page, layout.USAGE_OFFSET_HISTORY + 16 * place, *moment)

@@ -24,12 +24,18 @@ REACH_NS = (layout.HISTORY_COUNT - 4) * layout.HISTORY_STEP_NS
 
 @dataclass(frozen=True)
 class Charges:
-    """A share's ledger at `at_ns`. `moments` are earlier times and what had been charged before each, oldest first."""
+    """A share's ledger at `at_ns`. `moments` are earlier times and what had been charged before each, oldest first.
+
+    `measured_ns` is what pairs of events said of the launches that had one, `taken_ns` what those were taken to have
+    cost; zero where the share's library does not say.
+    """
 
     at_ns: int
     gpu_ns: int = 0
     launches: int = 0
     moments: tuple[tuple[int, int], ...] = ()
+    measured_ns: int = 0
+    taken_ns: int = 0
 
     @property
     def launch_ns(self) -> float:
@@ -70,4 +76,10 @@ def read_newest(page: bytes, at_ns: int) -> Charges:
     if len(page) < layout.USAGE_HEADER_BYTES + _TOTALS.size:
         return Charges(at_ns)
     totals = _TOTALS.unpack_from(page, layout.USAGE_HEADER_BYTES)
-    return Charges(at_ns, totals[layout.TOTAL_GPU_NS], totals[layout.TOTAL_LAUNCHES])
+    return Charges(
+        at_ns,
+        totals[layout.TOTAL_GPU_NS],
+        totals[layout.TOTAL_LAUNCHES],
+        measured_ns=totals[layout.TOTAL_MEASURED_NS],
+        taken_ns=totals[layout.TOTAL_TAKEN_NS],
+    )

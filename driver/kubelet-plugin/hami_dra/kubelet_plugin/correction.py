@@ -14,6 +14,9 @@ is given more only by several launches of which the last ones agree, since the f
 ones of a function may have been measured too long, and never by what held before others
 came or went. What neighbours are known to have of a measured launch is taken off before:
 `value` is what is left to correct, and begins anew where that changes much.
+
+A function whose runs differ is taken, beside others, to cost what its shortest ones did. Its
+own measurements say by how much that is too little at most, and so how far the value may rise.
 """
 
 from __future__ import annotations
@@ -50,6 +53,7 @@ _LESS_BY = 3
 _OVER_BY = 0.05
 _AGREE_BY = 0.1
 _OTHER_PART = 0.15
+_KEPT = 0.9
 _SHORTER = (0, 1, 2, 3, 4, 5, 7, 9, 11, 15, 19, 25, 31)
 
 
@@ -99,6 +103,31 @@ class _Window(NamedTuple):
 
 
 @dataclass
+class _Spread:
+    """How much longer than they were taken to be a share's launches were measured lately."""
+
+    measured_ns: float = 0.0
+    taken_ns: float = 0.0
+    _last: tuple[int, int] = (0, 0)
+
+    def note(self, charges: Charges) -> None:
+        last, self._last = self._last, (charges.measured_ns, charges.taken_ns)
+        measured, taken = charges.measured_ns - last[0], charges.taken_ns - last[1]
+        if measured > 0 < taken:
+            self.measured_ns, self.taken_ns = self.measured_ns * _KEPT + measured, self.taken_ns * _KEPT + taken
+
+    @property
+    def ratio(self) -> float:
+        ratio = self.measured_ns / self.taken_ns if self.taken_ns else 1.0
+        return min(max(ratio, 1.0), layout.CORRECTION_MAX / layout.CORRECTION_ONE)
+
+    @property
+    def most(self) -> int:
+        """How far the value may rise."""
+        return max(layout.CORRECTION_USUAL_MAX, round(self.ratio * layout.CORRECTION_ONE))
+
+
+@dataclass
 class Correction:
     """One share's. `value` is in 1/65536 and starts at one."""
 
@@ -107,6 +136,8 @@ class Correction:
     _length_ns: int = 0
     _idle: int = 0
     _others_work: bool = False
+    _beside: int = layout.CORRECTION_ONE
+    _spread: _Spread = field(default_factory=_Spread)
     _part: float = 1.0
     _learned_part: float = 1.0
     _learned_since_ns: int = 0
@@ -118,6 +149,7 @@ class Correction:
         """Take in a look: the ledger, and what NVML saw since the last look; None: nothing new. Returns the value."""
         if seen is None or seen.until_ns <= seen.since_ns:
             return self.value
+        self._spread.note(charges)
         if seen.since_ns < self._learned_since_ns:
             self._until_ns = 0
             return self.value
@@ -151,16 +183,27 @@ class Correction:
 
         `own_part`: of a measured launch, what is not the others'. Nothing more is given until that is seen.
         """
+        if others_work != self._others_work:
+            self._switch()
         self._part = own_part if others_work else 1.0
         if abs(self._part / self._learned_part - 1) > _OTHER_PART:
             self._learned_part, self._learned_since_ns = self._part, at_ns
-            self.value = layout.CORRECTION_ONE
-            self._forget()
-        elif others_work != self._others_work and self.value < layout.CORRECTION_ONE:
-            self.value = layout.CORRECTION_ONE
-            self._forget()
-        self._others_work = others_work
+            self._begin(layout.CORRECTION_ONE)
         return max(round(self.value * self._part), layout.CORRECTION_MIN)
+
+    def _switch(self) -> None:
+        self._others_work = not self._others_work
+        if self._others_work:
+            value = max(self.value, self._beside)
+        else:
+            # Alone, launches are charged what they are measured to take.
+            self._beside, value = self.value, round(self.value / self._spread.ratio)
+        if value != self.value or value < layout.CORRECTION_ONE:
+            self._begin(max(value, layout.CORRECTION_ONE))
+
+    def _begin(self, value: int) -> None:
+        self.value = value
+        self._forget()
 
     def _forget(self) -> None:
         self._intervals.clear()
@@ -190,14 +233,14 @@ class Correction:
     def _move(self, gap: float, certain: float, seconds: float) -> None:
         step = certain + (abs(gap) - certain) * _STEP * seconds
         value = round(self.value * (1 + step if gap > 0 else 1 - step))
-        self.value = min(max(value, round(layout.CORRECTION_MIN / self._part)), layout.CORRECTION_MAX)
+        self.value = min(max(value, round(layout.CORRECTION_MIN / self._part)), self._spread.most)
 
     def _gaps(self, sums: _Sums) -> list[tuple[int, float]]:
         """NVML's figure over the charges, less one, of the windows that say enough, by their oldest interval."""
         whole, found = len(self._intervals) - 1, []
         for at in (*(at for at in _SHORTER if at < whole), whole) if self._others_work else (whole,):
             had, charged, least = sums.busy_ns[at], sums.uncorrected_ns[at], sums.length_ns[at] * _LEAST_PART
-            if had >= least and charged >= least:
+            if had >= least and charged * self._spread.ratio >= least:
                 found.append((at, had / charged * layout.CORRECTION_ONE / self.value - 1))
         return found
 
