@@ -201,7 +201,7 @@ int64_t ci_cost_learn(const void *work, uint64_t threads, int64_t measured_ns, e
     if (is_mean)
         note_spread(entry, cost - old);
     else if (time == CI_TIME_SHARED) /* a slice of others in a few of them says nothing */
-        note_spread(entry, lesser(measured_ns - least, least));
+        note_spread(entry, measured_ns / 2 > least ? least : 0);
     int64_t mean = is_mean ? old + ((cost - old) >> MEAN_SHIFT) : cost;
     atomic_store_explicit(&entry->gpu_ns, mean > 0 ? mean : 1, memory_order_relaxed);
     if (threads > 0) {

@@ -276,6 +276,17 @@ static void a_function_that_varies_is_known_as_such(void)
     CHECK(ci_cost_find(varying, 0).varies); /* a few like ones change nothing */
 }
 
+static void a_function_that_varies_beside_others_is_known_as_such(void)
+{
+    const char *cut = "now and then with a slice of others in it", *varying = "varying beside others";
+    for (int i = 0; i < 300; i++) {
+        ci_cost_learn(cut, 0, i % 20 == 7 ? 4000000 : 5000 + 2000 * (i % 3), CI_TIME_SHARED);
+        ci_cost_learn(varying, 0, i % 8 == 7 ? 10000 : 1900000, CI_TIME_SHARED);
+    }
+    CHECK(!ci_cost_find(cut, 0).varies);
+    CHECK(ci_cost_find(varying, 0).varies);
+}
+
 /* There is room for some thousands. */
 static void a_function_that_takes_the_place_of_another_is_new(void)
 {
@@ -386,6 +397,7 @@ int main(void)
     time_on_the_host_says_nothing_beside_exact_times();
     an_exact_time_among_them_keeps_them_out();
     a_function_that_varies_is_known_as_such();
+    a_function_that_varies_beside_others_is_known_as_such();
     a_function_that_takes_the_place_of_another_is_new();
     only_a_fresh_page_loosens();
     a_closed_gate_leaves_a_floor();
