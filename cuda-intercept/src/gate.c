@@ -255,10 +255,14 @@ static void remember(struct ci_lane *lane, const struct ci_launch *launch, uint3
     };
 }
 
+/* Whether the cost is to be looked up again; else one use less is left. */
 static bool is_due(struct ci_lane *lane, const struct ci_launch *launch)
 {
-    const struct ci_memo *memo = ci_lane_memo(lane, launch->work, ci_stream_key(launch), launch->threads);
-    return memo->work != launch->work || memo->threads != launch->threads || memo->uses_left == 0;
+    struct ci_memo *memo = ci_lane_memo(lane, launch->work, ci_stream_key(launch), launch->threads);
+    if (memo->work != launch->work || memo->threads != launch->threads || memo->uses_left == 0)
+        return true;
+    memo->uses_left--;
+    return false;
 }
 
 static _Atomic uint32_t measuring_pid;

@@ -59,6 +59,14 @@ class CoresCase(ProgramCase):
         """The part of the time that the program kept the GPU busy."""
         return float(self.run_program(LAUNCHES, *map(str, arguments)).stdout)
 
+    def keep_busy(self, kernels: str = str(KERNEL_NS // 2)) -> subprocess.Popen[str]:
+        """A process that wants all of the GPU, and has begun; kernels of several lengths by turns, between commas."""
+        command = [str(tenants.BENCH), "busy", kernels, str(tenants.LONGEST_MS)]
+        process = subprocess.Popen(command, env=self.environment(), stdout=subprocess.DEVNULL, text=True)
+        self.addCleanup(end, process)
+        tenants.wait_until_it_runs(self.libraries, process)
+        return process
+
     def sample_busy(self, kernels: int, kernel_ns: int) -> float:
         text = self.sample("launch", kernels, kernel_ns)
         match = re.search(r"launched \d+ kernels in ([\d.]+) ms", text)
@@ -188,14 +196,6 @@ class ProcessTest(CoresCase):
         self.busy("cuLaunchKernel", 1, 1000)
         self.assertLess(share.total(TOTAL_PAID_UNTIL) - time.monotonic_ns(), 5_000_000_000)
 
-    def keep_busy(self) -> subprocess.Popen[str]:
-        """A process that wants all of the GPU, and has begun."""
-        command = [str(tenants.BENCH), "busy", str(KERNEL_NS // 2), str(tenants.LONGEST_MS)]
-        process = subprocess.Popen(command, env=self.environment(), stdout=subprocess.DEVNULL, text=True)
-        self.addCleanup(end, process)
-        tenants.wait_until_it_runs(self.libraries, process)
-        return process
-
     def test_debt_of_a_killed_process_is_not_the_others(self) -> None:
         """They go on at once, and no faster: it owed what would have kept them waiting for twenty seconds."""
         share = Share(cores=5)
@@ -265,6 +265,17 @@ class CorrectionTest(CoresCase):
         self.sample("launch", kernels, kernel_ns)
         self.assertGreater(share.total(TOTAL_MEASURED), 0.9 * kernels * kernel_ns)
         self.assertGreater(share.total(TOTAL_GPU_NS), 20 * kernels * kernel_ns)
+
+    def test_what_was_long_alone_is_still_measured_beside_others(self) -> None:
+        """The last that was known of it is more than a thread takes ahead, and its least run much less."""
+        share = Share(cores=90)
+        container.lay_out(share)
+        self.keep_busy(",".join(["700000"] * 20 + ["3000"] * 44))
+        with fresh_page(share, others=OTHERS_BUSY):
+            tenants.watch(self.libraries, 500)
+            before = share.total(TOTAL_MEASURED)
+            tenants.watch(self.libraries, 1000)
+            self.assertGreater(share.total(TOTAL_MEASURED), before)
 
     def test_ledger_tells_what_was_measured_beside_others_only(self) -> None:
         """Alone launches are taken to be as long as they are measured."""
