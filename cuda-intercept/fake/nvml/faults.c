@@ -7,7 +7,7 @@
 
 #define FAULTS_PATH "/etc/fake-gpu/faults"
 
-static const char *const names[] = {"lost", "ecc", "recovery", "xid", "unloaded"};
+static const char *const names[] = {"lost", "fails", "ecc", "recovery", "xid", "unloaded"};
 
 struct line {
     enum fg_fault kind;

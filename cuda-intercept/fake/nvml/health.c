@@ -11,6 +11,7 @@
 /* Events: what a set sees begins with its making. */
 struct nvmlEventSet_st {
     unsigned long long types;
+    unsigned long long minors;
     unsigned seen;
 };
 
@@ -50,7 +51,18 @@ nvmlReturn_t nvmlDeviceRegisterEvents(nvmlDevice_t device, unsigned long long ty
     if (types & ~(unsigned long long)KNOWN_EVENTS)
         return NVML_ERROR_NOT_SUPPORTED;
     set->types |= types;
+    set->minors |= 1ull << gpu->minor % 64;
     return NVML_SUCCESS;
+}
+
+/* A lost GPU sends no events; one that fails spoils the wait for those of the others too. */
+static nvmlReturn_t spoilt(nvmlEventSet_t set)
+{
+    unsigned long error = NVML_SUCCESS;
+    for (unsigned minor = 0; minor < 64 && error == NVML_SUCCESS; minor++)
+        if (set->minors >> minor & 1)
+            fg_fault_of(FG_FAULT_FAILS, minor, &error);
+    return (nvmlReturn_t)error;
 }
 
 static bool next_event(nvmlEventSet_t set, nvmlEventData_t *data)
@@ -77,6 +89,9 @@ nvmlReturn_t nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *data,
 {
     if (!set || !data)
         return NVML_ERROR_INVALID_ARGUMENT;
+    nvmlReturn_t error = spoilt(set);
+    if (error != NVML_SUCCESS)
+        return error;
     for (unsigned waited = 0;; waited += WAIT_STEP_MS) {
         if ((set->types & nvmlEventTypeXidCriticalError) && next_event(set, data))
             return NVML_SUCCESS;

@@ -28,6 +28,16 @@ static bool is_here(const struct fg_machine *current, const struct fg_gpu *gpu)
     return false;
 }
 
+/* What a GPU that is lost or fails answers to every question. */
+static nvmlReturn_t failure_of(unsigned minor)
+{
+    unsigned long error = NVML_SUCCESS;
+    if (fg_fault_of(FG_FAULT_LOST, minor, &error))
+        return NVML_ERROR_GPU_IS_LOST;
+    fg_fault_of(FG_FAULT_FAILS, minor, &error);
+    return (nvmlReturn_t)error;
+}
+
 const struct fg_gpu *fg_nvml_gpu(nvmlDevice_t handle, nvmlReturn_t *result)
 {
     const struct fg_machine *current = fg_nvml_machine();
@@ -35,10 +45,8 @@ const struct fg_gpu *fg_nvml_gpu(nvmlDevice_t handle, nvmlReturn_t *result)
     for (unsigned i = 0; current && i < current->profile.gpu_count; i++) {
         const struct fg_gpu *gpu = &current->profile.gpus[i];
         if ((const void *)gpu == (const void *)handle && is_here(current, gpu)) {
-            unsigned long ignored;
-            bool lost = fg_fault_of(FG_FAULT_LOST, gpu->minor, &ignored);
-            *result = lost ? NVML_ERROR_GPU_IS_LOST : NVML_SUCCESS;
-            return lost ? NULL : gpu;
+            *result = failure_of(gpu->minor);
+            return *result == NVML_SUCCESS ? gpu : NULL;
         }
     }
     return NULL;
