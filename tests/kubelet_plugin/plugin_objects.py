@@ -20,7 +20,7 @@ from hami_dra.kubelet_plugin.checkpoint_files import CheckpointFiles
 from hami_dra.kubelet_plugin.consumers import Consumers
 from hami_dra.kubelet_plugin.effects import Effects
 from hami_dra.kubelet_plugin.entries import ClaimRef, Entry, ShareResult, State
-from hami_dra.kubelet_plugin.errors import DriverUnavailable, KubeletUnavailable, ToolkitError
+from hami_dra.kubelet_plugin.errors import DriverInterrupted, DriverUnavailable, KubeletUnavailable, ToolkitError
 from hami_dra.kubelet_plugin.health_plan import GpuState, XidEvent
 from hami_dra.kubelet_plugin.inventory import Gpu, Inventory, MigInstance
 from hami_dra.kubelet_plugin.ledger import Ledger
@@ -254,11 +254,14 @@ class FakeHealth:
     def __init__(self) -> None:
         self.events: queue.SimpleQueue[XidEvent] = queue.SimpleQueue()
         self.states: dict[str, GpuState] | None = {}
+        self.is_interrupted = False
 
     def wait(self, seconds: float) -> XidEvent | None:
         """The next event."""
         if self.states is None:
             raise DriverUnavailable("NVML stopped answering")
+        if self.is_interrupted:
+            raise DriverInterrupted("NVML stopped answering: GPU is lost")
         try:
             return self.events.get(timeout=min(seconds, 0.05))
         except queue.Empty:

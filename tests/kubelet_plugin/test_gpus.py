@@ -153,6 +153,32 @@ def test_a_driver_that_goes_marks_all_its_gpus_until_it_is_back() -> None:
     assert rig.keeper.get().driver_version == "590.10"
 
 
+def test_a_driver_that_is_interrupted_has_reset_nothing() -> None:
+    """One GPU that falls off the bus ends the wait for the events of all: what is wrong with the others still is."""
+    rig = Rig()
+    rig.watch.step(-10)
+    rig.health.states = {uuid(0): GpuState(0, 0), uuid(1): GpuState(2, 0)}
+    rig.health.events.put(XidEvent(uuid(0), 48))
+    rig.watch.step(0)
+    assert rig.wrong() == {device(0): ["xid"], device(1): ["ecc"]}
+    rig.health.is_interrupted = True
+    assert not rig.watch.step(10)
+    rig.health.is_interrupted, rig.gpus.found = False, ONE
+    rig.health.states = {uuid(0): GpuState(0, 0)}
+    assert rig.watch.step(20)
+    assert rig.wrong() == {device(0): ["xid"], device(1): ["ecc", "lost"]}
+
+
+def test_health_is_looked_at_also_where_no_event_can_be_waited_for(tmp_path: Path) -> None:
+    """By a driver that has no events for this process, say."""
+    rig = Rig(tmp_path / "gpus")
+    rig.health.is_interrupted = True
+    rig.watch.step(0)
+    rig.health.states = {uuid(0): GpuState(3, 0), uuid(1): GpuState(0, 1)}
+    rig.watch.step(10)
+    assert rig.wrong() == {device(0): ["ecc"], device(1): ["recovery"]}
+
+
 def test_merging_keeps_the_order_of_the_machine() -> None:
     """A lost GPU does not move the others."""
     gone = dataclasses.replace(inventory(3), gpus=inventory(3).gpus[1:], unanswering=1)

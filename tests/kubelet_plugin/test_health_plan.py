@@ -65,6 +65,17 @@ def test_a_driver_that_was_loaded_anew_has_reset_its_gpus(judge: HealthJudge) ->
     assert values(judge, FINE, 1) == {}
 
 
+@pytest.mark.parametrize("silent", [{uuid(0): GpuState(lost=True)}, {}], ids=["lost", "not asked"])
+def test_a_gpu_that_does_not_answer_takes_nothing_back(judge: HealthJudge, silent: dict[str, GpuState]) -> None:
+    """Nor is it healthy for the moment until it is known to be lost."""
+    judge.judge(FINE, 0)
+    judge.note(XidEvent(uuid(0), 48), 0)
+    wrong = values(judge, {uuid(0): GpuState(2, 1)}, 1)
+    assert wrong == {"xid": "xid-48", "ecc": "ecc", "recovery": "reset"}
+    assert values(judge, silent, 10_000) == wrong
+    assert values(judge, FINE, 10_001) == {}
+
+
 def test_only_new_ecc_errors_count(judge: HealthJudge) -> None:
     """Those from before our start were there when the GPU was found fit; a reset counts from nothing."""
     assert values(judge, {uuid(0): GpuState(3)}, 0) == {}

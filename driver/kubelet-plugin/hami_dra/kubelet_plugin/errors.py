@@ -3,6 +3,7 @@
 PluginError
 ├── SettingsError          a setting is missing or malformed
 ├── DriverUnavailable      no NVIDIA driver answers on this node (idle, retry)
+│   └── DriverInterrupted  it stopped answering, but may be the one that it was
 ├── ToolkitError           NVIDIA's toolkit on the node did not describe the GPUs
 ├── CheckpointCorrupt      the checkpoint's bytes cannot be trusted
 ├── NodeStateError         a file of ours could not be read or written
@@ -25,6 +26,10 @@ class SettingsError(PluginError):
 
 class DriverUnavailable(PluginError):
     """No NVIDIA driver answers on this node."""
+
+
+class DriverInterrupted(DriverUnavailable):
+    """NVML ended a session with an error that may be one GPU's: the driver need not have gone."""
 
 
 class ToolkitError(PluginError):

@@ -54,11 +54,12 @@ class HealthRules:
 
 @dataclass
 class HealthJudge:
-    """Remembers XIDs and how many ECC errors there were at first."""
+    """Remembers XIDs, how many ECC errors there were at first, and what each GPU said last."""
 
     rules: HealthRules
     _xids: dict[str, tuple[int, float]] = field(default_factory=dict)
     _errors_at_first: dict[str, int] = field(default_factory=dict)
+    _answers: dict[str, GpuState] = field(default_factory=dict)
 
     def note(self, event: XidEvent, now: float) -> bool:
         """Take in an XID; whether it counts against the GPU."""
@@ -71,21 +72,23 @@ class HealthJudge:
         """The driver was loaded anew, and every GPU reset with it."""
         self._xids.clear()
         self._errors_at_first.clear()
+        self._answers.clear()
 
     def judge(self, states: Mapping[str, GpuState], now: float) -> dict[str, dict[DeviceName, Trouble]]:
         """Troubles by kind, each kind complete: `xid`, `ecc`, `recovery`."""
         self._forget(states, now)
         found: dict[str, dict[DeviceName, Trouble]] = {"xid": {}, "ecc": {}, "recovery": {}}
-        for uuid, state in states.items():
+        # A GPU that does not answer, or is not among those asked, has not taken back what it said.
+        self._answers |= {uuid: state for uuid, state in states.items() if not state.lost}
+        for uuid, (xid, _) in self._xids.items():
+            found["xid"][device_name(uuid)] = self._trouble(f"xid-{xid}", f"XID {xid}, see dmesg")
+        for uuid, answer in self._answers.items():
             device = device_name(uuid)
-            if uuid in self._xids:
-                xid = self._xids[uuid][0]
-                found["xid"][device] = self._trouble(f"xid-{xid}", f"XID {xid}, see dmesg")
-            errors = self._new_errors(uuid, state)
+            errors = self._new_errors(uuid, answer)
             if errors:
                 found["ecc"][device] = self._trouble("ecc", f"{errors} memory errors that ECC could not correct")
-            if state.recovery_action in _ACTIONS:
-                value, message = _ACTIONS[state.recovery_action]
+            if answer.recovery_action in _ACTIONS:
+                value, message = _ACTIONS[answer.recovery_action]
                 found["recovery"][device] = self._trouble(value, f"the driver says that {message}")
         return found
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hami_dra.api.names import DeviceName, device_name
-from hami_dra.kubelet_plugin.errors import DriverUnavailable
+from hami_dra.kubelet_plugin.errors import DriverInterrupted, DriverUnavailable
 from hami_dra.kubelet_plugin.health import HealthBoard, Trouble
 from hami_dra.kubelet_plugin.health_plan import GpuState, HealthJudge, XidEvent, parse_cordon
 from hami_dra.kubelet_plugin.log import Log
@@ -21,7 +21,7 @@ _RETRY_SECONDS = 5.0
 
 
 class HealthSource(Protocol):
-    """NVML, as far as health goes; both raise DriverUnavailable."""
+    """NVML, as far as health goes; both raise DriverUnavailable, and DriverInterrupted where it need not have gone."""
 
     def wait(self, seconds: float) -> XidEvent | None:
         """The next event; None after that time."""
@@ -60,6 +60,7 @@ class HealthWatch:
         self._lost: frozenset[str] = frozenset()
         self._instances: Mapping[DeviceName, tuple[DeviceName, ...]] = {}
         self._looked = -_LOOK_SECONDS
+        self._interrupted = ""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="health", daemon=True)
         self._log = Log(__name__)
@@ -77,16 +78,20 @@ class HealthWatch:
         self._source.close()
 
     def step(self, now: float) -> bool:
-        """Wait for an event, and look where there was one or it is time; False while no driver answers."""
+        """Look where it is time, wait for an event, and look after it; False while no driver answers."""
         try:
-            if self._driver_gone:
-                # Before any event of the new driver, for the look forgets those of the old one.
+            # Before any event of a new driver, for the look forgets those of the old one; and before the wait, which
+            # may fail each time.
+            if self._driver_gone or now - self._looked >= _LOOK_SECONDS:
                 self._look(now)
             event = self._source.wait(_WAIT_SECONDS)
+            self._interrupted = ""
             if event:
                 self._on_event(event, now)
-            if event or now - self._looked >= _LOOK_SECONDS:
                 self._look(now)
+        except DriverInterrupted as error:
+            self._on_interrupted(str(error))
+            return False
         except DriverUnavailable as error:
             self._on_gone(str(error))
             return False
@@ -119,6 +124,13 @@ class HealthWatch:
         for name, troubles in self._judge.judge(states, now).items():
             self._board.replace(name, self._with_instances(troubles))
         self._read_cordon()
+
+    def _on_interrupted(self, reason: str) -> None:
+        """Nothing was reset: what is known against the GPUs still is."""
+        if reason != self._interrupted:
+            self._log.warning("the driver was interrupted, it is asked again", error=reason)
+            self._hooks.rescan()
+        self._interrupted = reason
 
     def _on_gone(self, reason: str) -> None:
         if not self._driver_gone:
