@@ -75,6 +75,18 @@ def test_a_lost_gpu_ends_its_pods_where_the_setting_wants_that_and_a_driver_that
     assert rig.board.snapshot()[DeviceName(device(0))]["driver"].effect == "NoSchedule"
 
 
+def test_a_gpu_that_answers_with_errors_ends_no_pods() -> None:
+    """The driver may be short of something for a moment, and say so of every GPU."""
+    rig = Rig(effect="NoExecute")
+    rig.gpus.found = dataclasses.replace(ONE, failing=1)
+    rig.keeper.read()
+    trouble = rig.board.snapshot()[DeviceName(device(1))]["lost"]
+    assert (trouble.value, trouble.effect) == ("lost", "NoSchedule")
+    rig.gpus.found = ONE
+    rig.keeper.read()
+    assert rig.board.snapshot()[DeviceName(device(1))]["lost"].effect == "NoExecute"
+
+
 def test_a_gpu_that_was_taken_out_goes() -> None:
     """The driver does not count it any more: removed, or split by MIG; unless shares are on it."""
     rig = Rig()

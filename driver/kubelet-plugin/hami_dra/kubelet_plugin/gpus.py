@@ -23,6 +23,7 @@ _PERIOD_SECONDS = 60.0
 # Whatever the setting. Who changes the layout of a GPU leaves alone what runs on it.
 _GONE = Trouble("gone", "the driver does not list it any more: taken out, or the MIG layout was changed", "NoSchedule")
 # A driver that is updated is away for seconds, and would take every pod of the node with it.
+_FAILING = Trouble("lost", "the driver answers questions about it with errors, see the plugin's log", "NoSchedule")
 _NO_DRIVER = Trouble("driver", "the NVIDIA driver does not answer", "NoSchedule")
 
 
@@ -98,8 +99,14 @@ class InventoryKeeper:
             self._log.info("GPUs found", count=len(found.gpus), lost=sorted(lost), driver_version=found.driver_version)
             self._on_change()
         self._board.replace("driver", {})
-        self._board.replace("lost", dict.fromkeys(lost, self._lost if found.unanswering else _GONE))
+        self._board.replace("lost", dict.fromkeys(lost, self._trouble_of_missing(found)))
         return True
+
+    def _trouble_of_missing(self, found: Inventory) -> Trouble:
+        if not found.unanswering:
+            return _GONE
+        # Which of them it is cannot be told: one without a handle does not say its UUID.
+        return self._lost if found.unanswering > found.failing else _FAILING
 
     def _without_driver(self, reason: str) -> None:
         if reason != self._reason:
@@ -124,4 +131,4 @@ def merge(known: Inventory | None, found: Inventory, in_use: Collection[str]) ->
     missing = [gpu for gpu in known.gpus if gpu.uuid not in here] if known else []
     kept = [gpu for gpu in missing if found.unanswering or gpu.uuid in in_use]
     gpus = sorted((*found.gpus, *kept), key=lambda gpu: (gpu.minor, gpu.uuid))
-    return replace(found, gpus=tuple(gpus), unanswering=0, missing=tuple(gpu.uuid for gpu in kept))
+    return replace(found, gpus=tuple(gpus), unanswering=0, failing=0, missing=tuple(gpu.uuid for gpu in kept))

@@ -44,13 +44,15 @@ class Inventory:
     """All GPUs of the node, with the driver's version (`580.82.07`) and its CUDA version (12090 is 12.9).
 
     GPUs that MIG splits are not among them, their instances are. `unanswering` is how many more the driver
-    counts that do not answer; `missing` are those of `gpus` that the driver does not list just now.
+    counts that do not answer, `failing` those of them that do not say that they are lost; `missing` are those of
+    `gpus` that the driver does not list just now.
     """
 
     driver_version: str
     cuda_driver_version: int
     gpus: tuple[Gpu, ...]
     unanswering: int = 0
+    failing: int = 0
     missing: tuple[str, ...] = ()
 
     @property

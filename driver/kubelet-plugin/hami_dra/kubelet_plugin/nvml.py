@@ -13,7 +13,8 @@ import pynvml  # type: ignore[import-untyped]
 from hami_dra.kubelet_plugin.errors import DriverUnavailable
 from hami_dra.kubelet_plugin.inventory import Gpu, Inventory
 from hami_dra.kubelet_plugin.links import FarEnds, links_between
-from hami_dra.kubelet_plugin.nvml_library import ask, session
+from hami_dra.kubelet_plugin.log import Log
+from hami_dra.kubelet_plugin.nvml_library import GONE, ask, session
 from hami_dra.kubelet_plugin.nvml_mig import describe_instances, is_split
 from hami_dra.kubelet_plugin.pci import PciTree, normalise_bus_id
 
@@ -28,11 +29,16 @@ _NUMA_WORDS = 1
 
 @dataclass(frozen=True)
 class _Found:
-    """What one GPU is to us: a device, several where MIG splits it, nothing that the settings want, or lost."""
+    """What one GPU is to us: a device, several where MIG splits it, nothing that the settings want, or `error`.
+
+    `is_unanswering`: it is there, and may answer again; `is_failing`: it does not say that it is lost.
+    """
 
     gpu: Gpu | None = None
     instances: tuple[Gpu, ...] = ()
-    is_lost: bool = False
+    error: str = ""
+    is_unanswering: bool = False
+    is_failing: bool = False
 
 
 class NvmlSource:
@@ -42,11 +48,13 @@ class NvmlSource:
         self._driver_root = driver_root
         self._pci = pci
         self._admits = admits
+        self._told: dict[int, str] = {}
+        self._log = Log(__name__)
 
     def read(self) -> Inventory:
         """The node's GPUs that `admits` wants by index, UUIDs and model, or the instances of those split by MIG.
 
-        Without those that fell off the bus.
+        Without those that fell off the bus or answer with errors.
         """
         with session(self._driver_root):
             try:
@@ -59,12 +67,19 @@ class NvmlSource:
         found = [self._read_gpu(index) for index in range(count)]
         gpus = _with_links(tuple(one.gpu for one in found if one.gpu), count)
         instances = tuple(instance for one in found for instance in one.instances)
+        self._tell({index: one.error for index, one in enumerate(found) if one.error})
         return Inventory(
             driver_version=pynvml.nvmlSystemGetDriverVersion(),
             cuda_driver_version=pynvml.nvmlSystemGetCudaDriverVersion(),
             gpus=gpus + instances,
-            unanswering=sum(one.is_lost for one in found),
+            unanswering=sum(one.is_unanswering for one in found),
+            failing=sum(one.is_failing for one in found),
         )
+
+    def _tell(self, errors: dict[int, str]) -> None:
+        if errors and errors != self._told:
+            self._log.warning("GPUs that do not answer", errors=errors)
+        self._told = errors
 
     def _read_gpu(self, index: int) -> _Found:
         try:
@@ -76,9 +91,16 @@ class NvmlSource:
                 return _Found(instances=tuple(wanted))
             is_wanted = self._admits(index, (uuid,), pynvml.nvmlDeviceGetName(handle))
             return _Found(self._describe(handle)) if is_wanted else _Found()
-        except (pynvml.NVMLError_GpuIsLost, pynvml.NVMLError_NoPermission):
+        except (pynvml.NVMLError_GpuIsLost, pynvml.NVMLError_NoPermission) as error:
             # One GPU that fell off the bus must not take the others with it.
-            return _Found(is_lost=True)
+            return _Found(error=str(error), is_unanswering=True)
+        except GONE:
+            raise
+        except pynvml.NVMLError_NotSupported as error:
+            # It will never say what a device of ours must have.
+            return _Found(error=str(error))
+        except pynvml.NVMLError as error:
+            return _Found(error=str(error), is_unanswering=True, is_failing=True)
 
     def _describe(self, handle: Any) -> Gpu:
         bus_id = ask(lambda: normalise_bus_id(str(pynvml.nvmlDeviceGetPciInfo(handle).busId)))

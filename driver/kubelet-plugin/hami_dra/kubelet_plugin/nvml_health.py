@@ -10,34 +10,38 @@ from typing import Any
 
 import pynvml  # type: ignore[import-untyped]
 
-from hami_dra.kubelet_plugin.errors import DriverUnavailable
+from hami_dra.kubelet_plugin.errors import DriverInterrupted, DriverUnavailable
 from hami_dra.kubelet_plugin.health_plan import GpuState, XidEvent
-from hami_dra.kubelet_plugin.nvml_library import ask, close_session, open_session
+from hami_dra.kubelet_plugin.nvml_handles import AGAIN_SECONDS, Handles
+from hami_dra.kubelet_plugin.nvml_library import GONE, ask, close_session, open_session
 from hami_dra.kubelet_plugin.nvml_mig import instances_of, is_split
 
 _EVENTS = pynvml.nvmlEventTypeXidCriticalError | pynvml.nvmlEventTypeDoubleBitEccError
 # An ECC error that could not be corrected has this XID too; GPUs that send only the event are told apart by nobody.
 _XID_OF_ECC = 48
-_LOST = (pynvml.NVMLError_GpuIsLost, pynvml.NVMLError_NoPermission)
 
 
 @dataclass
 class _Session:
     token: object
     events: Any
-    handles: dict[str, Any]
+    handles: Handles
     instances: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class NvmlHealth:
-    """For one thread. A session stays open while the driver answers; every error of it ends it."""
+    """For one thread. A session stays open while the driver answers; every error of it ends it.
 
-    def __init__(self, driver_root: Path) -> None:
+    GPUs that come, or answer again, are watched `again_seconds` later at the latest.
+    """
+
+    def __init__(self, driver_root: Path, again_seconds: float = AGAIN_SECONDS) -> None:
         self._driver_root = driver_root
+        self._again_seconds = again_seconds
         self._session: _Session | None = None
 
     def wait(self, seconds: float) -> XidEvent | None:
-        """The next event; None after that time. Raises DriverUnavailable."""
+        """The next event; None after that time. Raises DriverUnavailable, DriverInterrupted."""
         session = self._open()
         try:
             data = pynvml.nvmlEventSetWait_v2(session.events, int(seconds * 1000))
@@ -49,15 +53,16 @@ class NvmlHealth:
             raise self._ended(error) from error
 
     def read(self) -> dict[str, GpuState]:
-        """How every GPU stands that was there when the session began. Raises DriverUnavailable."""
+        """How every GPU stands that answered once. Raises DriverUnavailable, DriverInterrupted."""
         session = self._open()
         try:
-            return {uuid: self._state(session, uuid) for uuid in session.handles}
+            _watch_new(session)
+            return {uuid: self._state(session, uuid) for uuid in session.handles.by_uuid}
         except pynvml.NVMLError as error:
             raise self._ended(error) from error
 
     def _state(self, session: _Session, uuid: str) -> GpuState:
-        state = _state(session.handles[uuid])
+        state = _state(session.handles.by_uuid[uuid])
         if not state.lost:
             session.instances[uuid] = state.instances
         # A GPU that is lost cannot say any more which instances are lost with it.
@@ -76,7 +81,9 @@ class NvmlHealth:
         if self._session is None:
             token = open_session(self._driver_root)
             try:
-                self._session = _begin(token)
+                session = _Session(token, pynvml.nvmlEventSetCreate(), Handles(self._again_seconds))
+                _watch_new(session)
+                self._session = session
             except pynvml.NVMLError as error:
                 close_session(token)
                 raise DriverUnavailable(f"NVML under {self._driver_root} does not start: {error}") from error
@@ -84,21 +91,21 @@ class NvmlHealth:
 
     def _ended(self, error: Any) -> DriverUnavailable:
         self.close()
-        return DriverUnavailable(f"NVML under {self._driver_root} stopped answering: {error}")
+        kind = DriverUnavailable if isinstance(error, GONE) else DriverInterrupted
+        return kind(f"NVML under {self._driver_root} stopped answering: {error}")
 
 
-def _begin(token: object) -> _Session:
-    events, handles = pynvml.nvmlEventSetCreate(), dict[str, Any]()
-    for index in range(pynvml.nvmlDeviceGetCount()):
+def _watch_new(session: _Session) -> None:
+    for handle in session.handles.take_in().values():
         try:
-            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-            handles[str(pynvml.nvmlDeviceGetUUID(handle))] = handle
             supported = int(ask(partial(pynvml.nvmlDeviceGetSupportedEventTypes, handle)) or 0)
             if supported & _EVENTS:
-                pynvml.nvmlDeviceRegisterEvents(handle, supported & _EVENTS, events)
-        except (*_LOST, pynvml.NVMLError_NotSupported):
+                pynvml.nvmlDeviceRegisterEvents(handle, supported & _EVENTS, session.events)
+        except GONE:
+            raise
+        except pynvml.NVMLError:
+            # It has no events, or fails just now: the others are watched all the same.
             continue
-    return _Session(token, events, handles)
 
 
 def _uuid_of(device: Any) -> str | None:
@@ -122,7 +129,10 @@ def _state(handle: Any) -> GpuState:
             recovery_action=ask(lambda: _recovery_action(handle)),
             instances=tuple(uuid for uuid, _ in instances_of(handle)) if is_split(handle) else (),
         )
-    except _LOST:
+    except GONE:
+        raise
+    except pynvml.NVMLError:
+        # Whatever its error: it does not answer, and the others must be looked at.
         return GpuState(lost=True)
 
 

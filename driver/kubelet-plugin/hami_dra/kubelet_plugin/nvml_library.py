@@ -21,6 +21,13 @@ _PLACES = (
     "usr/lib64/libnvidia-ml.so.1",
     "usr/lib/libnvidia-ml.so.1",
 )
+GONE = (
+    pynvml.NVMLError_Uninitialized,
+    pynvml.NVMLError_DriverNotLoaded,
+    pynvml.NVMLError_LibRmVersionMismatch,
+)
+"""What NVML says where the driver itself went away. Any other error may be that of one GPU: many that fell off the
+bus answer with an unknown one."""
 _T = TypeVar("_T")
 _LOADING = threading.Lock()
 _loaded_from: list[tuple[Path, int, int]] = []

@@ -16,24 +16,20 @@ from typing import Any
 import pynvml  # type: ignore[import-untyped]
 
 from hami_dra.kubelet_plugin.errors import DriverUnavailable
-from hami_dra.kubelet_plugin.nvml_library import ask, close_session, open_session
+from hami_dra.kubelet_plugin.nvml_handles import AGAIN_SECONDS, Handles
+from hami_dra.kubelet_plugin.nvml_library import GONE, ask, close_session, open_session
 from hami_dra.kubelet_plugin.nvml_mig import instances_of, is_split
 from hami_dra.kubelet_plugin.samples import GpuSample, Sample, Work, asked_since, monotonic_of
-
-_GONE = (
-    pynvml.NVMLError_Uninitialized,
-    pynvml.NVMLError_DriverNotLoaded,
-    pynvml.NVMLError_LibRmVersionMismatch,
-)
 
 
 class NvmlSampler:
     """For one thread. What has no answer is left out; nothing is raised but DriverUnavailable."""
 
-    def __init__(self, driver_root: Path) -> None:
+    def __init__(self, driver_root: Path, again_seconds: float = AGAIN_SECONDS) -> None:
         self._driver_root = driver_root
+        self._again_seconds = again_seconds
         self._session: object | None = None
-        self._handles: dict[str, Any] = {}
+        self._handles = Handles(again_seconds)
         self._last_seen: dict[str, int] = {}
         self._last_worked: dict[str, int] = {}
         self._worked_ns: dict[str, int] = {}
@@ -41,6 +37,7 @@ class NvmlSampler:
     def sample(self) -> Sample:
         """All GPUs and MIG instances now. Raises DriverUnavailable; the next call starts afresh."""
         with self._answering():
+            self._handles.take_in()
             found = [self._try_gpu(uuid, handle) for uuid, handle in self._devices()]
             return {gpu.uuid: gpu for gpu in found if gpu}
 
@@ -55,7 +52,7 @@ class NvmlSampler:
         if self._session is not None:
             close_session(self._session)
         self._session = None
-        self._handles = {}
+        self._handles = Handles(self._again_seconds)
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
@@ -69,19 +66,14 @@ class NvmlSampler:
 
     def _open(self) -> None:
         self._session = open_session(self._driver_root)
-        for index in range(pynvml.nvmlDeviceGetCount()):
-            try:
-                handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-                self._handles[pynvml.nvmlDeviceGetUUID(handle)] = handle
-            except (pynvml.NVMLError_GpuIsLost, pynvml.NVMLError_NoPermission):
-                continue
+        self._handles.take_in()
 
     def _devices(self) -> Iterator[tuple[str, Any]]:
         """A GPU, or in its place the instances that it is split into just now."""
-        for uuid, handle in self._handles.items():
+        for uuid, handle in self._handles.by_uuid.items():
             try:
                 found = list(instances_of(handle)) if is_split(handle) else [(uuid, handle)]
-            except _GONE:
+            except GONE:
                 raise
             except pynvml.NVMLError:
                 continue
@@ -91,7 +83,7 @@ class NvmlSampler:
         before, since = self._last_worked.get(uuid), self._worked_ns.get(uuid)
         try:
             percents = _busy(handle, uuid, self._last_worked)
-        except _GONE:
+        except GONE:
             raise
         except pynvml.NVMLError:
             return None
@@ -105,7 +97,7 @@ class NvmlSampler:
     def _try_gpu(self, uuid: str, handle: Any) -> GpuSample | None:
         try:
             return self._sample_gpu(uuid, handle)
-        except _GONE:
+        except GONE:
             raise
         except pynvml.NVMLError:
             # One GPU that fell off the bus must not take the others with it.
