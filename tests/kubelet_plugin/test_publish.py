@@ -260,6 +260,41 @@ def test_without_taints_a_failing_gpu_is_left_out() -> None:
     assert not rig.publisher.withdrawn
 
 
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_failing_gpu_stays_left_out_until_its_taint_is_kept(failing: int) -> None:
+    """A healthy GPU has no taint that could be dropped: it says nothing about the others."""
+    rig = Rig(reserve=False)
+    rig.slices.answer = drop
+    rig.publisher.sync()
+    names = [device["name"] for device in rig.slices.devices()]
+    rig.troubles = {DeviceName(names[failing]): {"lost": Trouble("lost", "it does not answer", "NoSchedule")}}
+    rig.publisher.sync()
+    rig.slices.shown.clear()
+    for _ in range(3):
+        rig.publisher.probe()
+        rig.publisher.sync()
+    assert names[failing] not in {device["name"] for device in rig.slices.shown}
+    assert [device["name"] for device in rig.slices.devices()] == [names[1 - failing]]
+    rig.slices.answer = lambda item: item
+    rig.publisher.probe()
+    assert [device["name"] for device in rig.slices.devices()] == names
+    assert rig.slices.devices()[failing]["taints"][0]["value"] == "lost"
+    assert rig.reporter.withdrawals == []
+
+
+def test_a_gpu_that_heals_while_taints_are_dropped_is_published_again() -> None:
+    """And the next one that fails is left out in its place."""
+    rig = Rig(reserve=False)
+    rig.slices.answer = drop
+    rig.publisher.sync()
+    names = [DeviceName(device["name"]) for device in rig.slices.devices()]
+    for failing in (names[:1], [], names[1:]):
+        rig.troubles = {name: {"xid": Trouble("xid-48", "XID 48", "NoSchedule")} for name in failing}
+        rig.publisher.sync()
+        rig.publisher.probe()
+        assert [device["name"] for device in rig.slices.devices()] == [name for name in names if name not in failing]
+
+
 def test_many_nodes_do_not_write_in_the_same_moment() -> None:
     """Neither after an outage of the API server, nor to ask what it would store."""
     retries, probes = [], []

@@ -161,7 +161,7 @@ class Publisher:
         try:
             plan = plan_slices(node, self._devices(inventory, existing), existing)
             if inventory and not self._kept and any(slice_.devices for slice_ in (*plan.update, *plan.create)):
-                self._ask(node, inventory)
+                self._ask(node, self._plan(_first(inventory), ()))
             self._apply(plan)
         except DroppedFields as error:
             self._on_dropped(node, error)
@@ -172,21 +172,37 @@ class Publisher:
         if inventory is None or not inventory.gpus:
             return
         node = self._node or self._sources.find_node()
+        hidden = self._hidden(inventory)
         try:
-            self._ask(node, inventory)
+            self._ask(node, hidden or self._plan(_first(inventory), ()))
         except DroppedFields as error:
-            if not self._withdrawn:
-                self._on_dropped(node, error)
-            return
-        if self._withdrawn or self._hides_unhealthy:
-            self._withdrawn, self._hides_unhealthy = "", False
-            self._log.info("slices are stored whole again")
-            self.sync()
+            if not (hidden and _only_taints(error)):
+                if not self._withdrawn:
+                    self._on_dropped(node, error)
+                return
+            # All but the taints is kept: what is left out stays so.
+            hidden = ()
+        if self._withdrawn or hidden:
+            self._restore(node, shows_unhealthy=bool(hidden))
+
+    def _restore(self, node: NodeIdentity, *, shows_unhealthy: bool) -> None:
+        was_withdrawn, self._withdrawn = self._withdrawn, ""
+        self._hides_unhealthy = self._hides_unhealthy and not shows_unhealthy
+        self._log.info("slices are stored whole again")
+        self.sync()
+        if was_withdrawn:
             self._reporter.restored(node)
 
-    def _ask(self, node: NodeIdentity, inventory: Inventory) -> None:
-        first = replace(inventory, gpus=inventory.gpus[:1])
-        (wanted,) = plan_slices(node, self._plan(first, ()), ()).create
+    def _hidden(self, inventory: Inventory) -> tuple[Device, ...]:
+        """One of the devices that are left out because taints were dropped: only such a one shows whether they are."""
+        troubles = self._sources.troubles() if self._hides_unhealthy else {}
+        left_out = tuple(gpu for gpu in inventory.gpus if device_name(gpu.uuid) in troubles)
+        taints = plan_health_taints(troubles, (), timestamp())
+        first = _first(replace(inventory, gpus=left_out))
+        return plan_devices(first, shares_per_gpu=self._options.shares_per_gpu, taints=taints)
+
+    def _ask(self, node: NodeIdentity, devices: tuple[Device, ...]) -> None:
+        (wanted,) = plan_slices(node, devices, ()).create
         name = f"{wanted.metadata.name}-probe"
         self._api.probe(replace(wanted, metadata=replace(wanted.metadata, name=name)))
         self._kept = True
@@ -206,8 +222,7 @@ class Publisher:
         return plan_devices(inventory, shares_per_gpu=self._options.shares_per_gpu, taints=taints)
 
     def _on_dropped(self, node: NodeIdentity, error: DroppedFields) -> None:
-        taints_only = all("taints" in field for field in error.paths)
-        if taints_only and not self._options.reserve and not self._hides_unhealthy:
+        if _only_taints(error) and not self._options.reserve and not self._hides_unhealthy:
             # In scheduler mode only what is unhealthy has taints: it is left out instead.
             self._hides_unhealthy = True
             self._log.warning("taints are dropped, unhealthy GPUs are left out", error=str(error))
@@ -265,3 +280,11 @@ class Publisher:
         self._backoff.reset()
         self._in_step = True
         return None
+
+
+def _first(inventory: Inventory) -> Inventory:
+    return replace(inventory, gpus=inventory.gpus[:1])
+
+
+def _only_taints(error: DroppedFields) -> bool:
+    return all("taints" in field for field in error.paths)
