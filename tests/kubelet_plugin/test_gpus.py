@@ -27,7 +27,7 @@ class Rig:
         self.used = set[str]()
         self.keeper = InventoryKeeper(self.gpus, self.board, lambda: self.changes.append(1), lambda: self.used, effect)
         self.xids = list[int]()
-        hooks = HealthHooks(self._on_xid, lambda: bool(self.keeper.read()))
+        hooks = HealthHooks(self._on_xid, lambda: bool(self.keeper.read()), lambda: self.keeper.get().uuids)
         rules = HealthRules({31}, 600.0, effect)
         self.watch = HealthWatch(self.health, self.board, HealthJudge(rules), cordon, hooks)
         self.keeper.read()

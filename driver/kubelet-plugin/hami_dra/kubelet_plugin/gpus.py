@@ -18,6 +18,7 @@ from hami_dra.kubelet_plugin.health import HealthBoard, Trouble
 from hami_dra.kubelet_plugin.inventory import GpuSource, Inventory
 from hami_dra.kubelet_plugin.log import Log
 
+_FIRST_SECONDS = 20.0
 _RETRY_SECONDS = 10.0
 _PERIOD_SECONDS = 60.0
 # Whatever the setting. Who changes the layout of a GPU leaves alone what runs on it.
@@ -50,13 +51,18 @@ class InventoryKeeper:
         self._reason = "the driver was not asked yet"
         self._stopping = False
         self._wake = threading.Event()
+        self._read_once = threading.Event()
         self._thread = threading.Thread(target=self._run, name="inventory", daemon=True)
         self._log = Log(__name__)
 
-    def start(self) -> None:
-        """Read now, then go on in the background."""
-        self.read()
+    def start(self, timeout_seconds: float = _FIRST_SECONDS) -> None:
+        """Go on in the background, once the first reading is done; or without it where the driver hangs.
+
+        What needs no driver, above all to take shares back, must not wait for it.
+        """
         self._thread.start()
+        if not self._read_once.wait(timeout_seconds):
+            self._log.warning("the driver hangs, no GPUs until it answers", seconds=timeout_seconds)
 
     def stop(self, timeout_seconds: float = 2.0) -> None:
         """End the thread."""
@@ -116,6 +122,8 @@ class InventoryKeeper:
             self._board.replace("driver", {device_name(gpu.uuid): _NO_DRIVER for gpu in self._inventory.gpus})
 
     def _run(self) -> None:
+        self.read()
+        self._read_once.set()
         while not self._stopping:
             # All nodes of a cluster may have started in the same second.
             period = _RETRY_SECONDS if self._reason else _PERIOD_SECONDS

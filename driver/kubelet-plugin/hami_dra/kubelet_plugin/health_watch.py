@@ -1,10 +1,13 @@
-"""Watch over the GPUs' health: wait for XIDs, look every few seconds, read the operator's list."""
+"""Watch over the GPUs' health: wait for XIDs, look every few seconds, read the operator's list.
+
+NVML may hang when a GPU dies. Then nobody can say how any GPU of the node is, and all are marked.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +21,10 @@ from hami_dra.kubelet_plugin.log import Log
 _WAIT_SECONDS = 1.0
 _LOOK_SECONDS = 5.0
 _RETRY_SECONDS = 5.0
+_GUARD_SECONDS = 10.0
+_SILENT_SECONDS = 60.0
+# It may only be slow, and answer again.
+_SILENT = Trouble("driver", "the NVIDIA driver has not answered for a minute", "NoSchedule")
 
 
 class HealthSource(Protocol):
@@ -38,14 +45,18 @@ class HealthSource(Protocol):
 
 @dataclass(frozen=True)
 class HealthHooks:
-    """What happens beside the board: `on_xid` counts, `rescan` reads the inventory anew."""
+    """What happens beside the board: `on_xid` counts, `rescan` reads the inventory anew.
+
+    `devices` are all that the inventory has.
+    """
 
     on_xid: Callable[[XidEvent, bool], None]
     rescan: Callable[[], None]
+    devices: Callable[[], Collection[DeviceName]]
 
 
 class HealthWatch:
-    """The thread."""
+    """Two threads: one asks the driver, the other one sees to it that it comes back."""
 
     def __init__(
         self, source: HealthSource, board: HealthBoard, judge: HealthJudge, cordon_file: Path, hooks: HealthHooks
@@ -61,21 +72,26 @@ class HealthWatch:
         self._instances: Mapping[DeviceName, tuple[DeviceName, ...]] = {}
         self._looked = -_LOOK_SECONDS
         self._interrupted = ""
+        self._stepped = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="health", daemon=True)
+        self._guard = threading.Thread(target=self._run_guard, name="health guard", daemon=True)
         self._log = Log(__name__)
 
     def start(self) -> None:
-        """Start the thread; the operator's list counts from the first slice on."""
+        """Start the threads; the operator's list counts from the first slice on."""
         self._read_cordon()
+        self._stepped = time.monotonic()
         self._thread.start()
+        self._guard.start()
 
     def stop(self, timeout_seconds: float = 3.0) -> None:
-        """End the thread."""
+        """End the threads. A driver that hangs is left alone, or we would hang too."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout_seconds)
-        self._source.close()
+        if not self._thread.is_alive():
+            self._source.close()
 
     def step(self, now: float) -> bool:
         """Look where it is time, wait for an event, and look after it; False while no driver answers."""
@@ -97,9 +113,21 @@ class HealthWatch:
             return False
         return True
 
+    def guard(self, now: float) -> None:
+        """Mark all GPUs where the last step took too long, and take that back when it came to an end."""
+        silent = now - self._stepped >= _SILENT_SECONDS
+        if self._board.replace("silent", dict.fromkeys(self._hooks.devices(), _SILENT) if silent else {}):
+            self._log.warning("the driver hangs" if silent else "the driver answers again")
+
+    def _run_guard(self) -> None:
+        while not self._stopping.wait(_GUARD_SECONDS):
+            self.guard(time.monotonic())
+
     def _run(self) -> None:
         while not self._stopping.is_set():
-            if not self.step(time.monotonic()):
+            answers = self.step(time.monotonic())
+            self._stepped = time.monotonic()
+            if not answers:
                 self._read_cordon()
                 self._stopping.wait(_RETRY_SECONDS)
 

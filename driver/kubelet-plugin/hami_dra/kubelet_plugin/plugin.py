@@ -254,7 +254,7 @@ class Plugin:
     def _make_health_watch(self) -> HealthWatch:
         settings = self._settings
         rules = HealthRules(settings.ignored_xids, settings.xid_hold_seconds, settings.on_unhealthy.value)
-        hooks = HealthHooks(self._on_xid, self._gpus.rescan)
+        hooks = HealthHooks(self._on_xid, self._gpus.rescan, self._find_devices)
         judge = HealthJudge(rules)
         return HealthWatch(self._outside.health, self._health, judge, settings.cordon_file, hooks)
 

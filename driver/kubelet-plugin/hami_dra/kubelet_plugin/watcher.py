@@ -95,11 +95,12 @@ class Watcher:
         self._thread.start()
 
     def stop(self, timeout_seconds: float = 2.0) -> None:
-        """End the thread."""
+        """End the thread. A driver that hangs is left alone, or we would hang too."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout_seconds)
-        self._sources.sampler.close()
+        if not self._thread.is_alive():
+            self._sources.sampler.close()
 
     def look(self) -> Look:
         """Look once."""
