@@ -43,3 +43,36 @@ def test_a_probe_that_is_gone_before_its_answer_is_no_news(capfd: pytest.Capture
         server.stop()
     assert not serving[0].is_alive()
     assert capfd.readouterr().err == ""
+
+
+def test_who_asks_nothing_is_hung_up_on() -> None:
+    """Each connection has a thread: a port scanner, or a peer whose node died, would have it for good."""
+    server = StatusServer("127.0.0.1:0", Probes(lambda: True, lambda: True, bytes), idle_seconds=0.1)
+    port = server.start()
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as idle:
+            assert idle.recv(1) == b""
+    finally:
+        server.stop()
+
+
+def test_who_does_not_read_the_answer_is_hung_up_on(capfd: pytest.CaptureFixture[str]) -> None:
+    """And it is no news."""
+    serving, asked = list[threading.Thread](), threading.Event()
+
+    def long() -> bytes:
+        serving.append(threading.current_thread())
+        asked.set()
+        return bytes(1 << 26)
+
+    server = StatusServer("127.0.0.1:0", Probes(lambda: True, lambda: True, long), idle_seconds=0.1)
+    port = server.start()
+    try:
+        with socket.create_connection(("127.0.0.1", port)) as idle:
+            idle.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            assert asked.wait(5)
+            serving[0].join(5)
+            assert not serving[0].is_alive()
+    finally:
+        server.stop()
+    assert capfd.readouterr().err == ""

@@ -13,6 +13,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from hami_dra.controller.errors import ServingError, SettingsError
 
+_IDLE_SECONDS = 10.0
+
 
 @dataclass(frozen=True)
 class Probes:
@@ -24,17 +26,17 @@ class Probes:
 
 
 class StatusServer:
-    """An HTTP server on a thread of its own."""
+    """An HTTP server on a thread of its own. Who says nothing for `idle_seconds` is hung up on."""
 
-    def __init__(self, address: str, probes: Probes) -> None:
+    def __init__(self, address: str, probes: Probes, idle_seconds: float = _IDLE_SECONDS) -> None:
         self._address = _parse(address)
-        self._probes = probes
+        self._handler = _handler(probes, idle_seconds)
         self._server: ThreadingHTTPServer | None = None
 
     def start(self) -> int:
         """Listen and serve; the port. Raises ServingError."""
         try:
-            self._server = ThreadingHTTPServer(self._address, _handler(self._probes))
+            self._server = ThreadingHTTPServer(self._address, self._handler)
         except OSError as error:
             host, port = self._address
             raise ServingError(f"httpAddress {host}:{port} cannot be listened on: {error}") from error
@@ -56,7 +58,7 @@ def _parse(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _handler(probes: Probes) -> type[BaseHTTPRequestHandler]:
+def _handler(probes: Probes, idle_seconds: float) -> type[BaseHTTPRequestHandler]:
     def answer(path: str) -> tuple[int, bytes]:
         if path == "/metrics":
             return 200, probes.metrics()
@@ -66,9 +68,12 @@ def _handler(probes: Probes) -> type[BaseHTTPRequestHandler]:
         return (200, b"ok\n") if check() else (503, b"not yet\n")
 
     class Handler(BaseHTTPRequestHandler):
+        # Each connection has a thread: one that is only opened must not keep it for good.
+        timeout = idle_seconds
+
         def handle(self) -> None:
             # Whoever asked may have gone, as kubelet does when a probe takes too long.
-            with suppress(ConnectionError):
+            with suppress(ConnectionError, TimeoutError):
                 super().handle()
 
         def do_GET(self) -> None:
