@@ -134,6 +134,16 @@ def test_a_node_has_settings_of_its_own(tmp_path: Path, node: str, shares: int, 
             r"nodes\[1\] in .* \(b\): cdiDir cannot be set for a node; .*sharesPerGpu",
         ),
         ("[{name: node-a, sharesPerGpu: 0}]", r"sharesPerGpu of nodes\[0\] in .*: found 0, wanted a whole number"),
+        ("[{name: node-b, sharesPerGpu: 0}]", r"sharesPerGpu of nodes\[0\] in .*: found 0, wanted a whole number"),
+        (
+            "[{name: node-a, onBypass: [taint]}]",
+            r"onBypass of nodes\[0\] in .*: found \['taint'\], wanted one of event",
+        ),
+        (
+            "[{name: x, driverRoot: run/nvidia}]",
+            r"nodes\[0\] in .*: driverRoot has 'run/nvidia', wanted an absolute path",
+        ),
+        ("[{name: x, includeUuids: GPU-1}]", r"nodes\[0\] in .*: includeUuids has 'gpu-1', wanted UUIDs such as"),
     ],
 )
 def test_a_wrong_entry_for_a_node_is_named(tmp_path: Path, nodes: str, message: str) -> None:

@@ -7,28 +7,37 @@ rollout and not on the last one.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from hami_dra.kubelet_plugin.errors import SettingsError
 
 _NAME = "name"
 
+Sourced = dict[str, tuple[str, Any]]
+"""Where it stands and the value, by key."""
 
-def settings_of(node: str, entries: object, source: str, keys: Collection[str]) -> dict[str, tuple[str, Any]]:
-    """What the entries say for that node, as (where it stands, value) by key; of two entries the later one counts.
+
+def settings_of(
+    node: str, entries: object, source: str, keys: Collection[str], check: Callable[[str, Sourced], None]
+) -> Sourced:
+    """What the entries say for that node; of two entries the later one counts.
+
+    `check` takes where an entry stands and what it says, and raises SettingsError.
 
     Raises:
-        SettingsError: an entry is malformed or has a key that is none of `keys`.
+        SettingsError: an entry is malformed, has a key that is none of `keys`, or is refused by `check`.
     """
     if not isinstance(entries, list):
         raise SettingsError(f"nodes in {source}: found {type(entries).__name__}, wanted a list of entries with a name")
-    found: dict[str, tuple[str, Any]] = {}
+    found: Sourced = {}
     for number, entry in enumerate(entries):
         where = f"nodes[{number}] in {source}"
         pattern = _checked(entry, where, keys)
+        said = {key: (f"{key} of {where}", value) for key, value in entry.items() if key != _NAME}
+        check(where, said)
         if fnmatch.fnmatchcase(node, pattern):
-            found |= {key: (f"{key} of {where}", value) for key, value in entry.items() if key != _NAME}
+            found |= said
     return found
 
 

@@ -213,7 +213,7 @@ def camel_case(name: str) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
-_Layer = dict[str, tuple[str, object]]
+_Layer = dict[str, tuple[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,15 @@ class _Content:
 
     def of_node(self, node: str) -> _Layer:
         known = {camel_case(name): name for name in PER_NODE}
-        found = {} if self.nodes is None else settings_of(node, self.nodes, str(self.path), known)
+
+        def check(where: str, said: _Layer) -> None:
+            values: dict[str, Any] = {known[key]: _convert(known[key], *sourced) for key, sourced in said.items()}
+            try:
+                _check(Settings(node_name=where, **values))
+            except SettingsError as error:
+                raise SettingsError(f"{where}: {error}") from error
+
+        found = {} if self.nodes is None else settings_of(node, self.nodes, str(self.path), known, check)
         return {known[key]: sourced for key, sourced in found.items()}
 
 
@@ -275,7 +283,7 @@ def _convert(name: str, source: str, value: object) -> object:
         raise SettingsError(f"{source}: no default")
     if isinstance(default, enum.StrEnum):
         kind = type(default)
-        if value not in set(kind):
+        if not isinstance(value, str) or value not in set(kind):
             raise SettingsError(f"{source}: found {value!r}, wanted one of {', '.join(kind)}")
         return kind(str(value))
     if isinstance(default, bool):
