@@ -72,9 +72,11 @@ class FakeReporter:
     def __init__(self) -> None:
         self.published, self.withdrew = threading.Event(), threading.Event()
         self.withdrawals: list[str] = []
+        self.rounds: list[bool] = []
 
     def observe_publish(self, *, ok: bool) -> None:
         """One round."""
+        self.rounds.append(ok)
         if ok:
             self.published.set()
 
@@ -125,6 +127,17 @@ def test_a_dropped_taint_withdraws_the_devices(rig: Rig) -> None:
     assert rig.slices.devices() == []
     assert len(rig.slices.stored) == 1
     assert len(rig.reporter.withdrawals) == 1
+
+
+def test_devices_that_stay_withdrawn_count_as_rounds_that_failed(rig: Rig) -> None:
+    """Else no metric says that the node's GPUs are not published."""
+    rig.publisher.sync()
+    assert rig.reporter.rounds == [True]
+    rig.slices.answer = drop
+    for _ in range(3):
+        rig.reporter.rounds.clear()
+        rig.publisher.probe()
+        assert False in rig.reporter.rounds
 
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["first start", "after a restart"])

@@ -59,7 +59,7 @@ class PublishReporter(Protocol):
     """Who is told how publishing goes; never raises and never waits."""
 
     def observe_publish(self, *, ok: bool) -> None:
-        """One round of writes."""
+        """One round of writes; not ok also each time that devices stay withdrawn."""
         ...
 
     def withdrawn(self, node: NodeIdentity, error: DroppedFields) -> None:
@@ -177,7 +177,9 @@ class Publisher:
             self._ask(node, hidden or self._plan(_first(inventory), ()))
         except DroppedFields as error:
             if not (hidden and _only_taints(error)):
-                if not self._withdrawn:
+                if self._withdrawn:
+                    self._reporter.observe_publish(ok=False)
+                else:
                     self._on_dropped(node, error)
                 return
             # All but the taints is kept: what is left out stays so.
@@ -237,6 +239,7 @@ class Publisher:
         self._log.error("slices withdrawn", error=str(error))
         existing = [Slice.from_json(item) for item in self._api.list()]
         self._apply(plan_slices(node, (), existing))
+        self._reporter.observe_publish(ok=False)
         self._reporter.withdrawn(node, error)
 
     def _apply(self, plan: SlicePlan) -> None:
