@@ -11,6 +11,12 @@ from typing import Any
 import pytest
 from test_nvml import install
 
+from hami_dra.kubelet_plugin.errors import DriverUnavailable
+from hami_dra.kubelet_plugin.gpu_filter import GpuFilter
+from hami_dra.kubelet_plugin.nvml import NvmlSource
+from hami_dra.kubelet_plugin.nvml_health import NvmlHealth
+from hami_dra.kubelet_plugin.pci import PciTree
+
 SECOND = "GPU-6d4a8e63"
 
 # A process of its own: pynvml keeps one library for good.
@@ -93,6 +99,14 @@ def test_a_gpu_that_answers_only_later_is_watched_from_then_on(tmp_path: Path, f
     assert at_first == without(healed, failing)
     assert healed["published"] == [0, 1, 2, 3]
     assert (len(healed["watched"]), len(healed["sampled"]), xid) == (4, 4, 48)
+
+
+def test_a_driver_root_that_cannot_be_looked_at_is_no_crash(tmp_path: Path) -> None:
+    """A driver container that was killed may leave a mount that answers with an error."""
+    unreadable = tmp_path / ("x" * 300)
+    for ask in (NvmlSource(unreadable, PciTree(()), GpuFilter().admits).read, NvmlHealth(unreadable).read):
+        with pytest.raises(DriverUnavailable, match="File name too long"):
+            ask()
 
 
 NEVER_SAYS = """

@@ -84,14 +84,13 @@ def ask(question: Callable[[], _T]) -> _T | None:
 
 
 def _load(driver_root: Path) -> None:
-    tried = [driver_root / place for place in _PLACES]
-    path = next((candidate for candidate in tried if candidate.exists()), None)
-    if path is None:
+    try:
+        identity = _identify(driver_root)
+    except DriverUnavailable:
         if pynvml.nvmlLib is not None and _open_sessions:
             return
-        raise DriverUnavailable(f"no libnvidia-ml.so.1 under {driver_root}, e.g. at {tried[0]}")
-    status = path.stat()
-    identity = (path, status.st_ino, status.st_mtime_ns)
+        raise
+    path, *_ = identity
     if pynvml.nvmlLib is not None and (_loaded_from == [identity] or _open_sessions):
         return
     try:
@@ -103,3 +102,16 @@ def _load(driver_root: Path) -> None:
     pynvml.nvmlLib = library
     pynvml._nvmlGetFunctionPointer_cache.clear()
     _loaded_from[:] = [identity]
+
+
+def _identify(driver_root: Path) -> tuple[Path, int, int]:
+    tried = [driver_root / place for place in _PLACES]
+    try:
+        path = next((candidate for candidate in tried if candidate.exists()), None)
+        status = path.stat() if path else None
+    except OSError as error:
+        # What a driver container that ended left of its mounts may answer with any error.
+        raise DriverUnavailable(f"cannot look for libnvidia-ml.so.1 under {driver_root}: {error}") from error
+    if path is None or status is None:
+        raise DriverUnavailable(f"no libnvidia-ml.so.1 under {driver_root}, e.g. at {tried[0]}")
+    return path, status.st_ino, status.st_mtime_ns
