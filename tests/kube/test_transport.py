@@ -24,6 +24,12 @@ from hami_dra.kube.errors import (
 from hami_dra.kube.paths import CLAIMS, PODS, named, namespaced
 from hami_dra.kube.transport import Client, Timeouts, connect
 
+CLUSTER = """
+current-context: a
+contexts: [{{name: a, context: {{cluster: a, user: a}}}}]
+clusters: [{{name: a, cluster: {{server: "{server}"{more}}}}}]
+users: [{{name: a, user: {{token: x}}}}]
+"""
 POD = {"metadata": {"name": "a", "namespace": "team"}, "spec": {}}
 
 
@@ -52,6 +58,16 @@ def test_a_renewed_token_is_sent_though_not_every_request_asks_for_it(server: Fa
         assert time.monotonic() < deadline
         client.list(PODS)
     assert len(asked) < 4 < len(server.cluster.requests)
+    client.close()
+
+
+def test_a_token_may_end_with_a_newline(server: FakeApiServer) -> None:
+    """As in a file that was written by hand. In a header it would be refused, with the token in the error's text."""
+    configuration = Configuration(host=server.url)
+    configuration.api_key["BearerToken"] = "Bearer secret\n"
+    client = Client(ApiClient(configuration))
+    client.list(PODS)
+    assert server.cluster.requests[-1].headers["authorization"] == "Bearer secret"
     client.close()
 
 
@@ -231,3 +247,24 @@ def test_no_cluster_says_where_it_was_looked_for(tmp_path: object) -> None:
     """A missing kubeconfig is named."""
     with pytest.raises(NotConfigured, match=r"nowhere\.yaml"):
         connect(f"{tmp_path}/nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"just text",
+        b"clusters: [",
+        b"\xff\xfe",
+        CLUSTER.format(server="", more="").encode(),
+        CLUSTER.format(server="https://127.0.0.1:99999", more="").encode(),
+        CLUSTER.format(server="https://127.0.0.1:6443", more=", proxy-url: none").encode(),
+    ],
+    ids=["empty", "text", "not YAML", "not UTF-8", "no server", "no such port", "no such proxy"],
+)
+def test_a_kubeconfig_that_cannot_be_used_is_named(tmp_path: Path, content: bytes) -> None:
+    """Whoever asks gets a reason and not a traceback, whose exit status would mean something else."""
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_bytes(content)
+    with pytest.raises(NotConfigured, match=str(kubeconfig)):
+        connect(str(kubeconfig))

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 
 import orjson
 import urllib3
+import yaml
 from kubernetes import config as kube_config
 from kubernetes.client.api_client import ApiClient
 from kubernetes.client.configuration import Configuration
@@ -38,6 +39,17 @@ _CONNECTIONS: Final = 100
 # Tokens are renewed minutes before they end.
 _CREDENTIALS_SECONDS: Final = 1.0
 _DECODING: Final = threading.Lock()
+# What comes of a kubeconfig that is none, or that names no server: nobody checks it before it is used.
+_UNUSABLE: Final = (
+    ConfigException,
+    OSError,
+    yaml.YAMLError,
+    urllib3.exceptions.HTTPError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    KeyError,
+)
 
 Params: TypeAlias = Mapping[str, str]
 Transform: TypeAlias = Callable[[JsonObject], JsonObject]
@@ -266,7 +278,9 @@ class Client:
         if now >= self._credentials_due:
             headers: dict[str, str] = {}
             self._api_client.update_params_for_auth(headers, [], ["BearerToken"], "", "", None)
-            self._credentials, self._credentials_due = headers, now + _CREDENTIALS_SECONDS
+            # A token's file may end with a newline, which kubectl minds as little.
+            self._credentials = {name: value.strip() for name, value in headers.items()}
+            self._credentials_due = now + _CREDENTIALS_SECONDS
         return self._credentials
 
 
@@ -291,16 +305,20 @@ def connect(kubeconfig: str | None = None) -> Client:
 
     Reads files, opens no connection. Raises NotConfigured.
     """
-    configuration = Configuration()
-    loader: Any = kube_config
     try:
-        if kubeconfig is not None:
-            loader.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
-        else:
-            _load_found(loader, configuration)
-    except (ConfigException, OSError) as error:
+        return _connected(kubeconfig)
+    except _UNUSABLE as error:
         place = kubeconfig or "a pod's service account, $KUBECONFIG, ~/.kube/config"
         raise NotConfigured(f"no cluster: looked for {place}: {error}") from error
+
+
+def _connected(kubeconfig: str | None) -> Client:
+    configuration = Configuration()
+    loader: Any = kube_config
+    if kubeconfig is not None:
+        loader.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+    else:
+        _load_found(loader, configuration)
     # Own back-off decides on retries; the default three would hide them and repeat writes.
     configuration.retries = False
     configuration.keep_alive = True
