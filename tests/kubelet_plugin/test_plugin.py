@@ -20,6 +20,7 @@ from plugin_objects import BOOT, NODE, FakeGpus, Node, claim_json, device, gpu, 
 from hami_dra.api import names
 from hami_dra.api.pb import dra_v1_pb2 as v1
 from hami_dra.kube.transport import Client
+from hami_dra.kubelet_plugin.health_plan import GpuState, XidEvent
 from hami_dra.kubelet_plugin.mig_plan import MigStrategy
 from hami_dra.kubelet_plugin.settings import Allocator, Settings
 from hami_dra.kubelet_plugin.toolkit import Program
@@ -362,3 +363,16 @@ def test_instances_that_the_strategy_does_not_take_are_told_of(
         (event,) = server.objects("/api/v1/namespaces/default/events")
         assert (event["reason"], event["involvedObject"]["kind"]) == ("MigInstancesLeftOut", "Node")
         assert f"MIG is off on {uuid(0)}" in event["message"]
+
+
+def test_only_gpus_of_the_node_are_told_of(
+    settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node, tmp_path: Path
+) -> None:
+    """The operator's list has those of all nodes: else each node said of each that it is cordoned."""
+    cordon, foreign = tmp_path / "gpus", uuid(1).replace("GPU-0000000A", "GPU-00000001")
+    node.health.states = {uuid(0): GpuState(0, 0), uuid(1): GpuState(0, 0)}
+    with running(dataclasses.replace(settings, cordon_file=cordon), server, client, gpus, node):
+        cordon.write_text(f"{foreign}\n{uuid(1)}\n")
+        node.health.events.put(XidEvent(uuid(0), 31))
+        server.wait_for(lambda: any(device(1) in event["message"] for event in server.objects("/api/v1/events")), 10)
+    assert not [event for event in server.objects("/api/v1/events") if foreign.lower() in event["message"]]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterable
+
 from hami_dra.api.names import DeviceName
 from hami_dra.kube.errors import DroppedFields
 from hami_dra.kube.events import EventType, ObjectReference
@@ -19,6 +22,7 @@ class NodeReporter:
         self._events = events
         self._metrics = metrics
         self._node_name = node_name
+        self._telling = threading.Lock()
         self._told: dict[DeviceName, str] = {}
 
     def observe_publish(self, *, ok: bool) -> None:
@@ -39,17 +43,20 @@ class NodeReporter:
         """The API server keeps everything again."""
         self._emit(node.uid, "DevicesPublished", "the GPUs of this node are published again", EventType.NORMAL)
 
-    def health_changed(self, troubles: Troubles) -> None:
-        """What is wrong with which GPUs now; each GPU is told of when that changes."""
-        for device in sorted({*troubles, *self._told}):
-            message = describe(troubles.get(device, {}))
-            if message == self._told.get(device, ""):
-                continue
-            if message:
-                self._emit(self._node_name, "GpuUnhealthy", f"GPU {device}: {message}")
-            else:
-                self._emit(self._node_name, "GpuHealthy", f"GPU {device} is healthy again", EventType.NORMAL)
-            self._told[device] = message
+    def health_changed(self, troubles: Troubles, devices: Iterable[DeviceName]) -> None:
+        """What is wrong with which of the node's GPUs now; each GPU is told of when that changes; from any thread.
+
+        The operator's list has the GPUs of all nodes; and one that was taken out did not heal.
+        """
+        with self._telling:
+            before, self._told = self._told, {device: describe(troubles.get(device, {})) for device in devices}
+            for device, message in sorted(self._told.items()):
+                if message == before.get(device, ""):
+                    continue
+                if message:
+                    self._emit(self._node_name, "GpuUnhealthy", f"GPU {device}: {message}")
+                else:
+                    self._emit(self._node_name, "GpuHealthy", f"GPU {device} is healthy again", EventType.NORMAL)
 
     def instances_left_out(self, reason: str) -> None:
         """There are MIG instances, and the strategy takes none of them."""

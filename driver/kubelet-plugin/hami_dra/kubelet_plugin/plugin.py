@@ -352,9 +352,12 @@ class Plugin:
     def _on_health(self) -> None:
         troubles = self._health.snapshot()
         self._log.warning("health of GPUs changed", troubles={d: describe(found) for d, found in troubles.items()})
-        if self._lead.is_held:
-            self._node_reporter.health_changed(troubles)
+        self._tell_health()
         self._publisher.wake()
+
+    def _tell_health(self) -> None:
+        if self._lead.is_held:
+            self._node_reporter.health_changed(self._health.snapshot(), self._find_devices())
 
     def _on_xid(self, event: XidEvent, counts: bool) -> None:  # noqa: ARG002
         self._metrics.observe_xid(device_name(event.uuid or "unknown"), event.xid)
@@ -375,6 +378,7 @@ class Plugin:
         self._metrics.set_gpus(len(inventory.gpus) if inventory else 0)
         self._publisher.wake()
         self._health.wake()
+        self._tell_health()
 
     def _find_node(self) -> NodeIdentity:
         node = self._outside.client.get(named(NODES, self._settings.node_name))
