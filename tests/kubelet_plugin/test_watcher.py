@@ -314,6 +314,20 @@ def test_metrics_leave_out_what_a_killed_process_held(rig: Rig) -> None:
     assert "hami_dra_share_memory_kind_bytes" not in values
 
 
+def test_metrics_show_no_figures_of_a_driver_that_hangs(rig: Rig) -> None:
+    """The last ones would stand there for good; whose the share is, and what its ledger says, is known still."""
+    charge(rig.node, 1, 300 * MIB)
+    look = rig.seen(400 * MIB)
+    fresh = render(scene_of(rig, look.shown_at(look.at_ns + 10_000_000_000))).decode()
+    stale = render(scene_of(rig, look.shown_at(look.at_ns + 10_000_000_001))).decode()
+    assert "hami_dra_share_memory_device_bytes{" in fresh
+    assert "hami_dra_node_gpu_memory_used_bytes{" in fresh
+    assert "device_bytes{" not in stale
+    assert "hami_dra_node_gpu_memory_used_bytes{" not in stale
+    assert 'pod="pod-1"' in stale
+    assert "hami_dra_share_memory_used_bytes{" in stale
+
+
 def test_metrics_name_pod_and_container(rig: Rig) -> None:
     """What people look for; and everything of a share in one place."""
     charge(rig.node, 1, 1000 * MIB, last_ns=3_000_000_000, launches=7)

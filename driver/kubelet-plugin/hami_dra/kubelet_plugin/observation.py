@@ -97,7 +97,7 @@ class Observation:
         scene = Scene(
             entries=around.ledger.snapshot(),
             usage=lambda share: self._usage(share, totals.get(share.uuid, share.memory_bytes)),
-            look=self._watcher.latest,
+            look=self._watcher.latest.shown_at(time.monotonic_ns()),
             gpus=inventory.gpus if inventory else (),
             troubles=around.board.snapshot(),
             to_unix=lambda at_ns: time.time() - (time.monotonic_ns() - at_ns) / usage_metrics.NS_PER_SECOND,
