@@ -49,8 +49,11 @@ def render(scene: Scene, node_name: str) -> bytes:
                 }
                 indices[consumer] += 1
                 _add(text, scene, share, label_text(labels), usage)
-    for index, (uuid, gpu) in enumerate(sorted(scene.look.accounts.gpus.items())):
-        labels = {"node": node_name, "device_uuid": uuid, "device_index": str(index), "device_type": "NVIDIA"}
+    # As nvidia-smi counts, where minor numbers are in the order of the bus; none of GPUs that are not ours to give.
+    minors = {gpu.uuid: str(gpu.minor) for gpu in scene.gpus}
+    for uuid, gpu in sorted(scene.look.accounts.gpus.items()):
+        index = minors.get(uuid, "")
+        labels = {"node": node_name, "device_uuid": uuid, "device_index": index, "device_type": "NVIDIA"}
         for name, value in (
             ("memory_used_bytes", gpu.sample.memory_used_bytes),
             ("utilization_ratio", gpu.sample.busy_percent),
