@@ -83,6 +83,9 @@ def test_the_inventory_does_not_hold_up_the_start_for_good(gate: Gate) -> None:
     keeper.start(timeout_seconds=0.05)
     try:
         assert keeper.find() is None
+        assert keeper.is_known
+        assert changed.is_set()
+        changed.clear()
         gate.opened.set()
         assert changed.wait(5)
         assert keeper.get() == inventory()

@@ -6,13 +6,16 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from plugin_objects import FakeGpus, FakeHealth, device, instance, inventory, uuid
 
 from hami_dra.api.names import DeviceName
+from hami_dra.kubelet_plugin.errors import DriverUnavailable, OwnersUnknown
 from hami_dra.kubelet_plugin.gpus import InventoryKeeper, merge
 from hami_dra.kubelet_plugin.health import HealthBoard
 from hami_dra.kubelet_plugin.health_plan import GpuState, HealthJudge, HealthRules, XidEvent
 from hami_dra.kubelet_plugin.health_watch import HealthHooks, HealthWatch
+from hami_dra.kubelet_plugin.inventory import Inventory
 
 ONE = dataclasses.replace(inventory(1), unanswering=1)
 
@@ -149,6 +152,25 @@ def test_gpus_that_come_are_found_without_a_restart() -> None:
     rig.keeper.read()
     assert len(present(rig)) == 3
     assert len(rig.changes) == 2
+
+
+def test_no_driver_is_knowledge_and_unknown_owners_are_none() -> None:
+    """What follows from having no GPUs, that slices are taken back, must not follow from that."""
+
+    class Unowned(FakeGpus):
+        def read(self) -> Inventory:
+            raise OwnersUnknown("no answer")
+
+    told = list[int]()
+    unknown = InventoryKeeper(Unowned(None), HealthBoard(lambda: None), lambda: told.append(1), set, "NoSchedule")
+    assert not unknown.read()
+    assert (unknown.is_known, unknown.find(), told) == (False, None, [])
+    with pytest.raises(DriverUnavailable, match="not known yet: no answer"):
+        unknown.get()
+    without = InventoryKeeper(FakeGpus(None), HealthBoard(lambda: None), lambda: told.append(1), set, "NoSchedule")
+    assert not without.read()
+    assert not without.read()
+    assert (without.is_known, without.find(), told) == (True, None, [1])
 
 
 def test_a_driver_that_goes_marks_all_its_gpus_until_it_is_back() -> None:

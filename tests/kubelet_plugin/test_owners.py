@@ -8,6 +8,7 @@ import pytest
 from plugin_objects import FakeConsumers, FakeGpus, device, inventory, uuid
 
 from hami_dra.kube.errors import Unavailable
+from hami_dra.kubelet_plugin.errors import OwnersUnknown
 from hami_dra.kubelet_plugin.health import HealthBoard, describe
 from hami_dra.kubelet_plugin.owners import find_owners
 from hami_dra.kubelet_plugin.unowned_gpus import UnownedGpus
@@ -86,6 +87,16 @@ def test_what_another_one_gives_out_is_left_out_until_it_does_not() -> None:
     rig.slices = []
     assert rig.found() == [uuid(0), uuid(1)]
     assert rig.board.snapshot() == {}
+
+
+def test_without_any_answer_of_the_api_server_there_are_no_gpus() -> None:
+    """It may answer in the next moment, and GPUs that another driver gives out would be published."""
+    rig = Rig()
+    rig.slices = None
+    with pytest.raises(OwnersUnknown, match="which GPUs other drivers give out: no answer"):
+        rig.found()
+    rig.slices = [slice_of("gpu.nvidia.com", uuid=uuid(0))]
+    assert rig.found() == [uuid(1)]
 
 
 def test_a_gpu_in_use_stays_and_gets_no_more() -> None:

@@ -98,9 +98,15 @@ class Rig:
         self.troubles: dict[DeviceName, dict[str, Trouble]] = {}
         self.reporter = FakeReporter()
         self.inventory: Inventory | None = inventory()
+        self.is_known = True
         self.publisher = Publisher(
             self.slices,
-            PublishSources(lambda: NodeIdentity(NODE, "node-uid"), lambda: self.inventory, lambda: self.troubles),
+            PublishSources(
+                lambda: NodeIdentity(NODE, "node-uid"),
+                lambda: self.inventory,
+                lambda: self.is_known,
+                lambda: self.troubles,
+            ),
             PublishOptions(shares_per_gpu=10, reserve=reserve, probe_seconds=probe_seconds),
             self.reporter,
         )
@@ -169,6 +175,17 @@ def test_a_lost_driver_takes_the_devices_back(rig: Rig) -> None:
     rig.publisher.sync()
     assert len(rig.slices.devices()) == 2
     rig.inventory = None
+    rig.publisher.sync()
+    assert rig.slices.devices() == []
+
+
+def test_devices_of_an_earlier_process_stay_until_it_is_known_what_there_is(rig: Rig) -> None:
+    """A slow driver or API server is no reason to take them back for a moment."""
+    rig.publisher.sync()
+    rig.inventory, rig.is_known = None, False
+    rig.publisher.sync()
+    assert len(rig.slices.devices()) == 2
+    rig.is_known = True
     rig.publisher.sync()
     assert rig.slices.devices() == []
 

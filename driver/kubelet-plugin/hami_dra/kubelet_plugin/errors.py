@@ -3,7 +3,8 @@
 PluginError
 ├── SettingsError          a setting is missing or malformed
 ├── DriverUnavailable      no NVIDIA driver answers on this node (idle, retry)
-│   └── DriverInterrupted  it stopped answering, but may be the one that it was
+│   ├── DriverInterrupted  it stopped answering, but may be the one that it was
+│   └── OwnersUnknown      it answers, but it is not known yet which GPUs others give out
 ├── ToolkitError           NVIDIA's toolkit on the node did not describe the GPUs
 ├── CheckpointCorrupt      the checkpoint's bytes cannot be trusted
 ├── NodeStateError         a file of ours could not be read or written
@@ -30,6 +31,10 @@ class DriverUnavailable(PluginError):
 
 class DriverInterrupted(DriverUnavailable):
     """NVML ended a session with an error that may be one GPU's: the driver need not have gone."""
+
+
+class OwnersUnknown(DriverUnavailable):
+    """It is not known yet which GPUs others give out, so none can be used; the text says why."""
 
 
 class ToolkitError(PluginError):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from hami_dra.api.names import device_name
-from hami_dra.kubelet_plugin.errors import DriverUnavailable
+from hami_dra.kubelet_plugin.errors import DriverUnavailable, OwnersUnknown
 from hami_dra.kubelet_plugin.health import HealthBoard, Trouble
 from hami_dra.kubelet_plugin.inventory import GpuSource, Inventory
 from hami_dra.kubelet_plugin.log import Log
@@ -48,6 +48,7 @@ class InventoryKeeper:
         self._in_use = in_use
         self._lost = Trouble("lost", "the GPU does not answer", lost_effect)
         self._inventory: Inventory | None = None
+        self._is_known = False
         self._reason = "the driver was not asked yet"
         self._stopping = False
         self._wake = threading.Event()
@@ -63,6 +64,7 @@ class InventoryKeeper:
         self._thread.start()
         if not self._read_once.wait(timeout_seconds):
             self._log.warning("the driver hangs, no GPUs until it answers", seconds=timeout_seconds)
+            self._know()
 
     def stop(self, timeout_seconds: float = 2.0) -> None:
         """End the thread."""
@@ -79,14 +81,20 @@ class InventoryKeeper:
         """The inventory; None where there never was a driver."""
         return self._inventory
 
+    @property
+    def is_known(self) -> bool:
+        """Whether it is known by now what GPUs there are; else nothing follows from there being none."""
+        return self._is_known
+
     def get(self) -> Inventory:
         """The inventory.
 
         Raises:
-            DriverUnavailable: there never was a driver; the text says what was tried last.
+            DriverUnavailable: there never was a driver, or it is not known yet; the text says what was tried last.
         """
         if self._inventory is None:
-            raise DriverUnavailable(f"this node has no working NVIDIA driver: {self._reason}")
+            what = "this node has no working NVIDIA driver" if self._is_known else "the node's GPUs are not known yet"
+            raise DriverUnavailable(f"{what}: {self._reason}")
         return self._inventory
 
     def read(self) -> bool:
@@ -95,12 +103,14 @@ class InventoryKeeper:
             found = self._source.read()
         except DriverUnavailable as error:
             self._without_driver(str(error))
+            if not isinstance(error, OwnersUnknown):
+                self._know()
             return False
         self._reason = ""
         merged = merge(self._inventory, found, self._in_use())
         lost = {device_name(uuid) for uuid in merged.missing}
         changed = merged != self._inventory
-        self._inventory = merged
+        self._inventory, self._is_known = merged, True
         if changed:
             self._log.info("GPUs found", count=len(found.gpus), lost=sorted(lost), driver_version=found.driver_version)
             self._on_change()
@@ -113,6 +123,11 @@ class InventoryKeeper:
             return _GONE
         # Which of them it is cannot be told: one without a handle does not say its UUID.
         return self._lost if found.unanswering > found.failing else _FAILING
+
+    def _know(self) -> None:
+        if not self._is_known:
+            self._is_known = True
+            self._on_change()
 
     def _without_driver(self, reason: str) -> None:
         if reason != self._reason:

@@ -248,7 +248,8 @@ class Plugin:
             reserve=settings.allocator is Allocator.CONTROLLER,
             probe_seconds=settings.gate_look_seconds,
         )
-        sources = PublishSources(self._find_node, self._gpus.find, self._health.snapshot)
+        gpus, health = self._gpus, self._health
+        sources = PublishSources(self._find_node, gpus.find, lambda: gpus.is_known, health.snapshot)
         return Publisher(slices, sources, options, self._node_reporter)
 
     def _make_health_watch(self) -> HealthWatch:

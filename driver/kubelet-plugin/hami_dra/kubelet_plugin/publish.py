@@ -85,10 +85,14 @@ class PublishOptions:
 
 @dataclass(frozen=True)
 class PublishSources:
-    """What is published: `find_node` reads the Node, for its UID is the slices' owner."""
+    """What is published: `find_node` reads the Node, for its UID is the slices' owner.
+
+    While the inventory is not known, slices of an earlier process stay.
+    """
 
     find_node: Callable[[], NodeIdentity]
     inventory: Callable[[], Inventory | None]
+    is_known: Callable[[], bool]
     troubles: Callable[[], Troubles]
 
 
@@ -154,6 +158,8 @@ class Publisher:
     def sync(self) -> None:
         """Bring the slices into line. Raises KubeError, ApiError."""
         inventory = self._sources.inventory()
+        if inventory is None and not self._sources.is_known():
+            return
         existing = [Slice.from_json(item) for item in self._api.list()]
         if inventory is None and not existing:
             return
