@@ -119,10 +119,11 @@ static bool parse_priority(struct span value, struct ci_limits *limits)
 {
     bool negative = value.length > 0 && value.text[0] == '-';
     uint64_t number;
-    if (!ci_parse_number(value.text + negative, value.length - negative, &number) || number > INT32_MAX)
+    if (!ci_parse_number(value.text + negative, value.length - negative, &number) ||
+        number > (uint64_t)INT32_MAX + negative)
         return false;
     limits->has_priority = true;
-    limits->priority = negative ? -(int)number : (int)number;
+    limits->priority = (int)(negative ? -(int64_t)number : (int64_t)number);
     return true;
 }
 

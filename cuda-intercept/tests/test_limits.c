@@ -27,6 +27,16 @@ static void whole_file_is_read(void)
     CHECK(limits.has_priority && limits.priority == -2);
 }
 
+/* All that a claim may ask for, 32 bits with their sign, and nothing beyond. */
+static void every_priority_is_read(void)
+{
+    struct ci_limits limits;
+    CHECK(parse(HEAD "memory 1\npriority -2147483648\n", &limits) && limits.priority == INT32_MIN);
+    CHECK(parse(HEAD "memory 1\npriority 2147483647\n", &limits) && limits.priority == INT32_MAX);
+    CHECK(!parse(HEAD "memory 1\npriority -2147483649\n", &limits));
+    CHECK(!parse(HEAD "memory 1\npriority 2147483648\n", &limits));
+}
+
 /* Without a word on it a core limit is hard, and absent without cores. */
 static void core_limit_follows_cores(void)
 {
@@ -106,6 +116,7 @@ static void sizes_are_read(void)
 int main(void)
 {
     whole_file_is_read();
+    every_priority_is_read();
     core_limit_follows_cores();
     bad_files_are_refused();
     long_share_is_refused();
