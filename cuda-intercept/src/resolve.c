@@ -123,16 +123,19 @@ static void adopt_library(void *handle, const void *found, enum ci_library libra
         dlclose(own);
 }
 
-static void *answer_for_handle(void *handle, enum ci_symbol symbol, dlsym_function next)
+/* Somebody else's function is looked up once more, and a name that nobody but us has is
+ * looked up where it is not: what dlerror says is then as without us, not of our own look-ups. */
+static struct ci_route route_for_handle(void *handle, enum ci_symbol symbol, dlsym_function next)
 {
-    void *found = next(handle, ci_hooks[symbol].name);
+    const char *name = ci_hooks[symbol].name;
+    void *found = next(handle, name);
     if (found == NULL)
-        return NULL;
+        return (struct ci_route){NULL, NULL};
     if (ci_real(symbol) == NULL && found != ci_hooks[symbol].hook && is_driver_library(found))
         adopt_library(handle, found, ci_hooks[symbol].library);
-    if (found == ci_hooks[symbol].hook || found == ci_real(symbol) || is_driver_library(found))
-        return ci_real(symbol) == NULL ? NULL : ci_offer(symbol);
-    return found;
+    if (found != ci_hooks[symbol].hook && found != ci_real(symbol) && !is_driver_library(found))
+        return (struct ci_route){(void *)next, NULL};
+    return (struct ci_route){NULL, ci_real(symbol) == NULL ? next(RTLD_NEXT, name) : ci_offer(symbol)};
 }
 
 struct ci_route ci_dlsym_route(void *handle, const char *name)
@@ -154,6 +157,5 @@ struct ci_route ci_dlsym_route(void *handle, const char *name)
             answer.answer = next(RTLD_NEXT, name);
         return answer;
     }
-    answer.answer = answer_for_handle(handle, symbol, next);
-    return answer;
+    return route_for_handle(handle, symbol, next);
 }

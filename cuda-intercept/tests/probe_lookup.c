@@ -33,9 +33,30 @@ static int allocate(void *handle, size_t mebibytes)
     return error ? error : ((alloc_function)dlsym(handle, "cuMemAlloc_v2"))(&address, mebibytes << 20);
 }
 
+/* That a name is not there, in a driver or in none, is told each time in the way of the loader. */
+static int look_for_missing(const char *name)
+{
+    void *driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL);
+    void *everything = dlopen(NULL, RTLD_NOW);
+    int bad = say("a driver", driver != NULL);
+    for (int i = 0; i < 2; i++)
+        bad |= say("missing", dlsym(everything, name) == NULL && dlerror() != NULL);
+    return bad;
+}
+
+/* A wrapper's function is found without an error, by a program that goes by what dlerror says. */
+static int look_into_wrapper(const char *path)
+{
+    void *wrapper = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    dlerror();
+    int bad = say("the wrapper's", wrapper != NULL && dlsym(wrapper, "cuMemAlloc_v2") != NULL);
+    return bad | say("no error", dlerror() == NULL);
+}
+
 static int look_without_driver(void)
 {
     int bad = say("no cuInit without a driver", dlsym(RTLD_DEFAULT, "cuInit") == NULL && dlerror() != NULL);
+    bad |= say("nor by the program's handle", dlsym(dlopen(NULL, RTLD_NOW), "cuInit") == NULL && dlerror() != NULL);
     bad |= say("next malloc", dlsym(RTLD_NEXT, "malloc") != NULL);
     bad |= say("default getpid", ((pid_t(*)(void))dlsym(RTLD_DEFAULT, "getpid"))() == getpid());
     bad |= say("names like ours", dlsym(RTLD_DEFAULT, "curl_easy_init") == NULL);
@@ -90,6 +111,10 @@ int main(int count, char **arguments)
         return look_without_driver();
     if (strcmp(what, "driver") == 0)
         return look_with_driver();
+    if (strcmp(what, "missing") == 0 && count > 2)
+        return look_for_missing(arguments[2]);
+    if (strcmp(what, "wrapper") == 0 && count > 2)
+        return look_into_wrapper(arguments[2]);
     if (strcmp(what, "launch") == 0)
         return look_at_launch();
     void *driver = strcmp(what, "space") == 0 ? dlmopen(LM_ID_NEWLM, "libcuda.so.1", RTLD_NOW | RTLD_LOCAL)

@@ -187,6 +187,23 @@ class LookupTest(ProgramCase):
                 with self.subTest(probe=probe, question=question):
                     self.assertNotIn(": no", self.run_program(PROBES / probe, question).stdout)
 
+    def test_errors_of_lookups_are_the_loaders(self) -> None:
+        """Who asks dlerror hears what he would hear without us: of wrappers, and of what an old driver lacks."""
+        container.lay_out(Share())
+        old = {"LD_LIBRARY_PATH": f"{FAKE}/old:{self.libraries}", "FAKE_GPU_ROOT": str(Path(self.libraries).parents[2])}
+        nowhere = {"LD_LIBRARY_PATH": "/nonexistent"}
+        questions = (
+            (("wrapper", PROBES / "libinterposer.so"), nowhere),
+            (("missing", "cuMemAllocAsync"), old),
+            (("bare",), old),
+        )
+        for preload in ((), self.preload):
+            self.preload = preload
+            for question, where in questions:
+                with self.subTest(preload=preload, question=question[0]):
+                    done = self.run_program(PROBES / "lookup-new", *question, **where)
+                    self.assertEqual(done.returncode, 0, done.stdout)
+
     def test_other_interposers_work(self) -> None:
         """A second wrapper, before or after us, neither breaks nor bypasses the limit."""
         container.lay_out(Share(memory_mib=3000))
