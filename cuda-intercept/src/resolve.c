@@ -72,9 +72,12 @@ void *ci_offer(enum ci_symbol symbol)
 
 enum ci_symbol ci_symbol_of(const void *pointer)
 {
-    for (int i = 0; i < CI_SYMBOL_COUNT; i++)
-        if (ci_hooks[i].hook != NULL && (pointer == ci_hooks[i].hook || pointer == ci_real(i)))
+    for (int i = 0; i < CI_SYMBOL_COUNT; i++) {
+        const struct ci_hook *hook = &ci_hooks[i];
+        /* NVML has nothing like cuGetProcAddress, and may have to be searched for each time */
+        if (hook->library == CI_LIBRARY_CUDA && hook->hook != NULL && (pointer == hook->hook || pointer == ci_real(i)))
             return i;
+    }
     return CI_SYMBOL_COUNT;
 }
 

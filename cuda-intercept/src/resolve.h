@@ -14,7 +14,7 @@ void *ci_real(enum ci_symbol symbol);
  * own pointer where the share needs no hook there. */
 void *ci_offer(enum ci_symbol symbol);
 
-/* The symbol whose real function is `pointer`; CI_SYMBOL_COUNT: none of ours. */
+/* The symbol of CUDA whose real function is `pointer`; CI_SYMBOL_COUNT: none of ours. */
 enum ci_symbol ci_symbol_of(const void *pointer);
 
 /* Takes `pointer` as the real function of a symbol that no library exports. */

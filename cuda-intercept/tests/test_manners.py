@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 import unittest
+from pathlib import Path
 
 import container
 from container import FIRST_GPU, MIB, RELEASE, Share
@@ -29,8 +31,9 @@ PREAMBLE = """
 class MannersTest(ProgramCase):
     """What programs do to themselves while the library is in them."""
 
-    def run_python(self, source: str) -> str:
-        return self.run_program(sys.executable, "-c", textwrap.dedent(PREAMBLE) + textwrap.dedent(source)).stdout
+    def run_python(self, source: str, **extra: str) -> str:
+        source = textwrap.dedent(PREAMBLE) + textwrap.dedent(source)
+        return self.run_program(sys.executable, "-c", source, **extra).stdout
 
     def setUp(self) -> None:
         container.lay_out(Share(memory_mib=3000))
@@ -114,6 +117,20 @@ class MannersTest(ProgramCase):
             """
         self.assertEqual(self.run_python(source), "True 0 1\n")
         self.assertEqual((share.folder / "usage").read_bytes()[SLOTS_OFFSET:][:SLOT_BYTES][:4], bytes(4))
+
+    def test_asking_for_functions_searches_no_library(self) -> None:
+        """NVIDIA's runtime asks for hundreds as it starts: for none of them is NVML looked for in every folder."""
+        source = """
+            address, status = ctypes.c_void_p(), ctypes.c_int()
+            for name in (b"cuDeviceGetCount", b"cuMemAlloc", b"cuStreamWaitEvent"):
+                arguments = ctypes.byref(address), 12000, ctypes.c_uint64(), ctypes.byref(status)
+                assert cuda.cuGetProcAddress_v2(name, *arguments) == 0
+            """
+        with tempfile.TemporaryDirectory(prefix="hami-searches-") as folder:
+            self.run_python(source, LD_DEBUG="libs", LD_DEBUG_OUTPUT=f"{folder}/of")
+            (said,) = [path.read_text() for path in Path(folder).iterdir()]
+        searched = [said.count(f"library={name}") for name in ("libcuda.so.1", "libnvidia-ml.so.1")]
+        self.assertEqual(searched, [1, 0])
 
     def test_program_that_locks_itself_up_after_init_keeps_its_share(self) -> None:
         """What has to be opened is open by then."""
