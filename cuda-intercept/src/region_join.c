@@ -33,7 +33,8 @@ static bool init_mutex(pthread_mutex_t *mutex)
     bool good = pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_NORMAL) == 0 &&
                 pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED) == 0 &&
                 pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST) == 0 &&
-                pthread_mutex_init(mutex, &attributes) == 0;
+                pthread_mutex_init(mutex, &attributes) == 0 &&
+                (mutex->__data.__kind & CI_MUTEX_KINDS) == CI_MUTEX_KIND;
     pthread_mutexattr_destroy(&attributes);
     return good;
 }

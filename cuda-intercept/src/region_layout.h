@@ -45,6 +45,11 @@ struct ci_notes {
     _Atomic uint32_t turns;  /* how often that was another one than before */
 };
 
+/* What glibc calls a mutex that is robust and NORMAL. One that says to be of another kind was
+ * scribbled on, and could make glibc end the process that tries it. */
+#define CI_MUTEX_KIND 16
+#define CI_MUTEX_KINDS 127
+
 #define CI_NOTES_OFFSET HAMI_USAGE_OFFSET_HIGH_WATER
 
 _Static_assert(CI_NOTES_OFFSET >= HAMI_USAGE_HEADER_BYTES + 8 * HAMI_TOTAL_COUNT, "notes behind the totals");

@@ -81,6 +81,8 @@ static bool give_back(struct ci_region *region, struct ci_slot *slot)
 
 enum ci_hold ci_slot_try_hold(struct ci_region *region, struct ci_slot *slot, bool *came_back)
 {
+    if ((__atomic_load_n(&slot->mutex.__data.__kind, __ATOMIC_RELAXED) & CI_MUTEX_KINDS) != CI_MUTEX_KIND)
+        return CI_HOLD_BROKEN;
     int error = pthread_mutex_trylock(&slot->mutex);
     if (error == EBUSY)
         return CI_HOLD_ALIVE;

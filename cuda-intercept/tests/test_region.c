@@ -318,6 +318,25 @@ static void stopped_process_is_not_waited_for(void)
     CHECK(ci_region_total(&self.region, HAMI_TOTAL_CHARGED) == 5);
 }
 
+/* A slot whose lock says to be of another kind, here one that raises priorities beyond all that there are,
+ * ends nobody: it is left alone, and who joins takes the next one. */
+static void scribbled_lock_is_left_alone(void)
+{
+    int usage = new_usage(HAMI_USAGE_FILE_BYTES);
+    struct joined self;
+    join_here(&self, usage);
+    struct ci_slot *slot = ci_slot(&self.region, 1);
+    slot->mutex.__data.__kind = PTHREAD_PRIO_PROTECT << 5;
+    slot->mutex.__data.__lock = -1;
+    atomic_store(&slot->state, HAMI_SLOT_TAKEN);
+    atomic_store(&ci_notes(&self.region)->high_water, 2);
+    pid_t other = start_holder(usage, 50);
+    CHECK(atomic_load(&ci_slot(&self.region, 2)->pid) == (uint32_t)other);
+    ci_region_sweep(&self.region);
+    CHECK(ci_region_total(&self.region, HAMI_TOTAL_CHARGED) == 50);
+    kill_hard(other);
+}
+
 /* Giving back more than there is ends at zero, never at a huge number. */
 static void credit_stops_at_zero(void)
 {
@@ -344,6 +363,7 @@ int main(void)
     every_broken_move_is_repaired();
     broken_repair_is_taken_over();
     stopped_process_is_not_waited_for();
+    scribbled_lock_is_left_alone();
     credit_stops_at_zero();
     return failures != 0;
 }
