@@ -183,8 +183,10 @@ enum ci_symbol {
     CI_nvmlDeviceGetMPSComputeRunningProcesses,
     CI_nvmlDeviceGetMPSComputeRunningProcesses_v2,
     CI_nvmlDeviceGetMPSComputeRunningProcesses_v3,
+    CI_nvmlDeviceGetMaxMigDeviceCount,
     CI_nvmlDeviceGetMemoryInfo,
     CI_nvmlDeviceGetMemoryInfo_v2,
+    CI_nvmlDeviceGetMigDeviceHandleByIndex,
     CI_nvmlDeviceGetProcessUtilization,
     CI_nvmlDeviceGetProcessesUtilizationInfo,
     CI_nvmlDeviceGetRunningProcessDetailList,
@@ -372,8 +374,10 @@ typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetIndex)(nvmlDevice_t, unsigned int *);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetMPSComputeRunningProcesses)(nvmlDevice_t, unsigned int *, nvmlProcessInfo_v1_t *);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetMPSComputeRunningProcesses_v2)(nvmlDevice_t, unsigned int *, nvmlProcessInfo_v2_t *);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetMPSComputeRunningProcesses_v3)(nvmlDevice_t, unsigned int *, nvmlProcessInfo_t *);
+typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetMaxMigDeviceCount)(nvmlDevice_t, unsigned int *);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetMemoryInfo)(nvmlDevice_t, nvmlMemory_t *);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetMemoryInfo_v2)(nvmlDevice_t, nvmlMemory_v2_t *);
+typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetMigDeviceHandleByIndex)(nvmlDevice_t, unsigned int, nvmlDevice_t *);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetProcessUtilization)(nvmlDevice_t, nvmlProcessUtilizationSample_t *, unsigned int *, unsigned long long);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetProcessesUtilizationInfo)(nvmlDevice_t, nvmlProcessesUtilizationInfo_t *);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetRunningProcessDetailList)(nvmlDevice_t, nvmlProcessDetailList_t *);
