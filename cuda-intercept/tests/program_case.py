@@ -45,10 +45,9 @@ class ProgramCase(unittest.TestCase):
     def sample(self, *arguments: object, **extra: str) -> str:
         return self.run_program(SAMPLE, *map(str, arguments), **extra).stdout
 
-    def hold(self, mebibytes: int) -> subprocess.Popen[str]:
-        holder = subprocess.Popen(
-            [str(SAMPLE), "hold", str(mebibytes), "60"], env=self.environment(), stdout=subprocess.PIPE, text=True
-        )
+    def hold(self, mebibytes: int, **extra: str) -> subprocess.Popen[str]:
+        command, environment = [str(SAMPLE), "hold", str(mebibytes), "60"], self.environment(**extra)
+        holder = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
         self.addCleanup(end, holder)
         assert holder.stdout is not None
         lines = [holder.stdout.readline(), holder.stdout.readline()]

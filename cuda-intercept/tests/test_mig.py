@@ -38,6 +38,16 @@ class MigTest(ProgramCase):
         full = [["40192MiB", "40192MiB"], ["0MiB", "3000MiB"], ["9984MiB", "9984MiB"], ["9984MiB", "9984MiB"]]
         self.assertEqual([[used, total] for used, _, total in shown], full)
 
+    def test_the_split_gpu_lists_the_shares_processes(self) -> None:
+        """nvidia-smi asks the GPU: those of the share are there with what they hold, its neighbours are not."""
+        container.lay_out(Share(uuid=SMALL, memory_mib=3000))
+        self.hold(1000, CUDA_VISIBLE_DEVICES=SMALL)
+        self.preload, preload = (), self.preload
+        self.hold(500, CUDA_VISIBLE_DEVICES=OTHER)
+        self.preload = preload
+        listed = re.findall(r"gpu-sample +(\d+)MiB", self.run_program(self.smi).stdout)
+        self.assertEqual(listed, ["1000"])
+
     def test_an_instance_without_a_share_is_closed(self) -> None:
         """The share of one instance is none of another, nor of the GPU that both are part of."""
         container.lay_out(Share(uuid=OTHER, memory_mib=3000))
