@@ -20,9 +20,10 @@ static char missing; /* its address marks a symbol that a loaded library lacks *
 static dlsym_function find_dlsym(void)
 {
     static const char *const versions[] = {"GLIBC_2.34", "GLIBC_2.2.5", "GLIBC_2.17", "GLIBC_2.0"};
+    void *const places[] = {RTLD_NEXT, RTLD_DEFAULT}; /* the C library may stand in front of us */
     void *found = atomic_load_explicit(&real_dlsym, memory_order_acquire);
-    for (size_t i = 0; found == NULL && i < sizeof(versions) / sizeof(versions[0]); i++)
-        found = dlvsym(RTLD_NEXT, "dlsym", versions[i]);
+    for (size_t i = 0; found == NULL && i < 2 * sizeof(versions) / sizeof(versions[0]); i++)
+        found = dlvsym(places[i % 2], "dlsym", versions[i / 2]);
     atomic_store_explicit(&real_dlsym, found, memory_order_release);
     return (dlsym_function)found;
 }

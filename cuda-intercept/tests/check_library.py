@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 NEWEST_GLIBC = (2, 17)
+POINTER_BYTES = "8"
 ALLOWED_LIBRARIES = {"libc.so.6", "libpthread.so.0", "libdl.so.2", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
 
 
@@ -33,8 +34,8 @@ def find_problems(library: Path, exports: Path) -> list[str]:
     wanted = set(re.findall(r"^    (\w+);$", exports.read_text(), re.MULTILINE))
     problems += [f"exports {name}" for name in sorted(defined - wanted)]
     problems += [f"does not export {name}" for name in sorted(wanted - defined)]
-    if "(INIT" in read_elf(library, "-d") and "INIT_ARRAY" in read_elf(library, "-d"):
-        problems.append("has a constructor, which every process of a container would run")
+    if re.findall(r"\(INIT_ARRAYSZ\) +(\d+)", read_elf(library, "-d")) != [POINTER_BYTES]:
+        problems.append("has not the one constructor alone, which every process of a container runs")
     return problems
 
 

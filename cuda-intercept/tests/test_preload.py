@@ -18,6 +18,7 @@ import container
 from container import FAKE, RELEASE, SKIPPED, Share, can_mount
 
 LIBRARY = "/etc/libhami_share-0.1.0-abc.so"
+LOOKUP = container.BUILD / "probes/lookup-new"
 NOBODY = "65534"
 MUSL_LOADER = Path(f"/lib/ld-musl-{platform.machine()}.so.1")
 
@@ -74,6 +75,30 @@ class PreloadTest(unittest.TestCase):
                 done = self.enter(str(FAKE / "gpu-sample"), "alloc", "3001", **extra)
                 self.assertIn("CUDA_ERROR_OUT_OF_MEMORY", done.stdout)
         self.assertIn("allocated 3000 MiB", self.enter(str(FAKE / "gpu-sample"), "alloc", "3000").stdout)
+
+    def test_what_stands_in_front_of_the_library_changes_nothing(self) -> None:
+        """The driver or the C library in LD_PRELOAD, by whatever name, leads no call past the limit."""
+        alias = self.scratch / "alias.so"
+        alias.symlink_to(f"{self.libraries}/libcuda.so.1")
+        root = str(Path(self.libraries).parents[2])
+        both = (f"libcuda.so.1 {LIBRARY}", "libc.so.6:libcuda.so.1")
+        for front in ("libcuda.so.1", str(alias), "libm.so.6:libc.so.6", *both):
+            with self.subTest(preload=front):
+                sample = self.enter(str(FAKE / "gpu-sample"), "alloc", "3001", LD_PRELOAD=front, FAKE_GPU_ROOT=root)
+                self.assertIn("CUDA_ERROR_OUT_OF_MEMORY", sample.stdout)
+                probe = self.enter(str(LOOKUP), "alloc", "3001", LD_PRELOAD=front, FAKE_GPU_ROOT=root)
+                self.assertEqual(probe.stdout, "2\n")
+
+    def test_a_program_that_begins_anew_is_what_it_was(self) -> None:
+        """Arguments, name and exit status stay; children need it no more, nor does who has something else in front."""
+        say = "echo $LD_PRELOAD"
+        program = f"tr '\\0' ' ' </proc/$$/cmdline; cat /proc/$$/comm; {say}; sh -c '{say}'; exit 7"
+        rivals = ("libc.so.6", f"{LIBRARY}:libc.so.6")
+        for shell, front, then in (("dash", *rivals), ("bash", *rivals), ("dash", "libm.so.6", "libm.so.6")):
+            with self.subTest(shell=shell, preload=front):
+                done = self.enter(shell, "-c", program, "name", LD_PRELOAD=front)
+                self.assertEqual(done.returncode, 7)
+                self.assertEqual(done.stdout, f"{shell} -c {program} name {shell}\n{then}\n{then}\n")
 
     def test_any_user_is_held(self) -> None:
         """Another uid without any right writes the same ledger."""

@@ -19,6 +19,7 @@ ATTEMPTS = {
         'export "$v=uuid=GPU-0,memory=99999999999,cores=100"; done; gpu-sample alloc 1001'
     ),
     "LD_PRELOAD of something else": "LD_PRELOAD=/lib/x86_64-linux-gnu/libm.so.6 gpu-sample alloc 1001",
+    "LD_PRELOAD of the driver": "LD_PRELOAD=libcuda.so.1 gpu-sample alloc 1001",
     "HAMi-core variables": "CUDA_DEVICE_MEMORY_LIMIT=90g CUDA_DEVICE_MEMORY_LIMIT_0=90g gpu-sample alloc 1001",
     "limits overwritten": (
         'for f in /run/hami/shares/*/limits; do echo "memory 99999999999" > $f; done; gpu-sample alloc 1001'
