@@ -1,9 +1,9 @@
 /*
- * What LD_PRELOAD names stands in front of what the preload file names: with the driver or
- * the C library there, calls and look-ups of a program go past this library. Such a
- * program begins anew before its main, with this library in front. The variable keeps
- * that, so that its children need no second beginning. Every other process pays for a look
- * into its environment by this, the library's only constructor.
+ * What LD_PRELOAD names stands in front of what the preload file names: with the driver
+ * there, or a dlsym, be it the C library's or a wrapper's, calls and look-ups of a program
+ * go past this library. Such a program begins anew before its main, with this library in
+ * front. The variable keeps that, so that its children need no second beginning. Every
+ * other process pays for a look into its environment by this, the library's only constructor.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -17,19 +17,16 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "resolve.h"
 
 #define VARIABLE "LD_PRELOAD="
 #define OWN_PROGRAM "/proc/self/exe"
 
-/* By their sonames, which a link or a copy of another name has too. The first two have
- * the calls that we stand for, the others dlsym. */
-static const char *const rivals[] = {"libcuda.so.1", "libnvidia-ml.so.1", "libc.so.6", "libdl.so.2"};
-
-static const struct link_map *find_own_map(void)
+static const struct link_map *map_of(const void *address)
 {
     Dl_info info;
     void *map = NULL;
-    return dladdr1((void *)find_own_map, &info, &map, RTLD_DL_LINKMAP) == 0 ? NULL : map;
+    return dladdr1(address, &info, &map, RTLD_DL_LINKMAP) == 0 ? NULL : map;
 }
 
 /* The loader has put the address of its strings into what it has read of a library, but not
@@ -49,19 +46,19 @@ static const char *soname_of(const struct link_map *map)
     return name == 0 ? "" : (const char *)(strings + name);
 }
 
-static bool is_rival(const char *soname)
+/* By its soname, which a link or a copy of another name has too. */
+static bool is_driver(const struct link_map *map)
 {
-    for (size_t i = 0; i < sizeof(rivals) / sizeof(rivals[0]); i++)
-        if (strcmp(soname, rivals[i]) == 0)
-            return true;
-    return false;
+    const char *soname = soname_of(map);
+    return strcmp(soname, "libcuda.so.1") == 0 || strcmp(soname, "libnvidia-ml.so.1") == 0;
 }
 
 /* Preloaded libraries are searched in the order in which they were loaded, after the program itself. */
 static bool is_preceded(const struct link_map *own)
 {
+    const struct link_map *looked_up_by = map_of(ci_first_dlsym());
     for (const struct link_map *map = own->l_prev; map != NULL && map->l_prev != NULL; map = map->l_prev)
-        if (is_rival(soname_of(map)))
+        if (map == looked_up_by || is_driver(map))
             return true;
     return false;
 }
@@ -114,7 +111,7 @@ __attribute__((constructor)) static void come_first(int count, char **arguments,
 {
     char **variable = find_variable(environment);
     const char *list = variable == NULL ? "" : *variable + sizeof(VARIABLE) - 1;
-    const struct link_map *own = *list == '\0' || count == 0 ? NULL : find_own_map();
+    const struct link_map *own = *list == '\0' || count == 0 ? NULL : map_of((void *)begin_anew);
     dev_t device;
     /* no AT_BASE: the loader itself was started, and its own arguments are not to be had */
     if (own == NULL || own->l_name[0] != '/' || begins_with(list, own->l_name) || !is_preceded(own) ||

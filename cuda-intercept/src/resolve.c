@@ -9,8 +9,9 @@
 
 typedef void *(*dlsym_function)(void *, const char *);
 
-/* Both are caches of values that never change: racing writers write the same. */
+/* All are caches of values that never change: racing writers write the same. */
 static _Atomic(void *) real_dlsym;
+static _Atomic(void *) next_dlsym;
 static _Atomic(void *) real_functions[CI_SYMBOL_COUNT];
 static _Atomic(void *) library_handles[2];
 
@@ -26,6 +27,27 @@ static dlsym_function find_dlsym(void)
         found = dlvsym(places[i % 2], "dlsym", versions[i / 2]);
     atomic_store_explicit(&real_dlsym, found, memory_order_release);
     return (dlsym_function)found;
+}
+
+/* Where a look-up goes that is not for us: to a wrapper's dlsym behind us, if there is one. */
+static void *find_next_dlsym(void)
+{
+    void *found = atomic_load_explicit(&next_dlsym, memory_order_acquire);
+    dlsym_function real = found == NULL ? find_dlsym() : NULL;
+    if (real != NULL) {
+        void *next = real(RTLD_NEXT, "dlsym");
+        found = next == NULL ? (void *)real : next;
+        atomic_store_explicit(&next_dlsym, found, memory_order_release);
+    }
+    return found;
+}
+
+/* By the program's handle: RTLD_DEFAULT in a library that is linked as this one is begins with itself. */
+void *ci_first_dlsym(void)
+{
+    dlsym_function real = find_dlsym();
+    void *program = dlopen(NULL, RTLD_LAZY);
+    return real == NULL || program == NULL ? NULL : real(program, "dlsym");
 }
 
 static void *library_handle(enum ci_library library)
@@ -138,14 +160,14 @@ static struct ci_route route_for_handle(void *handle, enum ci_symbol symbol, dls
     if (ci_real(symbol) == NULL && found != ci_hooks[symbol].hook && is_driver_library(found))
         adopt_library(handle, found, ci_hooks[symbol].library);
     if (found != ci_hooks[symbol].hook && found != ci_real(symbol) && !is_driver_library(found))
-        return (struct ci_route){(void *)next, NULL};
+        return (struct ci_route){find_next_dlsym(), NULL};
     return (struct ci_route){NULL, ci_real(symbol) == NULL ? next(RTLD_NEXT, name) : ci_offer(symbol)};
 }
 
 struct ci_route ci_dlsym_route(void *handle, const char *name)
 {
     dlsym_function next = find_dlsym();
-    struct ci_route onward = {(void *)next, NULL};
+    struct ci_route onward = {find_next_dlsym(), NULL};
     struct ci_route answer = {NULL, NULL};
     if (next == NULL)
         return answer;

@@ -20,8 +20,11 @@ enum ci_symbol ci_symbol_of(const void *pointer);
 /* Takes `pointer` as the real function of a symbol that no library exports. */
 void ci_adopt(enum ci_symbol symbol, void *pointer);
 
+/* The dlsym that programs come to: ours, or that of a library in front of us. */
+void *ci_first_dlsym(void);
+
 struct ci_route {
-    void *next; /* the real dlsym, to be jumped to; NULL: `answer` is it */
+    void *next; /* the dlsym behind ours, to be jumped to; NULL: `answer` is it */
     void *answer;
 };
 struct ci_route ci_dlsym_route(void *handle, const char *name);

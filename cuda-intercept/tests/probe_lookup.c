@@ -115,6 +115,8 @@ int main(int count, char **arguments)
         return look_for_missing(arguments[2]);
     if (strcmp(what, "wrapper") == 0 && count > 2)
         return look_into_wrapper(arguments[2]);
+    if (strcmp(what, "wrapped") == 0)
+        return say("wrapped", dlsym(RTLD_DEFAULT, "wrapped") != NULL);
     if (strcmp(what, "launch") == 0)
         return look_at_launch();
     void *driver = strcmp(what, "space") == 0 ? dlmopen(LM_ID_NEWLM, "libcuda.so.1", RTLD_NOW | RTLD_LOCAL)

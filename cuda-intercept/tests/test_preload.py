@@ -19,6 +19,7 @@ from container import FAKE, RELEASE, SKIPPED, Share, can_mount
 
 LIBRARY = "/etc/libhami_share-0.1.0-abc.so"
 LOOKUP = container.BUILD / "probes/lookup-new"
+WRAPPER = container.BUILD / "probes/libinterposer_dlsym.so"
 NOBODY = "65534"
 MUSL_LOADER = Path(f"/lib/ld-musl-{platform.machine()}.so.1")
 
@@ -77,17 +78,17 @@ class PreloadTest(unittest.TestCase):
         self.assertIn("allocated 3000 MiB", self.enter(str(FAKE / "gpu-sample"), "alloc", "3000").stdout)
 
     def test_what_stands_in_front_of_the_library_changes_nothing(self) -> None:
-        """The driver or the C library in LD_PRELOAD, by whatever name, leads no call past the limit."""
+        """The driver by whatever name, the C library, a wrapper of dlsym: in LD_PRELOAD none leads past the limit."""
         alias = self.scratch / "alias.so"
         alias.symlink_to(f"{self.libraries}/libcuda.so.1")
-        root = str(Path(self.libraries).parents[2])
         both = (f"libcuda.so.1 {LIBRARY}", "libc.so.6:libcuda.so.1")
-        for front in ("libcuda.so.1", str(alias), "libm.so.6:libc.so.6", *both):
-            with self.subTest(preload=front):
-                sample = self.enter(str(FAKE / "gpu-sample"), "alloc", "3001", LD_PRELOAD=front, FAKE_GPU_ROOT=root)
-                self.assertIn("CUDA_ERROR_OUT_OF_MEMORY", sample.stdout)
-                probe = self.enter(str(LOOKUP), "alloc", "3001", LD_PRELOAD=front, FAKE_GPU_ROOT=root)
-                self.assertEqual(probe.stdout, "2\n")
+        fronts = ("libcuda.so.1", str(alias), "libm.so.6:libc.so.6", str(WRAPPER), *both)
+        programs = (f"{FAKE}/gpu-sample alloc 3001", f"{LOOKUP} alloc 3001")
+        script = "; ".join(f"LD_PRELOAD='{front}' {program}" for front in fronts for program in programs)
+        said = self.enter("sh", "-c", script, FAKE_GPU_ROOT=str(Path(self.libraries).parents[2])).stdout.splitlines()
+        refused = ("cuMemAlloc 3001 MiB: CUDA_ERROR_OUT_OF_MEMORY", "2")
+        pairs = zip(fronts, zip(said[::2], said[1::2], strict=True), strict=True)
+        self.assertEqual(dict(pairs), dict.fromkeys(fronts, refused))
 
     def test_a_program_that_begins_anew_is_what_it_was(self) -> None:
         """Arguments, name and exit status stay; children need it no more, nor does who has something else in front."""

@@ -214,6 +214,13 @@ class LookupTest(ProgramCase):
                 self.assertIn("CUDA_ERROR_OUT_OF_MEMORY", self.sample("alloc", 3001))
                 self.assertEqual(self.sample("alloc", 3000), "allocated 3000 MiB\n")
 
+    def test_a_wrapper_of_dlsym_goes_on(self) -> None:
+        """A second one behind ours still answers what it is asked, all but for what we stand for."""
+        container.lay_out(Share(memory_mib=3000))
+        self.preload = (TEST_LIBRARY, PROBES / "libinterposer_dlsym.so")
+        self.assertEqual(self.run_program(PROBES / "lookup-new", "wrapped").stdout, "wrapped: yes\n")
+        self.assertEqual(self.run_program(PROBES / "lookup-new", "alloc", "3001").stdout, f"{OUT_OF_MEMORY}\n")
+
     def test_launch_is_the_drivers_own_without_core_limit(self) -> None:
         """A share without cores and priority costs a launch nothing."""
         cases = [(Share(), "driver"), (Share(cores=30), "hook"), (Share(priority=1), "hook")]
