@@ -164,6 +164,16 @@ static struct ci_route route_for_handle(void *handle, enum ci_symbol symbol, dls
     return (struct ci_route){NULL, ci_real(symbol) == NULL ? next(RTLD_NEXT, name) : ci_offer(symbol)};
 }
 
+/* In the C library itself, as bindings of other languages do. A wrapper with a dlsym of its own
+ * may look for the one behind it, and would come back to itself by ours. */
+static bool asks_for_dlsym(void *handle, const char *name, dlsym_function next)
+{
+    /* a sanitizer that looks up its strcmp cannot have it called yet */
+    bool by_name = name != NULL && name[0] == 'd' && name[1] == 'l' && name[2] == 's' && strcmp(name, "dlsym") == 0;
+    return by_name && handle != RTLD_NEXT && handle != RTLD_DEFAULT && find_next_dlsym() == (void *)next &&
+           next(handle, name) == (void *)next;
+}
+
 struct ci_route ci_dlsym_route(void *handle, const char *name)
 {
     dlsym_function next = find_dlsym();
@@ -172,8 +182,10 @@ struct ci_route ci_dlsym_route(void *handle, const char *name)
     if (next == NULL)
         return answer;
     enum ci_symbol symbol = name == NULL ? CI_SYMBOL_COUNT : find_hook(name);
+    if (symbol == CI_SYMBOL_COUNT && asks_for_dlsym(handle, name, next))
+        answer.answer = (void *)dlsym;
     if (symbol == CI_SYMBOL_COUNT)
-        return onward;
+        return answer.answer == NULL ? onward : answer;
     if (handle == RTLD_NEXT || handle == RTLD_DEFAULT) {
         if (ci_real(symbol) != NULL)
             answer.answer = ci_offer(symbol);

@@ -12,6 +12,7 @@ typedef int (*init_function)(unsigned int);
 typedef int (*get_function)(int *, int);
 typedef int (*retain_function)(void **, int);
 typedef int (*current_function)(void *);
+typedef void *(*lookup_function)(void *, const char *);
 typedef int (*alloc_function)(unsigned long long *, size_t);
 
 static int say(const char *what, int good)
@@ -63,6 +64,13 @@ static int look_without_driver(void)
     return bad;
 }
 
+/* As bindings of other languages do, which look up all that they call. */
+static lookup_function borrow_dlsym(void)
+{
+    void *library = dlopen("libdl.so.2", RTLD_NOW | RTLD_LOCAL);
+    return (lookup_function)dlsym(library, "dlsym");
+}
+
 static int look_with_driver(void)
 {
     void *driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL);
@@ -70,6 +78,7 @@ static int look_with_driver(void)
     int bad = say("found", first != NULL);
     bad |= say("found again", dlsym(driver, "cuMemAlloc_v2") == first);
     bad |= say("default is the same", dlsym(RTLD_DEFAULT, "cuMemAlloc_v2") == first);
+    bad |= say("the same by a dlsym that was looked up", borrow_dlsym()(driver, "cuMemAlloc_v2") == first);
     bad |= say("next is there", dlsym(RTLD_NEXT, "cuMemAlloc_v2") != NULL);
     bad |= say("next is there again", dlsym(RTLD_NEXT, "cuMemAlloc_v2") != NULL);
     bad |= say("a name that is not there", dlsym(driver, "cuMemAllocate") == NULL && dlerror() != NULL);
