@@ -48,12 +48,13 @@ def test_an_expression_that_does_not_compile_is_refused_when_it_is_written(stori
         story.apply("cel-does-not-compile.yaml")
 
 
+@pytest.mark.parametrize("device_class", ["gpu.hami.io", "mig.gpu.hami.io"])
 @pytest.mark.parametrize(
     "toleration",
     ["{key: gpu.hami.io/allocator, operator: Exists, effect: NoSchedule}", "{operator: Exists}", "{value: controller}"],
     ids=["our taint", "every taint", "its value without its key"],
 )
-def test_a_claim_may_not_go_around_the_controller(stories: Stories, toleration: str) -> None:
+def test_a_claim_may_not_go_around_the_controller(stories: Stories, device_class: str, toleration: str) -> None:
     """A toleration of the taint that reserves our devices is denied with a message."""
     with stories("bad-input") as story, pytest.raises(CommandError, match="hami-dra controller"):
         story.kubectl.apply_text(f"""
@@ -64,5 +65,5 @@ spec:
   devices:
     requests:
       - name: gpu
-        exactly: {{deviceClassName: gpu.hami.io, tolerations: [{toleration}]}}
+        exactly: {{deviceClassName: {device_class}, tolerations: [{toleration}]}}
 """)

@@ -61,9 +61,14 @@ then is not stranded; the upgrade after that takes the permission away.
 {{- if or .Values.controller.gateAndPin (contains "gateAndPin: true" (dig "data" "config.yaml" "" $before)) }}true{{ end }}
 {{- end }}
 
+{{- /* The classes of this chart, as a list of CEL. */ -}}
+{{- define "hami-dra.celOurClasses" -}}
+["gpu.hami.io", "mig.gpu.hami.io"]
+{{- end }}
+
 {{- /* True where a request (variable r of a CEL expression) names a class of ours. */ -}}
 {{- define "hami-dra.celNamesOurClass" -}}
-{{- $ours := "[\"gpu.hami.io\", \"mig.gpu.hami.io\"]" -}}
+{{- $ours := include "hami-dra.celOurClasses" . -}}
 (has(r.exactly) && r.exactly.deviceClassName in {{ $ours }}) || (has(r.firstAvailable) && r.firstAvailable.exists(s, s.deviceClassName in {{ $ours }}))
 {{- end }}
 

@@ -1,0 +1,58 @@
+"""What the chart says with values that change more than one setting of a daemon, and with those that it must refuse."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from controller_objects import Json, gpu, make_slice
+from planning import MATCHES
+
+from cluster.build import built
+from cluster.programs import HELM
+from cluster.settings import read_settings
+from hami_dra.controller.inventory import build_inventory
+from testbed.chart import render_template
+from testbed.kubectl import Kubectl
+
+WHOLE, INSTANCES = "gpu.hami.io", "mig.gpu.hami.io"
+(GPU,) = build_inventory([make_slice("node-a", [gpu(0)])])
+
+
+@pytest.fixture(scope="module")
+def kubectl() -> Kubectl:
+    """Programs without a cluster."""
+    return Kubectl(built(HELM, read_settings()), Path("/dev/null"))
+
+
+def rendered(kubectl: Kubectl, template: str, **values: str) -> list[Json]:
+    """The objects of a template; in the name of a value "__" stands for the dot."""
+    given = {name.replace("__", "."): value for name, value in values.items()}
+    return [found for found in yaml.safe_load_all(render_template(kubectl, template, given)) if found]
+
+
+def denies(policy: Json, kind: str, request: Json) -> bool:
+    """Whether the policy denies a claim, or a template, with this request, by our own evaluator of CEL."""
+    spec = {"devices": {"requests": [request]}}
+    told = {"kind": kind, "spec": {"spec": spec} if kind == "ResourceClaimTemplate" else spec}
+    (validation,) = policy["spec"]["validations"]
+    expression = f"!({validation['expression']})"
+    names = [variable["name"] for variable in policy["spec"]["variables"]]
+    for number, variable in reversed(list(enumerate(policy["spec"]["variables"]))):
+        before = "".join(f'"{name}": variables.{name}, ' for name in names[:number])
+        expression = f'cel.bind(variables, {{{before}"{variable["name"]}": {variable["expression"]}}}, {expression})'
+    return MATCHES(f"cel.bind(object, {json.dumps(told)}, {expression})", GPU)
+
+
+@pytest.mark.parametrize("kind", ["ResourceClaim", "ResourceClaimTemplate"])
+@pytest.mark.parametrize("device_class", [WHOLE, INSTANCES])
+def test_every_class_of_the_chart_is_reserved_for_the_controller(
+    kubectl: Kubectl, kind: str, device_class: str
+) -> None:
+    """Kube-scheduler would pass the taint for a request that tolerates all, whichever of our classes it names."""
+    policy, _ = rendered(kubectl, "policy-reserved-devices.yaml")
+    asked = {"deviceClassName": device_class, "tolerations": [{"operator": "Exists"}]}
+    assert denies(policy, kind, {"name": "gpu", "exactly": asked})
+    assert denies(policy, kind, {"name": "gpu", "firstAvailable": [{"name": "any", **asked}]})
+    assert not denies(policy, kind, {"name": "gpu", "exactly": {**asked, "deviceClassName": "other.example"}})
+    assert not denies(policy, kind, {"name": "gpu", "exactly": {"deviceClassName": device_class}})
