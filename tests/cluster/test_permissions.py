@@ -17,15 +17,17 @@ from testbed.names import ROOT
 from testbed.reading import Json
 
 DAEMONS = {"plugin": "kubelet-plugin", "controller": "controller"}
-CONDITIONS = {
-    "allocator=controller": {"allocator": "controller"},
-    "onBypass=evict": {"kubeletPlugin.onBypass": "evict"},
-    "gateAndPin=true": {"controller.gateAndPin": "true"},
+ON_SOME_NODES = {"kubeletPlugin.nodes[0].name": "a100-*", "kubeletPlugin.nodes[0].onBypass": "evict"}
+CONDITIONS: dict[str, list[dict[str, str]]] = {
+    "allocator=controller": [{"allocator": "controller"}],
+    "onBypass=evict": [{"kubeletPlugin.onBypass": "evict"}, ON_SOME_NODES],
+    "gateAndPin=true": [{"controller.gateAndPin": "true"}],
 }
 VALUES = [
     {"allocator": "scheduler"},
     {"allocator": "controller"},
     {"allocator": "scheduler", "kubeletPlugin.onBypass": "evict"},
+    {"allocator": "scheduler", **ON_SOME_NODES},
     {"allocator": "controller", "controller.gateAndPin": "true"},
 ]
 
@@ -51,7 +53,7 @@ def documented(values: dict[str, str]) -> list[Permission]:
         who, where, what, verbs, when, why = cells
         assert why
         resource, *name = re.findall(r"`([^`]+)`", what)
-        if when == "always" or CONDITIONS[when].items() <= values.items():
+        if when == "always" or any(one.items() <= values.items() for one in CONDITIONS[when]):
             found += [Permission(who, where, resource, "".join(name), verb) for verb in verbs.split(", ")]
     return found
 

@@ -45,6 +45,13 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if .Values.kubeletPlugin.nvidiaCtk }}true{{ else }}{{ range .Values.kubeletPlugin.nodes }}{{ if .nvidiaCtk }}true{{ end }}{{ end }}{{ end }}
 {{- end }}
 
+{{- /* True where the plugin of any node may end pods: what is said of some nodes needs the permission as well. */ -}}
+{{- define "hami-dra.evicts" -}}
+{{- $evicts := eq .Values.kubeletPlugin.onBypass "evict" }}
+{{- range .Values.kubeletPlugin.nodes }}{{ if eq (default "" .onBypass) "evict" }}{{ $evicts = true }}{{ end }}{{ end }}
+{{- if $evicts }}true{{ end }}
+{{- end }}
+
 {{- /* The folder of the node that the kubelet plugin sees: all of it where nvidia-ctk runs, or where nodes differ. */ -}}
 {{- define "hami-dra.mountedRoot" -}}
 {{- $root := .Values.kubeletPlugin.nvidiaCtk | empty | ternary .Values.kubeletPlugin.driverRoot "/" }}
