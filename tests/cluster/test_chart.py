@@ -56,3 +56,28 @@ def test_every_class_of_the_chart_is_reserved_for_the_controller(
     assert denies(policy, kind, {"name": "gpu", "firstAvailable": [{"name": "any", **asked}]})
     assert not denies(policy, kind, {"name": "gpu", "exactly": {**asked, "deviceClassName": "other.example"}})
     assert not denies(policy, kind, {"name": "gpu", "exactly": {"deviceClassName": device_class}})
+
+
+@pytest.mark.parametrize(
+    ("everywhere", "somewhere", "classes", "only_whole"),
+    [
+        ("none", "none", {WHOLE}, False),
+        ("mixed", "none", {WHOLE, INSTANCES}, True),
+        ("none", "mixed", {WHOLE, INSTANCES}, True),
+        ("none", "single", {WHOLE, INSTANCES}, False),
+        ("single", "mixed", {WHOLE, INSTANCES}, False),
+    ],
+)
+def test_instances_of_some_nodes_have_their_class_and_pass_for_no_whole_gpu(
+    kubectl: Kubectl, everywhere: str, somewhere: str, classes: set[str], *, only_whole: bool
+) -> None:
+    """A claim without memory wants a whole GPU, and would get a seventh of one."""
+    found = rendered(
+        kubectl,
+        "deviceclass.yaml",
+        kubeletPlugin__migStrategy=everywhere,
+        **{"kubeletPlugin__nodes[0]__name": "a100-*", "kubeletPlugin__nodes[0]__migStrategy": somewhere},
+    )
+    expressions = {made["metadata"]["name"]: made["spec"]["selectors"][0]["cel"]["expression"] for made in found}
+    assert set(expressions) == classes
+    assert ('.type == "gpu"' in expressions[WHOLE]) is only_whole
