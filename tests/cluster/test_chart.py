@@ -12,8 +12,11 @@ from cluster.build import built
 from cluster.programs import HELM
 from cluster.settings import read_settings
 from hami_dra.controller.inventory import build_inventory
+from hami_dra.controller.settings import load
+from hami_dra.kubelet_plugin.settings import load_settings
 from testbed.chart import render_template
-from testbed.kubectl import Kubectl
+from testbed.kubectl import Kubectl, run
+from testbed.names import CHART, RELEASE
 
 WHOLE, INSTANCES = "gpu.hami.io", "mig.gpu.hami.io"
 (GPU,) = build_inventory([make_slice("node-a", [gpu(0)])])
@@ -81,3 +84,23 @@ def test_instances_of_some_nodes_have_their_class_and_pass_for_no_whole_gpu(
     expressions = {made["metadata"]["name"]: made["spec"]["selectors"][0]["cel"]["expression"] for made in found}
     assert set(expressions) == classes
     assert ('.type == "gpu"' in expressions[WHOLE]) is only_whole
+
+
+def test_a_million_seconds_are_a_number_to_the_daemons(kubectl: Kubectl, tmp_path: Path) -> None:
+    """Helm writes such numbers of a values file as 1e+06 by itself, which the daemons refuse to start with."""
+    values = tmp_path / "values.yaml"
+    values.write_text(
+        "image: {repository: none}\n"
+        "controller: {unboundTimeoutSeconds: 1000000, keepPlaceAfterSeconds: 20000000}\n"
+        "kubeletPlugin: {gateLookSeconds: 1000000, xidHoldSeconds: 1000000, bypassMiB: 1000000}\n"
+    )
+    text = run([kubectl.programs / "helm", "template", RELEASE, CHART, f"--values={values}"])
+    configs = {}
+    for found in yaml.safe_load_all(text):
+        if found and found["kind"] == "ConfigMap" and "config.yaml" in found["data"]:
+            configs[found["metadata"]["name"]] = tmp_path / found["metadata"]["name"]
+            configs[found["metadata"]["name"]].write_text(found["data"]["config.yaml"])
+    controller = load([f"--config={configs[f'{RELEASE}-controller']}"], {})
+    assert (controller.unbound_timeout_seconds, controller.keep_place_after_seconds) == (10**6, 2 * 10**7)
+    plugin = load_settings([f"--config={configs[f'{RELEASE}-kubelet-plugin']}", "--node-name=a"], {})
+    assert (plugin.gate_look_seconds, plugin.xid_hold_seconds, plugin.bypass_mib) == (10**6,) * 3
