@@ -15,6 +15,7 @@ from hami_dra.controller.inventory import build_inventory
 from hami_dra.controller.settings import load
 from hami_dra.kubelet_plugin.settings import load_settings
 from testbed.chart import render_template
+from testbed.errors import CommandError
 from testbed.kubectl import Kubectl, run
 from testbed.names import CHART, RELEASE
 
@@ -104,3 +105,13 @@ def test_a_million_seconds_are_a_number_to_the_daemons(kubectl: Kubectl, tmp_pat
     assert (controller.unbound_timeout_seconds, controller.keep_place_after_seconds) == (10**6, 2 * 10**7)
     plugin = load_settings([f"--config={configs[f'{RELEASE}-kubelet-plugin']}", "--node-name=a"], {})
     assert (plugin.gate_look_seconds, plugin.xid_hold_seconds, plugin.bypass_mib) == (10**6,) * 3
+
+
+@pytest.mark.parametrize("value", ["controller.gateAndPin", "controller.requireCores"])
+def test_what_kube_scheduler_cannot_do_is_refused_in_its_mode(kubectl: Kubectl, value: str) -> None:
+    """Rather than left out in silence."""
+    values = {"image.repository": "none", value: "true"}
+    assert rendered(kubectl, "controller.yaml", **values)
+    options = [f"--set={key}={each}" for key, each in {**values, "allocator": "scheduler"}.items()]
+    with pytest.raises(CommandError, match=f"{value} is true, but with allocator=scheduler"):
+        run([kubectl.programs / "helm", "template", RELEASE, CHART, *options])
