@@ -1,6 +1,7 @@
 """What the chart says with values that change more than one setting of a daemon, and with those that it must refuse."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,10 @@ from hami_dra.kubelet_plugin.settings import load_settings
 from testbed.chart import render_template
 from testbed.errors import CommandError
 from testbed.kubectl import Kubectl, run
-from testbed.names import CHART, RELEASE
+from testbed.names import CHART, NAMESPACE, RELEASE, ROOT
 
 WHOLE, INSTANCES = "gpu.hami.io", "mig.gpu.hami.io"
+DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 (GPU,) = build_inventory([make_slice("node-a", [gpu(0)])])
 
 
@@ -115,3 +117,23 @@ def test_what_kube_scheduler_cannot_do_is_refused_in_its_mode(kubectl: Kubectl, 
     options = [f"--set={key}={each}" for key, each in {**values, "allocator": "scheduler"}.items()]
     with pytest.raises(CommandError, match=f"{value} is true, but with allocator=scheduler"):
         run([kubectl.programs / "helm", "template", RELEASE, CHART, *options])
+
+
+SAID = re.compile(r"(--set(?:-json|-string)?) (?:'([^']*)'|([^\s`]+))")
+OPTIONS = {
+    f"{page.name}: {kind}={quoted or bare}": f"{kind}={quoted or bare}"
+    for page in DOCS
+    for kind, quoted, bare in SAID.findall(page.read_text())
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS.values(), ids=list(OPTIONS))
+def test_the_chart_takes_what_the_docs_have_set(kubectl: Kubectl, option: str) -> None:
+    """Its schema refuses what it does not know, and an empty list that is no list."""
+    helm = [kubectl.programs / "helm", "template", RELEASE, CHART, "--namespace", NAMESPACE]
+    assert "kind: DaemonSet" in run([*helm, "--set=image.repository=none", option])
+
+
+def test_the_docs_have_something_set() -> None:
+    """Else the test above tests nothing."""
+    assert {"README.md", "install.md", "operations.md"} <= {name.partition(":")[0] for name in OPTIONS}
