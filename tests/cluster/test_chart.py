@@ -50,6 +50,28 @@ def denies(policy: Json, kind: str, request: Json) -> bool:
     return MATCHES(f"cel.bind(object, {json.dumps(told)}, {expression})", GPU)
 
 
+def looks_at(policy: Json, before: Json | None, after: Json, user: str = "somebody") -> bool:
+    """Whether the policy looks at the creation of an object, or its change from what it was before."""
+    request = {"operation": "UPDATE" if before else "CREATE", "userInfo": {"username": user}}
+    told = {"request": request, "oldObject": before or {}, "object": after}
+    matched = " && ".join(f"({condition['expression']})" for condition in policy["spec"]["matchConditions"])
+    for name, value in told.items():
+        matched = f"cel.bind({name}, {json.dumps(value)}, {matched})"
+    return MATCHES(matched, GPU)
+
+
+def test_what_was_there_before_the_devices_were_reserved_is_let_go(kubectl: Kubectl) -> None:
+    """Else a claim of scheduler mode hung in deletion: Kubernetes could not take its finalizer off."""
+    policy, _ = rendered(kubectl, "policy-reserved-devices.yaml")
+    plain: Json = {"metadata": {"name": "old"}}
+    protected: Json = {"metadata": {"name": "old", "finalizers": ["resource.kubernetes.io/delete-protection"]}}
+    assert looks_at(policy, None, plain)
+    assert not looks_at(policy, plain, {"metadata": {"name": "old", "labels": {"a": "b"}}})
+    assert not looks_at(policy, protected, plain)
+    assert looks_at(policy, plain, protected)
+    assert not looks_at(policy, plain, protected, f"system:serviceaccount:{NAMESPACE}:{RELEASE}-controller")
+
+
 @pytest.mark.parametrize("kind", ["ResourceClaim", "ResourceClaimTemplate"])
 @pytest.mark.parametrize("device_class", [WHOLE, INSTANCES])
 def test_every_class_of_the_chart_is_reserved_for_the_controller(

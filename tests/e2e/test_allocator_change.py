@@ -7,7 +7,7 @@ import pytest
 
 from testbed.bed import Testbed
 from testbed.looping import goes_on
-from testbed.pods import loop_on, pod_on
+from testbed.pods import lone_claim, loop_on, pod_on, pod_with
 from testbed.seen import controller_metrics
 from testbed.story import EXAMPLES, Story
 from testbed.waiting import until
@@ -20,6 +20,11 @@ pytestmark = pytest.mark.parametrize("allocator", ["controller"], indirect=True)
 def reasons(story: Story, kind: str, name: str) -> set[str]:
     """Why there are Events on an object."""
     return {event["reason"] for event in story.events(kind, name)}
+
+
+def tolerating_claim() -> str:
+    """One that the chart denies in controller mode."""
+    return lone_claim("tolerating").replace("gpu.hami.io,", "gpu.hami.io, tolerations: [{operator: Exists}],")
 
 
 def foreign(bed: Testbed) -> str:
@@ -40,7 +45,10 @@ def test_running_pods_keep_their_shares_and_what_kube_scheduler_gave_is_told_of(
             bed.install_driver("scheduler")
             story.kubectl.apply_text(pod_on(node, "theirs"))
             story.kubectl.apply(EXAMPLES / "memory-percent" / "pod.yaml")
+            story.kubectl.apply_text(tolerating_claim())
+            story.kubectl.apply_text(pod_with(node, "tolerating", "tolerating"))
             story.running("theirs")
+            story.running("tolerating")
             until(lambda: story.results("quarter"), "kube-scheduler allocates what it does not understand")
             claims = {pod: story.claim(pod)["metadata"]["name"] for pod in ("theirs", "quarter")}
             story.event_with("Pod", "quarter", "memoryPercent")
@@ -51,14 +59,16 @@ def test_running_pods_keep_their_shares_and_what_kube_scheduler_gave_is_told_of(
             bed.install_driver("controller")
             for claim in claims.values():
                 until(lambda c=claim: "ForeignAllocation" in reasons(story, "ResourceClaim", c), "each is told of")
-            until(lambda: foreign(bed) == "2.0", "both are counted")
+            until(lambda: foreign(bed) == "3.0", "all are counted")
             story.kubectl.apply_text(pod_on(node))
             story.running("after")
             assert story.phase("quarter") == "Pending"
             assert story.phase("theirs") == "Running"
-            for pod in ("quarter", "theirs"):
+            for pod in ("quarter", "theirs", "tolerating"):
                 story.kubectl.delete("pod", pod)
             until(lambda: foreign(bed) == "0.0", "none is left")
+            # What is denied to new claims holds none that was there before.
+            story.kubectl.delete("resourceclaim", "tolerating", "--timeout=30s")
             goes_on(story)
             assert story.containers("loop") == before
         finally:
