@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,6 +26,22 @@ class Probes:
     metrics: Callable[[], bytes]
 
 
+class _BothFamilies(ThreadingHTTPServer):
+    """Listens on every address of the pod, which in a cluster of IPv6 has none of IPv4."""
+
+    address_family = socket.AF_INET6
+
+    def server_bind(self) -> None:
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+
+def _listen(address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
+    """On one address, or on all where the host is empty. Raises OSError."""
+    everywhere = not address[0] and socket.has_dualstack_ipv6()
+    return (_BothFamilies if everywhere else ThreadingHTTPServer)(address, handler)
+
+
 class StatusServer:
     """An HTTP server on a thread of its own. Who says nothing for `idle_seconds` is hung up on."""
 
@@ -36,7 +53,7 @@ class StatusServer:
     def start(self) -> int:
         """Listen and serve; the port. Raises ServingError."""
         try:
-            self._server = ThreadingHTTPServer(self._address, self._handler)
+            self._server = _listen(self._address, self._handler)
         except OSError as error:
             host, port = self._address
             raise ServingError(f"httpAddress {host}:{port} cannot be listened on: {error}") from error

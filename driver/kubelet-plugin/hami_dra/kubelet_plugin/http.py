@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -28,6 +29,22 @@ class Page:
 Pages = Mapping[str, Callable[[], Page]]
 
 
+class _BothFamilies(ThreadingHTTPServer):
+    """Listens on every address of the pod, which in a cluster of IPv6 has none of IPv4."""
+
+    address_family = socket.AF_INET6
+
+    def server_bind(self) -> None:
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+
+def _listen(address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
+    """On one address, or on all where the host is empty. Raises OSError."""
+    everywhere = not address[0] and socket.has_dualstack_ipv6()
+    return (_BothFamilies if everywhere else ThreadingHTTPServer)(address, handler)
+
+
 class HttpServer:
     """Serves `pages` by path on `address` (`host:port`, the host may be empty)."""
 
@@ -49,7 +66,7 @@ class HttpServer:
         """
         handler = type("_BoundHandler", (_Handler,), {"pages": self._pages})
         try:
-            self._server = ThreadingHTTPServer(self._address, handler)
+            self._server = _listen(self._address, handler)
         except OSError as error:
             host, port = self._address
             raise SettingsError(f"httpAddress {host}:{port}: {error.strerror or error}") from error
