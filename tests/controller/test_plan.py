@@ -218,6 +218,9 @@ def test_cores_can_be_made_mandatory() -> None:
     """With the setting, a share without cores is refused."""
     assert "core limit" in refused(decide(make_claim(), require_cores=True))
     assert placed(decide(make_claim("c", request(memory="1Gi", cores=10)), require_cores=True))
+    unlimited = make_claim("c", request(memory="1Gi", cores=10), configs=[config(coreLimit="none")])
+    assert "coreLimit" in refused(decide(unlimited, require_cores=True))
+    assert placed(decide(unlimited))
 
 
 def test_memory_larger_than_any_gpu_is_said() -> None:

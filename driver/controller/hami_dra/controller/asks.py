@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from hami_dra.api import names
 from hami_dra.api.resources import Claim, Device, DeviceClass, RequestSpec
-from hami_dra.api.share_config import ShareConfig, merge_share_configs
+from hami_dra.api.share_config import CoreLimit, ShareConfig, merge_share_configs
 from hami_dra.controller.configs import NOTHING_SAID, Configs
 from hami_dra.controller.errors import BadClaim, SelectorError
 from hami_dra.controller.inventory import Gpu
@@ -183,8 +183,16 @@ def _check(ask: Ask, *, require_cores: bool) -> None:
         raise BadClaim(f"{title}: capacity memory is {memory}, wanted at least 1Mi")
     if not 0 <= cores <= names.CORES_PER_DEVICE:
         raise BadClaim(f"{title}: capacity cores is {cores}, wanted 0 to {names.CORES_PER_DEVICE} (percent of one GPU)")
-    if require_cores and cores == 0 and not ask.spec.admin_access:
-        raise BadClaim(f"{title}: no cores are asked for, but this cluster wants every share to have a core limit")
+    if require_cores and not ask.spec.admin_access:
+        _check_core_limit(title, ask.config, cores)
+
+
+def _check_core_limit(title: str, config: ShareConfig, cores: int) -> None:
+    wanted = "this cluster wants every share to have a core limit"
+    if cores == 0:
+        raise BadClaim(f"{title}: no cores are asked for, but {wanted}")
+    if config.core_limit is CoreLimit.NONE:
+        raise BadClaim(f"{title}: coreLimit of its ShareConfig is none, but {wanted}")
 
 
 def _title(claim: Claim) -> str:
