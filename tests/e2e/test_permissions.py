@@ -16,9 +16,9 @@ def status(bed: Testbed, pod: str) -> dict[str, str]:
     return {key: value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
 
 
-def writes(bed: Testbed, pod: str) -> str:
-    """What becomes of a write into the image."""
-    return bed.kubectl.within(NAMESPACE).exec(pod, "sh", "-c", "touch /opt/hami-dra/x 2>&1; true")
+def writes(bed: Testbed, pod: str, folder: str = "/opt/hami-dra") -> str:
+    """What becomes of a write into the image, or into what is mounted."""
+    return bed.kubectl.within(NAMESPACE).exec(pod, "sh", "-c", f"touch {folder}/x 2>&1; true")
 
 
 def test_the_daemons_run_with_what_the_docs_say_and_no_more(bed: Testbed) -> None:
@@ -31,6 +31,7 @@ def test_the_daemons_run_with_what_the_docs_say_and_no_more(bed: Testbed) -> Non
     assert (found["NoNewPrivs"], found["Seccomp"]) == ("1", "2")
     assert plugin["spec"]["hostPID"]
     assert "Read-only file system" in writes(bed, plugin["metadata"]["name"])
+    assert "Read-only file system" in writes(bed, plugin["metadata"]["name"], "/host")
 
     controller = f"deployment/{RELEASE}-controller"
     found = status(bed, controller)
