@@ -139,3 +139,17 @@ def test_two_processes_see_each_others_claims(node: Node) -> None:
     old.unprepare("other")
     assert node.files() == set()
     assert not node.paths.share(share_id(2)).exists()
+
+
+@pytest.mark.parametrize("held", [(), (ONE,)], ids=["empty", "with a claim"])
+def test_what_another_process_wrote_since_the_one_file_was_split_stays(node: Node, held: tuple[Entry, ...]) -> None:
+    """Both read that file when they started, and each writes its own first claim."""
+    node.checkpoint().export(by_uid(*held))
+    old, new = node.checkpoint(), node.checkpoint()
+    old.load()
+    new.load()
+    new.put(TWO)
+    assert old.load().entries == by_uid(*held, TWO)
+    three = entry("three", share(share=3))
+    old.put(three)
+    assert node.checkpoint().load().entries == by_uid(*held, TWO, three)

@@ -54,6 +54,8 @@ class CheckpointFiles:
             NodeStateError: a file cannot be read or renamed.
         """
         self._seen = self._count()
+        # Where another process split the one file, what we read in it is not the truth any more.
+        self._unsplit = None
         data = files.read_bytes(self._whole)
         if data is None:
             return self._load_folder()
