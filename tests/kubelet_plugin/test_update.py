@@ -7,13 +7,15 @@ import fcntl
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from fake_api_server import FakeApiServer
 from fake_kubelet import CLAIMS, SLICES, Kubelet, outside, running
-from plugin_objects import NODE, FakeGpus, Node, claim_json, result, share_id
+from plugin_objects import NODE, FakeGpus, Node, claim, claim_json, result, share_id, start
 
 from hami_dra.api.names import DRIVER
 from hami_dra.kube.transport import Client
 from hami_dra.kubelet_plugin.checkpoint import decode
+from hami_dra.kubelet_plugin.errors import NodeStateError
 from hami_dra.kubelet_plugin.locks import LeadLock
 from hami_dra.kubelet_plugin.plugin import Plugin
 from hami_dra.kubelet_plugin.settings import Settings
@@ -123,3 +125,30 @@ def test_introduces_itself_within_a_second_under_load(kubelet: Kubelet, server: 
         errors = [error for call in calls for error in (c.error for c in call.result().claims.values()) if error]
     assert all("shares left" in error for error in errors)
     assert len(errors) == len(uids) - 2 * 10
+
+
+def test_a_start_that_fails_leaves_the_record_as_it_is(
+    settings: Settings, client: Client, gpus: FakeGpus, node: Node
+) -> None:
+    """What it could not read it does not know: no claims is not what an older version is to find."""
+    held = start(node).prepare(claim("one"))
+    files = node.files()
+    unreadable = node.paths.shares_dir / "broken/limits"
+    unreadable.mkdir(parents=True)
+    plugin = Plugin(settings, outside(client, gpus, node))
+    with pytest.raises(NodeStateError, match=r"cannot read \S+/broken/limits"):
+        plugin.start()
+    plugin.stop()
+    unreadable.rmdir()
+    assert start(node).entries() == (held,)
+    assert node.files() == files
+
+
+def test_what_another_process_wrote_last_is_left_for_an_older_version(
+    settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node
+) -> None:
+    """Both may end in the same second, the one that prepared first."""
+    server.add("/api/v1/nodes", {"metadata": {"name": NODE, "uid": "node-uid"}})
+    with running(settings, server, client, gpus, node):
+        start(node).prepare(claim("one"))
+    assert set(decode(node.paths.checkpoint.read_bytes())) == {"one"}

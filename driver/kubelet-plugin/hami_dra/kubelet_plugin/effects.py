@@ -47,6 +47,10 @@ class EntryStore(Protocol):
         """Replace all of it, durably."""
         ...
 
+    def export(self, entries: Entries) -> None:
+        """Leave these, and nothing else, for an older version."""
+        ...
+
 
 class ShareStore(Protocol):
     """The share folders; all raise NodeStateError."""

@@ -61,6 +61,12 @@ class Ledger:
         """Write the checkpoint as it is. Raises NodeStateError."""
         self._store.save(self._entries)
 
+    def export(self) -> None:
+        """Leave it all for an older version; only where no other process writes. Raises NodeStateError."""
+        # One that ended just now may have had the last word.
+        self.refresh()
+        self._store.export(self._entries)
+
     def add_stray(self, share_id: ShareId, limits: Limits) -> None:
         """Count a share folder without entry as booked: its container may still run."""
         self._strays[share_id] = limits

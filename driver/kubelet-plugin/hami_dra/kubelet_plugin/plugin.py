@@ -110,11 +110,10 @@ class Plugin:
         label = FileLabels(enabled=selinux.is_enabled()).open_to_containers
         shares = ShareFiles(paths, time.monotonic_ns, label)
         claims = Claims(outside.client)
-        self._checkpoint = CheckpointFiles(paths.claims_dir, paths.checkpoint, paths.calls_lock)
         self._effects = Effects(
             claims=KubeClaimReader(claims),
             lock=FileCallLock(paths.calls_lock),
-            checkpoint=self._checkpoint,
+            checkpoint=CheckpointFiles(paths.claims_dir, paths.checkpoint, paths.calls_lock),
             shares=shares,
             specs=CdiFiles(paths),
             metadata=MetadataFiles(paths, settings.node_name, label),
@@ -169,9 +168,10 @@ class Plugin:
         # First of all: an older plugin process must see us ready, or an update never takes it away.
         self._start(self._http)
         self._start(self._lock)
-        self._running.callback(self._export)
         self._start(self._events)
         self._recover()
+        # Not before: a start that failed knows of no claim, and the next one would believe it.
+        self._running.callback(self._export)
         self._remove_dead_sockets()
         for service in (
             # First up and so last down: two feeders at once would mix up the node pages' sequence.
@@ -229,7 +229,8 @@ class Plugin:
         """Leave what an older version reads; another process of this one would make it wrong at once."""
         try:
             if self._lock.try_alone():
-                self._checkpoint.export({entry.claim.uid: entry for entry in self._ledger.snapshot()})
+                with self._effects.lock.hold():
+                    self._ledger.export()
         except NodeStateError as error:
             self._log.warning("going back by a version will read the shares' files", error=str(error))
 
