@@ -303,9 +303,31 @@ def test_unprepare_finishes_after_a_crash_at_any_point(node: Node, at: int) -> N
     assert start(node).entries() == ()
 
 
+KNOW_AGAIN_EFFECTS = range(1, 12)
+
+
+@pytest.mark.parametrize("at", KNOW_AGAIN_EFFECTS)
+def test_a_crash_while_a_lost_claim_is_made_known_again_leaves_its_containers_alone(node: Node, at: int) -> None:
+    """They run: the next process feeds their shares, and a call that is repeated does not empty what they charged."""
+    start(node).prepare(two_shares())
+    usage = node.paths.share(share_id(1)) / "usage"
+    with usage.open("r+b") as file:
+        file.write(b"charged")
+    node.lose_checkpoint()
+    start(node)
+    crash(node, at, lambda preparer: preparer.prepare(two_shares()))
+    process = start(node)
+    assert [entry.state for entry in process.entries()] == [State.COMPLETED]
+    assert process.prepare(two_shares()).claim.name == "claim-1"
+    assert usage.read_bytes()[:7] == b"charged"
+
+
 def test_the_crash_points_cover_every_effect(node: Node) -> None:
     """A new effect needs a new crash point."""
     claims = two_shares()
     prepare_effects = count_effects(node, lambda preparer: preparer.prepare(claims))
+    node.lose_checkpoint()
+    know_again_effects = count_effects(node, lambda preparer: preparer.prepare(claims))
     unprepare_effects = count_effects(node, lambda preparer: preparer.unprepare("claim-1"))
     assert (prepare_effects, unprepare_effects) == (max(PREPARE_EFFECTS), max(UNPREPARE_EFFECTS))
+    assert know_again_effects == max(KNOW_AGAIN_EFFECTS)

@@ -94,7 +94,8 @@ class Preparer:
         entry = plan_entry(claim, self._facts(inventory), self._effects.library.version())
         rebuilt = held is not None and _has_same_shares(held, entry)
         if held and rebuilt:
-            entry = dataclasses.replace(entry, library=held.library)
+            # Containers run on it: begun anew, it would be fed by nobody if we died, and emptied at the next call.
+            entry = dataclasses.replace(entry, library=held.library, state=held.state, boot_id=held.boot_id)
         elif held:
             self._give_up(held)
         self._check_bases(entry)
