@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -31,6 +32,21 @@ def mounted(folder: Path, kib: int) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@contextmanager
+def disk(image: Path, folder: Path) -> Iterator[None]:
+    """The ext4 of that image, made where there is none."""
+    if not image.exists():
+        with image.open("wb") as file:
+            file.truncate(16 << 20)
+        subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
+    if subprocess.run(["mount", "-o", "loop", str(image), str(folder)], check=False).returncode:
+        pytest.skip("no loop device")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 def remount(folder: Path, options: str) -> None:
@@ -139,3 +155,20 @@ def test_a_full_cdi_folder_fails_one_claim(node: Node) -> None:
         with pytest.raises(NodeStateError, match="No space left on device"):
             process.prepare(LATE)
         assert node.files() == before
+
+
+@pytest.mark.skipif(shutil.which("mkfs.ext4") is None, reason="no mkfs.ext4")
+def test_a_claim_is_whole_after_a_power_cut_once_kubelet_asks_again(node: Node, tmp_path: Path) -> None:
+    """What was not synced may be there with nothing in it, and must not pass for whole."""
+    image, cut = tmp_path / "disk", tmp_path / "cut"
+    with disk(image, node.paths.plugin_dir):
+        entry = start(node).prepare(claim())
+        told = node.paths.metadata(ClaimUid("claim-1"), "gpu").read_bytes()
+        # What the disk has in the instant in which kubelet is told that the claim is prepared.
+        shutil.copyfile(image, cut)
+    with disk(cut, node.paths.plugin_dir):
+        process = start(node, boot="boot-2")
+        assert [found.claim for found in process.entries()] == [entry.claim]
+        process.prepare(claim())
+        assert node.paths.metadata(ClaimUid("claim-1"), "gpu").read_bytes() == told
+        assert node.paths.library(entry.library).read_bytes() == b"ELF"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hami_dra.api.names import ClaimUid
 from hami_dra.kubelet_plugin import files
 from hami_dra.kubelet_plugin.entries import Entry
@@ -20,7 +22,7 @@ class MetadataFiles:
 
     def has(self, entry: Entry) -> bool:
         """Whether every file of the entry is there."""
-        return all(self._paths.metadata(entry.claim.uid, request).exists() for request in first_of_requests(entry))
+        return all(_has_content(self._paths.metadata(entry.claim.uid, request)) for request in first_of_requests(entry))
 
     def write(self, entry: Entry, attributes: Attributes) -> None:
         """Write the files. Raises NodeStateError."""
@@ -38,3 +40,11 @@ class MetadataFiles:
     def list(self) -> tuple[ClaimUid, ...]:
         """The claims that have files. Raises NodeStateError."""
         return tuple(ClaimUid(path.name) for path in files.list_folder(self._paths.metadata_dir))
+
+
+def _has_content(path: Path) -> bool:
+    # A power cut may leave a file empty that was not synced: kubelet asks again before a container has it.
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
