@@ -98,6 +98,31 @@ def test_one_corrupt_file_costs_one_claim(node: Node, content: bytes) -> None:
     assert node.checkpoint().load().corrupt == ()
 
 
+def test_a_file_that_the_disk_lost_costs_one_claim(node: Node) -> None:
+    """Nor does a folder among them keep the plugin from starting for ever."""
+    store = node.checkpoint()
+    store.put(ONE)
+    (node.paths.claims_dir / "two").symlink_to("/proc/self/mem")
+    (node.paths.claims_dir / "backup").mkdir()
+    loaded = node.checkpoint().load()
+    assert loaded.entries == by_uid(ONE)
+    assert [reason.partition(": ")[2].partition(";")[0] for reason in loaded.corrupt] == [
+        "it cannot be read: Is a directory",
+        "it cannot be read: Input/output error",
+    ]
+    assert node.checkpoint().load().corrupt == ()
+
+
+def test_a_folder_among_the_files_does_not_keep_claims_from_being_written(node: Node) -> None:
+    """Also where a start read the one file and no folder."""
+    (node.paths.claims_dir / "backup").mkdir(parents=True)
+    node.paths.checkpoint.write_bytes(encode(by_uid(ONE)))
+    store = node.checkpoint()
+    store.load()
+    store.put(TWO)
+    assert node.checkpoint().load().entries == by_uid(ONE, TWO)
+
+
 def test_a_file_of_another_claim_is_not_believed(node: Node) -> None:
     """Copied by hand, it would book the same share twice."""
     store = node.checkpoint()

@@ -8,6 +8,7 @@ the truth: nobody but an older version can have written it last.
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ from hami_dra.kubelet_plugin.errors import CheckpointCorrupt, NodeStateError
 _MODE = 0o600
 _FOLDER_MODE = 0o700
 _ASIDE = ".corrupt"
+# The disk lost the file, or it is none: to read it again is no use.
+_UNREADABLE = (errno.EIO, errno.EUCLEAN, errno.EISDIR)
 
 
 @dataclass(frozen=True)
@@ -101,9 +104,8 @@ class CheckpointFiles:
         for path in files.list_folder(self._folder):
             if path.name.startswith(".") or path.name.endswith(_ASIDE):
                 continue
-            data = files.read_bytes(path)
             try:
-                entry = _decode(path.name, data or b"")
+                entry = _decode(path.name, _read(path))
             except CheckpointCorrupt as error:
                 corrupt.append(self._set_aside(path, error))
                 continue
@@ -131,7 +133,7 @@ class CheckpointFiles:
             if files.read_bytes(self._path(uid)) != data:
                 files.write_atomic(self._path(uid), data, mode=_MODE, durable=self._durable)
         for path in files.list_folder(self._folder):
-            if path.name not in entries and not path.name.endswith(_ASIDE):
+            if path.name not in entries and not path.name.endswith(_ASIDE) and not path.is_dir():
                 files.remove_file(path)
         files.remove_file(self._whole, durable=self._durable)
         self._unsplit = None
@@ -156,6 +158,15 @@ class CheckpointFiles:
 
     def _path(self, uid: ClaimUid) -> Path:
         return self._folder / uid
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        if error.errno in _UNREADABLE:
+            raise CheckpointCorrupt(f"it cannot be read: {error.strerror}") from error
+        raise NodeStateError.from_os("read", path, error) from error
 
 
 def _decode(name: str, data: bytes) -> Entry:
