@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from fake_api_server import FakeApiServer
+from fake_cluster import JsonObject, Refused, address_of
 
 from hami_dra.kube.events import EventRecorder, EventType, ObjectReference
 from hami_dra.kube.paths import EVENTS
@@ -101,6 +102,31 @@ def test_event_is_tried_again_while_the_server_is_away(server: FakeApiServer, st
     recorder.emit(CLAIM, EventType.NORMAL, "Allocated", "node n1")
     assert recorder.flush()
     assert len(server.objects(EVENTS)) == 1
+
+
+def test_event_waits_for_a_server_that_does_not_answer_at_all(server: FakeApiServer, start: Start) -> None:
+    """It is started again, or the node's network comes up: what is told once would never be heard of."""
+    server.fail(0, verb="create", times=4)
+    recorder = start()
+    recorder.emit(NODE, EventType.WARNING, "CheckpointLost", "one claim's file is damaged")
+    assert recorder.flush(timeout_seconds=10.0)
+    assert [event["reason"] for event in server.objects(EVENTS)] == ["CheckpointLost"]
+
+
+def test_event_whose_answer_was_lost_is_there_once(server: FakeApiServer, start: Start) -> None:
+    """The next attempt is no other Event."""
+
+    def store_and_cut(item: JsonObject) -> JsonObject:
+        server.cluster.on_write = lambda later: later
+        server.cluster.put(address_of(EVENTS).collection, item, "ADDED")
+        raise Refused(0, "")
+
+    server.cluster.on_write = store_and_cut
+    recorder = start()
+    recorder.emit(CLAIM, EventType.NORMAL, "Allocated", "node n1")
+    recorder.emit(CLAIM, EventType.NORMAL, "Allocated", "node n1")
+    assert recorder.flush()
+    assert [event["count"] for event in server.objects(EVENTS)] == [2]
 
 
 def test_refused_event_hurts_nobody(server: FakeApiServer, start: Start, caplog: pytest.LogCaptureFixture) -> None:

@@ -7,13 +7,14 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Self
 
 from hami_dra.api.resources import JsonObject
 from hami_dra.kube import times
 from hami_dra.kube.backoff import Backoff
-from hami_dra.kube.errors import KubeError, NotFound, Unavailable
+from hami_dra.kube.errors import AlreadyExists, KubeError, NotFound, Unavailable
 from hami_dra.kube.paths import EVENTS, namespaced
 from hami_dra.kube.transport import Client
 
@@ -24,6 +25,9 @@ _NAME_LIMIT: Final = 236
 _QUEUE_LIMIT: Final = 1000
 _REMEMBERED: Final = 4096
 _ATTEMPTS: Final = 3
+# As long as nobody answers at all, no other Event could be written either: the API server is started again, or the
+# node's network is not up yet.
+_UNANSWERED_SECONDS: Final = 300.0
 
 
 class EventType(enum.StrEnum):
@@ -170,19 +174,23 @@ class EventRecorder:
             self._idle.notify_all()
 
     def _write(self, happening: _Happening) -> None:
-        backoff = Backoff(initial=0.2, ceiling=5.0)
-        for attempt in range(1, _ATTEMPTS + 1):
+        backoff, begun, answers = Backoff(initial=0.2, ceiling=5.0), time.monotonic(), 0
+        # The same for all attempts: one whose answer was lost may have been stored.
+        token = uuid.uuid4().hex[:16]
+        while True:
             try:
-                self._record(happening)
+                self._record(happening, token)
                 return
             except Unavailable as error:
-                if attempt == _ATTEMPTS or self._stopping.wait(max(backoff.next(), error.retry_after_seconds or 0.0)):
+                answers += bool(error.code)
+                is_over = answers == _ATTEMPTS or time.monotonic() - begun > _UNANSWERED_SECONDS
+                if is_over or self._stopping.wait(max(backoff.next(), error.retry_after_seconds or 0.0)):
                     raise
 
-    def _record(self, happening: _Happening) -> None:
+    def _record(self, happening: _Happening, token: str) -> None:
         known = self._written.get(happening)
         if known is None:
-            self._create(happening)
+            self._create(happening, token)
             return
         if time.monotonic() - known.written_at < self._quiet_seconds:
             known.count += 1
@@ -193,16 +201,16 @@ class EventRecorder:
             self._client.patch(path, {"count": known.count + 1, "lastTimestamp": moment})
         except NotFound:
             # Events expire after an hour; what still happens is told anew.
-            self._create(happening)
+            self._create(happening, token)
             return
         known.count += 1
         known.written_at = time.monotonic()
         self._written.move_to_end(happening)
 
-    def _create(self, happening: _Happening) -> None:
+    def _create(self, happening: _Happening, token: str) -> None:
         involved = happening.involved
         namespace = involved.namespace or "default"
-        name = f"{involved.name[:_NAME_LIMIT].rstrip('.-')}.{uuid.uuid4().hex[:16]}"
+        name = f"{involved.name[:_NAME_LIMIT].rstrip('.-')}.{token}"
         moment = times.timestamp(self._clock())
         body = {
             "apiVersion": "v1",
@@ -219,7 +227,8 @@ class EventRecorder:
             "lastTimestamp": moment,
             "count": 1,
         }
-        self._client.create(namespaced(EVENTS, namespace), body)
+        with suppress(AlreadyExists):
+            self._client.create(namespaced(EVENTS, namespace), body)
         self._written[happening] = _Written(namespace, name, 1, time.monotonic())
         self._written.move_to_end(happening)
         if len(self._written) > _REMEMBERED:
