@@ -81,6 +81,10 @@ def test_an_orphan_with_a_process_stays_and_counts(node: Node) -> None:
     process = start(node)
     with pytest.raises(OverCapacity, match="its checkpoint entry is lost"):
         process.prepare(claim("late", [result(share=2)]))
+    node.processes.answer = Alive.NO
+    process.prepare(claim("late", [result(share=2)]))
+    assert not node.paths.share(share_id(1)).exists()
+    process.prepare(claim("later", [result(share=3)]))
 
 
 def test_other_peoples_specs_are_left_alone(node: Node) -> None:

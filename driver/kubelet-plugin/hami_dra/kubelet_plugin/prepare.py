@@ -175,17 +175,23 @@ class Preparer:
                 raise OverCapacity(str(overload))
 
     def _free_one(self, overload: Overload) -> bool:
-        """Unprepare one claim in the way that is gone from the API and has no process; False where there is none."""
+        """Take away what is in the way, has no process and nobody can come back to; False where there is nothing."""
         for booking in overload.in_the_way:
             if self._effects.processes.find(booking.share_id) is not Alive.NO or not self._is_forgotten(booking):
                 continue
             if booking.claim:
                 self._undo(booking.claim.uid)
+            else:
+                self._effects.shares.remove(booking.share_id)
+                self._ledger.drop_stray(booking.share_id)
             return True
         return False
 
     def _is_forgotten(self, booking: Booking) -> bool:
-        if booking.claim is None or not booking.claim.name:
+        if booking.claim is None:
+            # No spec names the share any more, so no container can begin with it.
+            return True
+        if not booking.claim.name:
             # Its name was lost with the checkpoint, so nobody can be asked about it.
             return False
         try:
