@@ -87,6 +87,30 @@ def test_an_orphan_with_a_process_stays_and_counts(node: Node) -> None:
     process.prepare(claim("later", [result(share=3)]))
 
 
+def test_an_orphan_with_a_process_is_known_again_when_kubelet_asks(node: Node) -> None:
+    """A kubelet that is started anew asks for all running pods; their usage is mapped, and must not be emptied."""
+    start(node).prepare(claim())
+    usage = node.paths.share(share_id(1)) / "usage"
+    with usage.open("r+b") as file:
+        file.write(b"charged")
+    node.paths.claim_spec(ClaimUid("claim-1")).unlink()
+    node.lose_checkpoint()
+    node.processes.answer = Alive.YES
+    process = start(node)
+    metadata = node.paths.metadata_dir
+    metadata.rmdir()
+    metadata.write_text("in the way")
+    with pytest.raises(NodeStateError):
+        process.prepare(claim())
+    assert usage.read_bytes()[:7] == b"charged"
+    metadata.unlink()
+    process = start(node)
+    assert process.prepare(claim()).state is State.COMPLETED
+    assert usage.read_bytes()[:7] == b"charged"
+    process.unprepare("claim-1")
+    assert process.ledger.has_strays is False
+
+
 def test_other_peoples_specs_are_left_alone(node: Node) -> None:
     """The CDI folder is shared with every other driver."""
     node.paths.cdi_dir.mkdir()

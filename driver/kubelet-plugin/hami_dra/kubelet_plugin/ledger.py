@@ -80,6 +80,10 @@ class Ledger:
         """Whether any folder is counted that no entry names."""
         return bool(self._strays)
 
+    def has_stray_of(self, entry: Entry) -> bool:
+        """Whether any share of the entry has a folder that no entry names."""
+        return any(share.share_id in self._strays for share in entry.shares)
+
     def bookings(self, *, but: ClaimUid) -> Iterable[Booking]:
         """Everything that is booked on this node, except by the claim `but`."""
         known: set[ShareId] = set()

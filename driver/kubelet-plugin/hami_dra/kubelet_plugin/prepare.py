@@ -92,10 +92,9 @@ class Preparer:
     def _prepare_new(self, claim: Claim, held: Entry | None) -> Entry:
         inventory = self._inventory()
         entry = plan_entry(claim, self._facts(inventory), self._effects.library.version())
-        rebuilt = held is not None and _has_same_shares(held, entry)
-        if held and rebuilt:
-            # Containers run on it: begun anew, it would be fed by nobody if we died, and emptied at the next call.
-            entry = dataclasses.replace(entry, library=held.library, state=held.state, boot_id=held.boot_id)
+        rebuilt = _has_same_shares(held, entry) if held else self._ledger.has_stray_of(entry)
+        if rebuilt:
+            entry = _as_running(entry, held)
         elif held:
             self._give_up(held)
         self._check_bases(entry)
@@ -148,6 +147,7 @@ class Preparer:
         effects.specs.remove(uid)
         for share in entry.shares:
             effects.shares.remove(share.share_id)
+            self._ledger.drop_stray(share.share_id)
         effects.metadata.remove(uid)
         self._ledger.drop(uid)
         if entry.library not in self._ledger.libraries() and not self._ledger.has_strays:
@@ -212,6 +212,14 @@ class Preparer:
     def _is_stale(self, entry: Entry) -> bool:
         # Nobody runs on an entry that was never completed, or that is from before a reboot.
         return entry.state is State.STARTED or entry.boot_id != self._options.boot_id
+
+
+def _as_running(planned: Entry, held: Entry | None) -> Entry:
+    """The entry of shares that containers may use; `held` is what was pieced together of it."""
+    # Begun anew, they would be fed by nobody if we died now, and emptied at the next call.
+    if held is None:
+        return dataclasses.replace(planned, state=State.COMPLETED)
+    return dataclasses.replace(planned, library=held.library, state=held.state, boot_id=held.boot_id)
 
 
 def _has_same_shares(held: Entry, planned: Entry) -> bool:
