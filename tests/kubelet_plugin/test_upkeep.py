@@ -149,6 +149,22 @@ def test_a_claim_that_was_allocated_elsewhere_is_an_orphan_here(rig: Rig) -> Non
     assert rig.process.entries() == ()
 
 
+def test_what_kubelet_prepares_anew_meanwhile_is_no_orphan(rig: Rig) -> None:
+    """Between the look at the API server and the end of an orphan lies a look at all processes of the node."""
+    anew = claim(results=[result(share=2)])
+
+    def allocated_just_now(ref: ClaimRef) -> Claim | None:
+        rig.process.prepare(anew)
+        return None
+
+    rig.rounds(1)
+    rig.node.claims.read = allocated_just_now  # type: ignore[method-assign]
+    rig.rounds(1)
+    (entry,) = rig.process.entries()
+    assert [share.share_id for share in entry.shares] == [share_id(2)]
+    assert rig.node.paths.claim_spec(ClaimUid("claim-1")).exists()
+
+
 def test_an_api_server_that_is_away_makes_no_orphans(rig: Rig) -> None:
     """No answer is not "gone"."""
 

@@ -74,6 +74,19 @@ class Preparer:
             self._ledger.refresh()
             self._undo(uid)
 
+    def collect(self, orphan: Entry) -> bool:
+        """Take an orphan from the node; False where it was prepared anew, or taken away, since it was looked at.
+
+        Raises:
+            NodeStateError: a file could not be removed; asking again goes on from there.
+        """
+        with self._effects.lock.hold():
+            self._ledger.refresh()
+            is_same = self._ledger.get(orphan.claim.uid) == orphan
+            if is_same:
+                self._undo(orphan.claim.uid)
+            return is_same
+
     def mend(self, uid: ClaimUid) -> None:
         """Write the files of a prepared claim again; what is there stays as it is. Raises NodeStateError."""
         with self._effects.lock.hold():

@@ -45,8 +45,8 @@ class Keeper(Protocol):
         """Know the claim whole; also raises ApiError."""
         ...
 
-    def unprepare(self, uid: ClaimUid) -> None:
-        """Take them all away."""
+    def collect(self, orphan: Entry) -> bool:
+        """Take it away, if it still is the one that was looked at."""
         ...
 
 
@@ -190,8 +190,7 @@ class Upkeep:
 
     def _collect(self, entry: Entry) -> None:
         try:
-            self._keeper.unprepare(entry.claim.uid)
+            if self._keeper.collect(entry):
+                self._log.info("orphan collected", claim=str(entry.claim), claim_uid=entry.claim.uid)
         except PluginError as error:
             self._log.error("orphan not collected", claim=str(entry.claim), error=str(error))
-            return
-        self._log.info("orphan collected", claim=str(entry.claim), claim_uid=entry.claim.uid)
