@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from plugin_objects import NODE, claim, entry
 
@@ -84,3 +85,42 @@ def test_a_claim_that_cannot_be_read_fails_alone() -> None:
     assert {uid: bool(answer.error) for uid, answer in answers.items()} == {"away": True, "good": False, "broken": True}
     assert "no answer" in reporter.refusals["away"]
     assert "internal error of the driver" in reporter.refusals["broken"]
+
+
+class Ahead:
+    """Counts claims that were read and are not prepared yet; the first one waits for more reads than there may be."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._changed = threading.Condition()
+        self._ahead = 0
+        self.seen = 0
+
+    def read(self, ref: ClaimRef) -> Claim | None:
+        """The claim."""
+        with self._changed:
+            self._ahead += 1
+            self.seen = max(self.seen, self._ahead)
+            self._changed.notify_all()
+        return claim(ref.uid)
+
+    def prepare(self, claim: Claim) -> Entry:
+        """Done."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.seen > self._most, timeout=0.02)
+            self._ahead -= 1
+        return entry(claim.uid)
+
+    def unprepare(self, uid: ClaimUid) -> None:
+        """Done."""
+
+
+def test_claims_that_are_read_ahead_are_few_however_many_pods_start() -> None:
+    """Each is as large as its tenant likes, and the plugin has a memory limit."""
+    both = Ahead(8)
+    calls = ClaimCalls(both, both, Reporter(), NODE)
+    pods = [[ref(f"c-{pod}-{number}") for number in range(12)] for pod in range(4)]
+    with ThreadPoolExecutor(4) as kubelet:
+        answers = list(kubelet.map(calls.prepare_all, pods))
+    assert [list(answer) for answer in answers] == [[claim.uid for claim in pod] for pod in pods]
+    assert both.seen <= 8

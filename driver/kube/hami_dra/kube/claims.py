@@ -10,7 +10,7 @@ from hami_dra.kube import times
 from hami_dra.kube.errors import Conflict, DroppedFields, Invalid, NotFound, UnexpectedReply
 from hami_dra.kube.paths import CLAIM_TEMPLATES, CLAIMS, namespaced
 from hami_dra.kube.replies import dropped_fields
-from hami_dra.kube.transport import Client
+from hami_dra.kube.transport import Client, Transform
 
 _ATTEMPTS: Final = 5
 
@@ -25,9 +25,9 @@ class Claims:
         self._client = client
         self._clock = clock
 
-    def get(self, namespace: str, name: str) -> JsonObject:
-        """The claim now, not from a cache. Raises NotFound."""
-        return self._client.get(namespaced(CLAIMS, namespace, name))
+    def get(self, namespace: str, name: str, *, transform: Transform | None = None) -> JsonObject:
+        """The claim now, not from a cache; what `transform` leaves of it. Raises NotFound."""
+        return self._client.get(namespaced(CLAIMS, namespace, name), transform=transform)
 
     def get_template(self, namespace: str, name: str) -> JsonObject:
         """A ResourceClaimTemplate. Raises NotFound."""

@@ -139,9 +139,14 @@ class Client:
         """The same connections under other timeouts."""
         return Client(self._api_client, timeouts)
 
-    def get(self, path: str, params: Params | None = None) -> JsonObject:
-        """One object."""
-        return self._call("GET", path, params)
+    def get(self, path: str, params: Params | None = None, *, transform: Transform | None = None) -> JsonObject:
+        """One object; through `transform` where it may be large and is read beside others."""
+        if transform is None:
+            return self._call("GET", path, params)
+        what, response = f"GET {path}", self._request("GET", path, params)
+        text = _content(what, response)
+        with _DECODING:
+            return transform(_parsed(what, response.status, text))
 
     def list(
         self,
@@ -338,12 +343,23 @@ def _load_found(loader: Any, configuration: Configuration) -> None:
 
 
 def _decoded(what: str, response: urllib3.BaseHTTPResponse) -> JsonObject:
+    return _parsed(what, response.status, _content(what, response))
+
+
+def _content(what: str, response: urllib3.BaseHTTPResponse) -> bytes:
     try:
-        reply = decode(response.data)
+        return response.data
+    except FOREIGN as error:
+        raise error_from_exception(what, error) from error
+
+
+def _parsed(what: str, status: int, text: bytes) -> JsonObject:
+    try:
+        reply = decode(text)
     except FOREIGN as error:
         raise error_from_exception(what, error) from error
     if not isinstance(reply, dict):
-        raise UnexpectedReply(f"{what}: found {type(reply).__name__}, wanted an object", code=response.status)
+        raise UnexpectedReply(f"{what}: found {type(reply).__name__}, wanted an object", code=status)
     return reply
 
 

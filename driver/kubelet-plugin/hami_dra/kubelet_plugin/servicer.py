@@ -6,10 +6,12 @@ the call are served all the same.
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -100,13 +102,28 @@ class ClaimCalls:
         self._reporter = reporter
         self.node_name = node_name
         self._readers = ThreadPoolExecutor(max_workers=_READERS, thread_name_prefix="read")
+        # For claims that are read and not yet prepared, of all calls: each may be as large as the API server takes.
+        self._room = threading.BoundedSemaphore(_READERS)
         self._log = Log(__name__)
 
     def prepare_all(self, refs: Iterable[ClaimRef]) -> dict[ClaimUid, _Prepared]:
         """Each claim's completed entry, or why there is none."""
-        # All are read at once and before any lock is taken: a slow API server holds up nobody else.
-        reads = {ref: self._readers.submit(self._read, ref) for ref in dict.fromkeys(refs)}
-        return {ref.uid: self._prepare(ref, read.result) for ref, read in reads.items()}
+        waiting, reads = deque(dict.fromkeys(refs)), deque[tuple[ClaimRef, Future[_Read]]]()
+        prepared: dict[ClaimUid, _Prepared] = {}
+        try:
+            while waiting or reads:
+                # Read at once and before any lock is taken: a slow API server holds up nobody else.
+                while waiting and self._room.acquire(blocking=not reads):
+                    ref = waiting.popleft()
+                    reads.append((ref, self._readers.submit(self._read, ref)))
+                ref, read = reads[0]
+                prepared[ref.uid] = self._prepare(ref, read.result)
+                reads.popleft()
+                self._room.release()
+        finally:
+            for _ in reads:
+                self._room.release()
+        return prepared
 
     def _read(self, ref: ClaimRef) -> _Read:
         try:
