@@ -187,12 +187,23 @@ def test_a_full_disk_does_not_keep_a_plugin_from_starting(node: Node) -> None:
 
 
 def test_what_cannot_be_removed_does_not_keep_a_plugin_from_starting(node: Node) -> None:
-    """Somebody put a file among the shares' folders: it is reported, and the claims are served."""
+    """Somebody put things among the claims' own: they are reported, and the claims are served."""
     start(node).prepare(claim())
     (node.paths.shares_dir / "notes").write_text("by hand")
+    (node.paths.metadata_dir / "notes").write_text("by hand")
+    (node.paths.metadata_dir / "copy/claim-1").mkdir(parents=True)
+    (node.paths.library_dir / "notes").write_text("by hand")
+    node.paths.claim_spec(ClaimUid("copy")).mkdir()
     process = start(node)
     assert len(process.entries()) == 1
-    assert [reason for reason in process.recovered.broken if "notes" in reason]
+    broken = ["shares/notes", "dra-device-metadata/notes", "dra-device-metadata/copy", "lib/notes", "copy.json"]
+    assert [[path for path in broken if path in reason] for reason in process.recovered.broken] == [
+        ["copy.json"],
+        ["dra-device-metadata/copy"],
+        ["dra-device-metadata/notes"],
+        ["shares/notes"],
+        ["lib/notes"],
+    ]
 
 
 def test_a_running_share_keeps_its_library_through_an_upgrade(node: Node) -> None:

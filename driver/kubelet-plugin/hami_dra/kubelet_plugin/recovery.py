@@ -7,6 +7,7 @@ checkpoint leaves files whose claims only the CDI specs still name.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 from hami_dra.api.names import ClaimUid, ShareId, device_name
 from hami_dra.kubelet_plugin.cdi_plan import cdi_ids
@@ -74,22 +75,23 @@ def _remove_orphans(
 ) -> list[str]:
     entries = ledger.snapshot()
     claims = {entry.claim.uid for entry in entries}
-    broken: list[str] = []
-    for uid in effects.specs.list():
-        if uid not in claims:
-            effects.specs.remove(uid)
-    for uid in effects.metadata.list():
-        if uid not in claims:
-            effects.metadata.remove(uid)
     known = {share.share_id for entry in entries for share in entry.shares}
-    for share_id in sorted(folders.keys() - known):
+    removals = [
+        *(partial(effects.specs.remove, uid) for uid in effects.specs.list() if uid not in claims),
+        *(partial(effects.metadata.remove, uid) for uid in effects.metadata.list() if uid not in claims),
+        *(
+            partial(_remove_orphan, effects, ledger, share_id, folders[share_id], trust_checkpoint=trust_checkpoint)
+            for share_id in sorted(folders.keys() - known)
+        ),
+        partial(_remove_libraries, effects, ledger),
+    ]
+    broken: list[str] = []
+    for remove in removals:
         try:
-            _remove_orphan(effects, ledger, share_id, folders[share_id], trust_checkpoint=trust_checkpoint)
+            remove()
         except NodeStateError as error:
             # Somebody put it there, and it harms nobody.
             broken.append(str(error))
-    if not ledger.has_strays:
-        effects.library.remove_unused(ledger.libraries())
     return broken
 
 
@@ -102,6 +104,12 @@ def _remove_orphan(
         effects.shares.remove(share_id)
     elif limits is not None:
         ledger.add_stray(share_id, limits)
+
+
+def _remove_libraries(effects: Effects, ledger: Ledger) -> None:
+    # Which one a share without entry uses is not known.
+    if not ledger.has_strays:
+        effects.library.remove_unused(ledger.libraries())
 
 
 def _rebuild(effects: Effects, folders: dict[ShareId, Limits | None], boot_id: str) -> dict[ClaimUid, Entry]:
