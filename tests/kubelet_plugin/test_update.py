@@ -6,16 +6,18 @@ import dataclasses
 import fcntl
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 from fake_api_server import FakeApiServer
 from fake_kubelet import CLAIMS, SLICES, Kubelet, outside, running
-from plugin_objects import NODE, FakeGpus, Node, claim, claim_json, result, share_id, start
+from plugin_objects import NODE, FakeGpus, Node, claim, claim_json, result, share_id, start, uuid
 
 from hami_dra.api.names import DRIVER
 from hami_dra.kube.transport import Client
 from hami_dra.kubelet_plugin.checkpoint import decode
 from hami_dra.kubelet_plugin.errors import NodeStateError
+from hami_dra.kubelet_plugin.health_plan import GpuState, XidEvent
 from hami_dra.kubelet_plugin.locks import LeadLock
 from hami_dra.kubelet_plugin.plugin import Plugin
 from hami_dra.kubelet_plugin.settings import Settings
@@ -68,6 +70,27 @@ def test_the_new_pod_leads_once_the_old_one_is_gone(
             server.remove(f"{SLICES}/{item['metadata']['name']}")
         server.wait_for(lambda: bool(server.objects(SLICES)))
         assert new.get("/readyz") == (200, "ok\n")
+
+
+def test_what_was_wrong_before_an_update_is_told_to_be_over_after_it(
+    settings: Settings, server: FakeApiServer, client: Client, gpus: FakeGpus, node: Node
+) -> None:
+    """The new pod notes it while the old one leads; else the Node's last word would be that the GPU is broken."""
+    server.add("/api/v1/nodes", {"metadata": {"name": NODE, "uid": "node-uid"}})
+    node.health.states = {uuid(0): GpuState(0, 1), uuid(1): GpuState(0, 0)}
+
+    def reasons() -> list[str]:
+        return [event["reason"] for event in server.objects("/api/v1/events")]
+
+    with ExitStack() as new:
+        with running(pod(settings, "old"), server, client, gpus, node):
+            server.wait_for(lambda: reasons() == ["GpuUnhealthy"])
+            kubelet = new.enter_context(running(pod(settings, "new"), server, client, gpus, node))
+            kubelet.register()
+        server.wait_for(lambda: kubelet.get("/readyz")[1] != "serves claims; the older plugin process leads\n")
+        node.health.states = {uuid(0): GpuState(0, 0), uuid(1): GpuState(0, 0)}
+        node.health.events.put(XidEvent(uuid(1), 13))
+        server.wait_for(lambda: "GpuHealthy" in reasons())
 
 
 def test_the_lead_is_given_up_only_when_nothing_is_fed_any_more(

@@ -350,6 +350,9 @@ class Plugin:
         self._publisher.set_leading(True)
         self._observation.set_leading(True)
         self._upkeep.set_leading(True)
+        if self._health.snapshot():
+            # Noted while it was not ours to tell; and only who told of it tells that it is over.
+            self._on_health()
 
     def _on_health(self) -> None:
         troubles = self._health.snapshot()
