@@ -11,9 +11,11 @@ import pytest
 from plugin_objects import MIB, Node, Process, claim, device, result, share_id, start, uuid
 
 from hami_dra.api.names import ClaimUid
+from hami_dra.api.resources import Claim
+from hami_dra.kube.errors import Unavailable
 from hami_dra.kubelet_plugin.cdi_files import CdiFiles
 from hami_dra.kubelet_plugin.effects import Effects
-from hami_dra.kubelet_plugin.entries import Entry, State
+from hami_dra.kubelet_plugin.entries import ClaimRef, Entry, State
 from hami_dra.kubelet_plugin.errors import ClaimRefused, NodeStateError, OverCapacity
 from hami_dra.kubelet_plugin.processes import Alive
 
@@ -172,6 +174,25 @@ def test_a_claim_in_the_way_is_read_once(node: Node) -> None:
     with pytest.raises(OverCapacity):
         preparer.prepare(claim("late", [result(share=2)]))
     assert node.claims.reads == ["big"]
+
+
+def test_an_api_server_that_does_not_answer_is_asked_about_one_claim_in_the_way(node: Node) -> None:
+    """Each question may take half a minute, and no other claim of the node is served meanwhile."""
+    process = start(node)
+    for number in range(1, 5):
+        big = result(share=number, consumedCapacity={"memory": "19000Mi", "cores": "0"})
+        process.prepare(claim(f"big-{number}", [big]))
+    asked: list[str] = []
+
+    def away(ref: ClaimRef) -> Claim | None:
+        asked.append(ref.name)
+        raise Unavailable("GET …: no answer")
+
+    node.claims.read = away  # type: ignore[method-assign]
+    with pytest.raises(OverCapacity, match=r"holds 19000 MiB .* is not known: GET …: no answer"):
+        process.prepare(claim("late", [result(share=5, consumedCapacity={"memory": "9000Mi", "cores": "0"})]))
+    assert len(asked) == 1
+    assert len(process.entries()) == 4
 
 
 def test_a_claim_allocated_anew_gets_its_new_share(node: Node) -> None:

@@ -184,11 +184,20 @@ class Preparer:
     def _check_sums(self, entry: Entry, inventory: Inventory) -> None:
         capacities = compute_capacities(inventory, shares_per_gpu=self._options.shares_per_gpu)
         while overload := find_overload(capacities, self._ledger.bookings(but=entry.claim.uid), bookings_of(entry)):
-            if not self._free_one(overload):
+            try:
+                freed = self._free_one(overload)
+            except KubeError as error:
+                # All other claims of the node wait meanwhile: who does not answer is not asked about the next one.
+                raise OverCapacity(f"{overload}; whether these still are allocated is not known: {error}") from error
+            if not freed:
                 raise OverCapacity(str(overload))
 
     def _free_one(self, overload: Overload) -> bool:
-        """Take away what is in the way, has no process and nobody can come back to; False where there is nothing."""
+        """Take away what is in the way, has no process and nobody can come back to; False where there is nothing.
+
+        Raises:
+            KubeError: the API server did not say whether a claim is there.
+        """
         for booking in overload.in_the_way:
             if self._effects.processes.find(booking.share_id) is not Alive.NO or not self._is_forgotten(booking):
                 continue
@@ -209,7 +218,7 @@ class Preparer:
             return False
         try:
             claim = self._effects.claims.read(booking.claim)
-        except (KubeError, ApiError):
+        except ApiError:
             return False
         held = self._ledger.get(booking.claim.uid)
         return held is not None and (claim is None or not is_allocation_of(held, claim))
