@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,18 @@ from plugin_objects import Node, Process, claim, result, share_id, start
 from hami_dra.kubelet_plugin.entries import State
 
 OPERATIONS = frozenset(
-    ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.truncate", "os.utime", "fcntl.flock")
+    (
+        "open",
+        "os.rename",
+        "os.link",
+        "os.remove",
+        "os.mkdir",
+        "os.rmdir",
+        "os.chmod",
+        "os.truncate",
+        "os.utime",
+        "fcntl.flock",
+    )
 )
 
 
@@ -111,4 +123,48 @@ def test_a_kill_before_any_file_operation_is_mended(
             except Killed:
                 pass
         end(node)
+    assert at > 10
+
+
+def damaged(node: Node) -> None:
+    """The disk lost what one claim's file said."""
+    (node.paths.claims_dir / "claim-1").write_bytes(b"garbage")
+
+
+def older(node: Node) -> None:
+    """An older version ran in between, and the disk lost what it wrote; its claims have no file of their own."""
+    shutil.rmtree(node.paths.claims_dir)
+    node.checkpoint().save({})
+    node.paths.checkpoint.write_bytes(b"garbage")
+
+
+def rebooted(node: Node) -> None:
+    """All that lies in memory is gone."""
+    shutil.rmtree(node.paths.run_dir)
+    shutil.rmtree(node.paths.cdi_dir)
+
+
+@pytest.mark.parametrize("befall", [damaged, older, Node.lose_checkpoint, rebooted])
+def test_a_kill_within_a_start_loses_no_claim(axe: Axe, tmp_path: Path, befall: Callable[[Node], None]) -> None:
+    """What was pieced together is safe before what it was pieced together for is gone."""
+    at, finished = 0, False
+    while not finished:
+        at += 1
+        root = tmp_path / str(at)
+        root.mkdir()
+        node = Node(root)
+        process = start(node)
+        prepare(process)
+        process.prepare(claim("other", [result(share=3)]))
+        files = node.files()
+        befall(node)
+        with axe.swung(at):
+            try:
+                start(node, boot="boot-2")
+                finished = True
+            except Killed:
+                pass
+        process = start(node, boot="boot-2")
+        assert [(entry.claim.uid, len(entry.shares)) for entry in process.entries()] == [("claim-1", 2), ("other", 1)]
+        assert files <= node.files()
     assert at > 10

@@ -186,6 +186,32 @@ def test_a_full_disk_does_not_keep_a_plugin_from_starting(node: Node) -> None:
     assert start(node, effects).entries() == (entry,)
 
 
+def test_a_full_disk_does_not_keep_a_plugin_from_piecing_claims_together(node: Node) -> None:
+    """They are fed and booked; that it could not be written down is said, and done at the next start."""
+    start(node).prepare(claim())
+    (node.paths.claims_dir / "claim-1").write_bytes(b"garbage")
+    full = FullDisk(node.paths.claims_dir, node.paths.checkpoint, node.paths.calls_lock)
+    process = start(node, dataclasses.replace(node.effects(), checkpoint=full))
+    assert [entry.claim.uid for entry in process.entries()] == ["claim-1"]
+    assert process.recovered.broken == ("cannot write 1 entries: No space left on device",)
+    process = start(node)
+    assert [entry.claim.uid for entry in process.entries()] == ["claim-1"]
+    assert start(node).recovered.lost is None
+
+
+def test_a_claim_whose_file_alone_is_missing_is_pieced_together(node: Node) -> None:
+    """Its CDI spec says that it was prepared, and its share's limits what it was given."""
+    process = start(node)
+    process.prepare(claim())
+    process.prepare(claim("other", [result(share=2)]))
+    files = node.files()
+    (node.paths.claims_dir / "claim-1").unlink()
+    process = start(node)
+    assert process.recovered.lost == "it has no entry of claim claim-1, though claims are prepared on this node"
+    assert [entry.claim.uid for entry in process.entries()] == ["claim-1", "other"]
+    assert node.files() == files
+
+
 def test_what_cannot_be_removed_does_not_keep_a_plugin_from_starting(node: Node) -> None:
     """Somebody put things among the claims' own: they are reported, and the claims are served."""
     start(node).prepare(claim())

@@ -6,11 +6,13 @@ checkpoint leaves files whose claims only the CDI specs still name.
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
 from hami_dra.api.names import ClaimUid, ShareId, device_name
 from hami_dra.kubelet_plugin.cdi_plan import cdi_ids
+from hami_dra.kubelet_plugin.checkpoint_files import Loaded
 from hami_dra.kubelet_plugin.effects import Effects
 from hami_dra.kubelet_plugin.entries import ClaimRef, Entry, ShareResult, State
 from hami_dra.kubelet_plugin.errors import NodeStateError
@@ -35,19 +37,28 @@ def recover(effects: Effects, ledger: Ledger, boot_id: str) -> Recovered:
     """
     loaded = effects.checkpoint.load()
     folders = effects.shares.list()
-    entries = loaded.entries
-    lost = "; ".join(loaded.corrupt)
-    if loaded.missing and any(effects.specs.list()):
-        lost = lost or "it is missing, though claims are prepared on this node"
-    if lost:
-        entries = {**_rebuild(effects, folders, boot_id), **entries}
-    ledger.adopt(entries)
+    rebuilt = _rebuild(effects, folders, boot_id, known=loaded.entries.keys())
+    lost = "; ".join(loaded.corrupt) or _missing(loaded, rebuilt)
+    ledger.adopt({**rebuilt, **loaded.entries})
     broken = _mend_all(effects, ledger, boot_id)
     broken += _remove_orphans(effects, ledger, folders, trust_checkpoint=not lost)
     if lost or loaded.missing:
         # Else it is as it was: on a full disk, running shares still get their heartbeats.
-        ledger.save()
+        try:
+            ledger.save()
+        except NodeStateError as error:
+            # So do those that were pieced together, and the next start does it again.
+            broken.append(str(error))
     return Recovered(lost or None, tuple(broken))
+
+
+def _missing(loaded: Loaded, rebuilt: Mapping[ClaimUid, Entry]) -> str:
+    # A claim's spec is written after its entry and removed before it. Also a start that was killed may have left it so:
+    # after it set a damaged file aside, and before it wrote what it had pieced together.
+    if not rebuilt:
+        return ""
+    what = "it is missing" if loaded.missing else f"it has no entry of claim {', '.join(sorted(rebuilt))}"
+    return f"{what}, though claims are prepared on this node"
 
 
 def _mend_all(effects: Effects, ledger: Ledger, boot_id: str) -> list[str]:
@@ -112,13 +123,17 @@ def _remove_libraries(effects: Effects, ledger: Ledger) -> None:
         effects.library.remove_unused(ledger.libraries())
 
 
-def _rebuild(effects: Effects, folders: dict[ShareId, Limits | None], boot_id: str) -> dict[ClaimUid, Entry]:
-    """Entries without name and request for the claims whose specs and limits are still there.
+def _rebuild(
+    effects: Effects, folders: dict[ShareId, Limits | None], boot_id: str, *, known: Container[ClaimUid]
+) -> dict[ClaimUid, Entry]:
+    """Entries without name and request for the claims that are not known and whose specs and limits are still there.
 
     They keep their capacity booked and can be unprepared; prepare fills in the rest.
     """
     rebuilt: dict[ClaimUid, Entry] = {}
     for uid in effects.specs.list():
+        if uid in known:
+            continue
         limits = [folders.get(share_id) for share_id in effects.specs.find_shares(uid)]
         results = tuple(_rebuild_result(found) for found in limits if found is not None)
         if results:
