@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from fake_api_server import FakeApiServer
 from fake_kubelet import CLAIMS
 from plugin_objects import claim_json, share_config
 
 from hami_dra.api.names import ClaimUid
 from hami_dra.kube.claims import Claims
+from hami_dra.kube.errors import NotFound
 from hami_dra.kube.transport import Client
 from hami_dra.kubelet_plugin.claim_reader import KubeClaimReader
 from hami_dra.kubelet_plugin.entries import ClaimRef
@@ -42,3 +44,14 @@ def test_a_claim_without_allocation_is_read_too(server: FakeApiServer, client: C
     assert claim is not None
     assert claim.allocation is None
     assert reader.read(ref("of-before")) is None
+
+
+def test_a_claim_is_gone_only_where_the_api_server_says_so(server: FakeApiServer, client: Client) -> None:
+    """A bare 404 is of a server that does not serve resource.k8s.io/v1 now: shares are not taken back for that."""
+    reader = KubeClaimReader(Claims(client))
+    assert reader.read(ref()) is None
+    server.add(CLAIMS, claim_json())
+    server.fail(404)
+    with pytest.raises(NotFound):
+        reader.read(ref())
+    assert reader.read(ref()) is not None

@@ -20,7 +20,10 @@ class KubeClaimReader:
         """The claim; None where it is gone or another one has its name. Raises KubeError, ApiError."""
         try:
             claim = Claim.from_json(self._claims.get(ref.namespace, ref.name, transform=_what_matters))
-        except NotFound:
+        except NotFound as error:
+            if not error.reason:
+                # No word of the claim: the API server does not serve its kind now, or somebody else answered.
+                raise
             return None
         return claim if claim.uid == ref.uid else None
 
