@@ -63,20 +63,6 @@ static bool reserve_mapping(void)
     return is_there;
 }
 
-/* Adds to the counts; the allocation goes when both have come to nothing. */
-static void refer(struct ci_allocation *backing, int handles, int mappings)
-{
-    if (backing == NULL)
-        return;
-    pthread_mutex_lock(&mutex);
-    backing->handles += (unsigned int)handles;
-    backing->mappings += (unsigned int)mappings;
-    bool gone = backing->handles == 0 && backing->mappings == 0;
-    pthread_mutex_unlock(&mutex);
-    if (gone)
-        ci_charge_drop(backing);
-}
-
 struct ci_allocation *ci_backing_keep(CUmemGenericAllocationHandle handle)
 {
     pthread_mutex_lock(&mutex);
@@ -87,9 +73,43 @@ struct ci_allocation *ci_backing_keep(CUmemGenericAllocationHandle handle)
     return backing;
 }
 
+/* The allocation goes when neither a handle nor a mapping is left. */
 void ci_backing_let_go(struct ci_allocation *backing)
 {
-    refer(backing, 0, -1);
+    if (backing == NULL)
+        return;
+    pthread_mutex_lock(&mutex);
+    backing->mappings--;
+    bool gone = backing->handles == 0 && backing->mappings == 0;
+    pthread_mutex_unlock(&mutex);
+    if (gone)
+        ci_charge_drop(backing);
+}
+
+/* One handle more; where every one was released before, the number is a new name. */
+static void add_handle(struct ci_allocation *backing, CUmemGenericAllocationHandle handle)
+{
+    pthread_mutex_lock(&mutex);
+    if (backing->handles++ == 0) {
+        backing->key = handle;
+        ci_pointers_insert(backing);
+    }
+    pthread_mutex_unlock(&mutex);
+}
+
+/* One handle less, and the memory kept for the caller. The last one leaves the table before
+ * the driver is asked, which may hand the number out again the moment it has released it. */
+static struct ci_allocation *take_handle(CUmemGenericAllocationHandle handle)
+{
+    pthread_mutex_lock(&mutex);
+    struct ci_allocation *backing = ci_pointers_find(CI_SPACE_HANDLE, handle);
+    if (backing != NULL) {
+        backing->mappings++;
+        if (--backing->handles == 0)
+            ci_pointers_take(CI_SPACE_HANDLE, handle);
+    }
+    pthread_mutex_unlock(&mutex);
+    return backing;
 }
 
 static bool device_of(const CUmemAllocationProp *prop, CUdevice *ordinal)
@@ -129,19 +149,11 @@ CUresult cuMemRelease(CUmemGenericAllocationHandle handle)
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
     ci_process_join();
-    /* The last handle leaves the table first: the driver may hand the number
-     * out again the moment it has released it. */
-    pthread_mutex_lock(&mutex);
-    struct ci_allocation *backing = ci_pointers_find(CI_SPACE_HANDLE, handle);
-    bool last = backing != NULL && backing->handles == 1;
-    if (last)
-        ci_pointers_take(CI_SPACE_HANDLE, handle);
-    pthread_mutex_unlock(&mutex);
+    struct ci_allocation *backing = take_handle(handle);
     CUresult result = real(handle);
-    if (result == CUDA_SUCCESS)
-        refer(backing, -1, 0);
-    else if (last)
-        ci_pointers_insert(backing);
+    if (backing != NULL && result != CUDA_SUCCESS)
+        add_handle(backing, handle);
+    ci_backing_let_go(backing);
     return result;
 }
 
@@ -167,18 +179,9 @@ CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *handle, void 
     ci_process_join();
     struct ci_allocation *backing = find_at_and_keep((uintptr_t)addr);
     CUresult result = real(handle, addr);
-    if (backing == NULL)
-        return result;
-    if (result == CUDA_SUCCESS) {
-        pthread_mutex_lock(&mutex);
-        bool is_named = backing->handles++ > 0;
-        pthread_mutex_unlock(&mutex);
-        if (!is_named) { /* every handle was released before: the number is a new name */
-            backing->key = *handle;
-            ci_pointers_insert(backing);
-        }
-    }
-    refer(backing, 0, -1);
+    if (backing != NULL && result == CUDA_SUCCESS)
+        add_handle(backing, *handle);
+    ci_backing_let_go(backing);
     return result;
 }
 
@@ -211,7 +214,7 @@ CUresult cuMemMap(CUdeviceptr ptr, size_t size, size_t offset, CUmemGenericAlloc
     if (backing == NULL)
         return real(ptr, size, offset, handle, flags);
     if (!reserve_mapping()) {
-        refer(backing, 0, -1);
+        ci_backing_let_go(backing);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
     CUresult result = real(ptr, size, offset, handle, flags);
@@ -220,7 +223,7 @@ CUresult cuMemMap(CUdeviceptr ptr, size_t size, size_t offset, CUmemGenericAlloc
     if (result == CUDA_SUCCESS)
         return result;
     drop_promise();
-    refer(backing, 0, -1);
+    ci_backing_let_go(backing);
     return result;
 }
 
@@ -252,6 +255,6 @@ CUresult cuMemUnmap(CUdeviceptr ptr, size_t size)
      * thread before this is a race of the program's own. */
     for (struct ci_allocation *backing = take_mapping(ptr, ptr + size); backing != NULL;
          backing = take_mapping(ptr, ptr + size))
-        refer(backing, 0, -1);
+        ci_backing_let_go(backing);
     return result;
 }

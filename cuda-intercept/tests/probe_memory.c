@@ -1,0 +1,138 @@
+/* Threads that let go of the same memory at once: the first one's call has worked then, and does not return before the second thread has made its own, for which
+ * the fake driver holds it at $FAKE_GPU_HOLD. Ends with 0 where all that was there was charged,
+ * and nothing is when it has gone. */
+#define __CUDA_API_VERSION_INTERNAL
+#include <cuda.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MIB ((size_t)1 << 20)
+#define LOOKUPS 200000
+
+static CUcontext context;
+static CUmemGenericAllocationHandle handle;
+static CUdeviceptr address;
+static size_t at_first;
+
+#define NEED(call)                                                                                                     \
+    do {                                                                                                               \
+        CUresult needed = (call);                                                                                      \
+        if (needed != CUDA_SUCCESS) {                                                                                  \
+            printf("%s: %d\n", #call, (int)needed);                                                                    \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+
+static size_t charged(void)
+{
+    size_t free = 0;
+    size_t total = 0;
+    NEED(cuMemGetInfo_v2(&free, &total));
+    return total - free;
+}
+
+static void expect(const char *what, size_t bytes)
+{
+    size_t found = charged() - at_first;
+    if (found == bytes)
+        return;
+    printf("%s: %zu MiB are charged, not %zu\n", what, found / MIB, bytes / MIB);
+    exit(1);
+}
+
+/* The held thread waits at the FIFO for a reader, and then for a writer. */
+static void meet(int flags)
+{
+    close(open(getenv("FAKE_GPU_HOLD"), flags));
+}
+
+static void *release(void *unused)
+{
+    NEED(cuMemRelease(handle));
+    return unused;
+}
+
+static pthread_t begin(void *(*work)(void *))
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, work, NULL) != 0)
+        exit(1);
+    meet(O_RDONLY);
+    return thread;
+}
+
+static void finish(pthread_t thread)
+{
+    meet(O_WRONLY);
+    pthread_join(thread, NULL);
+}
+
+static void map(size_t bytes)
+{
+    const CUmemAllocationProp on_device = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                           .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE}};
+    NEED(cuMemCreate(&handle, bytes, &on_device, 0));
+    NEED(cuMemAddressReserve(&address, bytes, 0, 0, 0));
+    NEED(cuMemMap(address, bytes, 0, handle, 0));
+}
+
+/* The last name of mapped memory goes, and it gets one anew. */
+static void retain_while_releasing(void)
+{
+    CUmemGenericAllocationHandle again;
+    map(2 * MIB);
+    pthread_t thread = begin(release);
+    NEED(cuMemRetainAllocationHandle(&again, (void *)(uintptr_t)address));
+    finish(thread);
+    expect("mapped", 2 * MIB);
+    NEED(cuMemUnmap(address, 2 * MIB));
+    expect("retained", 2 * MIB);
+    NEED(cuMemRelease(again));
+}
+
+/* Each thread has one of two names of mapped memory, which then gets one anew. */
+static void release_both(void)
+{
+    CUmemGenericAllocationHandle again;
+    map(2 * MIB);
+    NEED(cuMemRetainAllocationHandle(&again, (void *)(uintptr_t)address));
+    pthread_t thread = begin(release);
+    NEED(cuMemRelease(again));
+    finish(thread);
+    NEED(cuMemRetainAllocationHandle(&again, (void *)(uintptr_t)address));
+    for (CUdeviceptr nothing = 1; nothing <= LOOKUPS; nothing++) /* a name that is there twice ends none that passes it */
+        if (cuMemFree_v2(nothing) != CUDA_ERROR_INVALID_VALUE)
+            exit(3);
+    NEED(cuMemUnmap(address, 2 * MIB));
+    expect("named", 2 * MIB);
+    NEED(cuMemRelease(again));
+}
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} cases[] = {
+    {"retain", retain_while_releasing}, {"release", release_both},
+};
+
+int main(int count, char **arguments)
+{
+    const char *what = count > 1 ? arguments[1] : "";
+    NEED(cuInit(0));
+    NEED(cuDevicePrimaryCtxRetain(&context, 0));
+    NEED(cuCtxSetCurrent(context));
+    at_first = charged();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (strcmp(what, cases[i].name) == 0) {
+            cases[i].run();
+            expect("the end", 0);
+            return 0;
+        }
+    return 2;
+}

@@ -1,0 +1,53 @@
+"""Threads that let go of the same memory at the same moment."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import unittest
+from pathlib import Path
+
+import container
+import model
+from container import Share
+from model_world import Driver
+from program_case import ProgramCase
+
+PROBE = container.BUILD / "tests" / "probe_memory"
+
+
+class MemoryCase(ProgramCase):
+    """One process in one share, under a driver whose pools grow by 32 MiB."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        driver = Driver(model.PROFILE)
+        cls.addClassCleanup(driver.root.cleanup)
+        cls.libraries = driver.libraries
+
+    def probe(self, what: str, **variables: str) -> None:
+        container.lay_out(Share(memory_mib=1024))
+        done = self.run_program(PROBE, what, **variables)
+        self.assertEqual((done.stdout, done.returncode), ("", 0))
+
+
+class RacesTest(MemoryCase):
+    """The driver holds a call until another thread has made its own."""
+
+    def race(self, what: str, held: str) -> None:
+        with tempfile.TemporaryDirectory(prefix="hami-races-") as folder:
+            fifo = Path(folder) / "hold"
+            os.mkfifo(fifo)
+            self.probe(what, FAKE_GPU_FAULTS=f"hold:{held}", FAKE_GPU_HOLD=str(fifo))
+
+    def test_memory_that_is_retained_while_it_is_released_comes_back(self) -> None:
+        """Its new handle is known by then, and releasing that counts."""
+        self.race("retain", "cuMemRelease")
+
+    def test_memory_that_two_threads_release_can_be_named_again(self) -> None:
+        """The handle that both had is forgotten with the second of them."""
+        self.race("release", "cuMemRelease")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
