@@ -123,18 +123,27 @@ CUresult cuMemAllocPitch(CUdeviceptr_v1 *dptr, unsigned int *pPitch, unsigned in
 
 /* The entry is out of the table before the driver frees: another thread may be
  * given the same address the moment it has. */
+static struct ci_allocation *begin_free(CUdeviceptr address)
+{
+    ci_process_join();
+    struct ci_allocation *entry = ci_pointers_take(CI_SPACE_ADDRESS, address);
+    if (entry != NULL && entry->pool != NULL)
+        ci_pool_begin_put(entry->pool, entry->extent);
+    return entry;
+}
+
 static CUresult settle_free(struct ci_allocation *entry, CUresult result)
 {
     if (entry == NULL)
         return result;
-    if (result != CUDA_SUCCESS) {
+    if (entry->pool != NULL)
+        ci_pool_end_put(entry->pool, entry->extent, result == CUDA_SUCCESS);
+    if (result != CUDA_SUCCESS)
         ci_pointers_insert(entry);
-    } else if (entry->pool != NULL) {
-        ci_pool_put(entry->pool, entry->extent);
+    else if (entry->pool != NULL)
         free(entry);
-    } else {
+    else
         ci_charge_drop(entry);
-    }
     return result;
 }
 
@@ -143,8 +152,7 @@ CUresult cuMemFree_v2(CUdeviceptr dptr)
     ci_pfn_cuMemFree_v2 real = CI_CALL(cuMemFree_v2);
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    ci_process_join();
-    struct ci_allocation *entry = ci_pointers_take(CI_SPACE_ADDRESS, dptr);
+    struct ci_allocation *entry = begin_free(dptr);
     CUresult result = settle_free(entry, real(dptr));
     ci_pools_settle(); /* this call synchronizes */
     return result;
@@ -155,8 +163,7 @@ CUresult cuMemFree(CUdeviceptr_v1 dptr)
     ci_pfn_cuMemFree real = CI_CALL(cuMemFree);
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    ci_process_join();
-    struct ci_allocation *entry = ci_pointers_take(CI_SPACE_ADDRESS, dptr);
+    struct ci_allocation *entry = begin_free(dptr);
     CUresult result = settle_free(entry, real(dptr));
     ci_pools_settle();
     return result;
@@ -166,8 +173,7 @@ static CUresult free_async(ci_pfn_cuMemFreeAsync real, CUdeviceptr dptr, CUstrea
 {
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    ci_process_join();
-    struct ci_allocation *entry = ci_pointers_take(CI_SPACE_ADDRESS, dptr);
+    struct ci_allocation *entry = begin_free(dptr);
     return settle_free(entry, real(dptr, stream));
 }
 

@@ -26,7 +26,9 @@ struct ci_pool {
     bool is_charged;
     bool destroyed;        /* the driver may not be asked about it any more */
     struct ci_charge charge;
-    uint64_t used; /* of streams: what was asked for and is not freed */
+    uint64_t used;            /* of streams: what was asked for and is not freed */
+    _Atomic uint64_t leaving; /* of it, what is just being freed, and may be back with the driver already */
+    size_t count;             /* allocations that name the pool */
 };
 
 /* The mutex guards the list and all in it, and is held over driver calls that
@@ -124,14 +126,15 @@ static void settle(struct ci_config *config, struct ci_pool *pool)
     if (!pool->is_charged || config == NULL)
         return;
     uint64_t reserved = read_reserved(pool);
-    if (pool->used > reserved)
-        pool->used = reserved; /* some of it was captured into a graph, or freed in ways that we do not see */
+    uint64_t most = reserved + atomic_load(&pool->leaving);
+    if (pool->used > most)
+        pool->used = most; /* some of it was freed in ways that we do not see */
     ci_charge_force(config, &pool->device, &pool->charge, reserved);
 }
 
 static void remove_if_empty(struct ci_pool *pool)
 {
-    if (!pool->destroyed || pool->used > 0)
+    if (!pool->destroyed || pool->count > 0)
         return;
     struct ci_pool **link = &pools;
     while (*link != pool)
@@ -276,8 +279,10 @@ bool ci_growth_fits(struct ci_growth *growth)
 
 void ci_growth_end(struct ci_growth *growth)
 {
-    if (growth->pool->kind == POOL_OF_STREAMS)
+    if (growth->pool->kind == POOL_OF_STREAMS) {
         growth->pool->used += growth->bytes;
+        growth->pool->count++;
+    }
     pthread_mutex_unlock(&mutex);
 }
 
@@ -298,10 +303,19 @@ void ci_pool_add(CUmemoryPool handle, CUdevice ordinal, bool is_charged)
     pthread_mutex_unlock(&mutex);
 }
 
-void ci_pool_put(struct ci_pool *pool, uint64_t bytes)
+void ci_pool_begin_put(struct ci_pool *pool, uint64_t bytes)
+{
+    atomic_fetch_add(&pool->leaving, bytes);
+}
+
+void ci_pool_end_put(struct ci_pool *pool, uint64_t bytes, bool is_freed)
 {
     lock();
-    pool->used -= bytes < pool->used ? bytes : pool->used;
+    atomic_fetch_sub(&pool->leaving, bytes);
+    if (is_freed) {
+        pool->used -= bytes < pool->used ? bytes : pool->used;
+        pool->count--;
+    }
     if (pool->destroyed)
         settle(ci_config_get(), pool);
     remove_if_empty(pool);

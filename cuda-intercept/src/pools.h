@@ -27,8 +27,9 @@ void ci_growth_cancel(struct ci_growth *growth);
 /* A pool that the program made or got; its memory is charged, or the owner's. */
 void ci_pool_add(CUmemoryPool pool, CUdevice ordinal, bool is_charged);
 
-/* Memory of a pool was freed, and, where the call synchronized, settled. */
-void ci_pool_put(struct ci_pool *pool, uint64_t bytes);
+/* Around the call that frees memory of a pool: what the driver says in between may be of before or after. */
+void ci_pool_begin_put(struct ci_pool *pool, uint64_t bytes);
+void ci_pool_end_put(struct ci_pool *pool, uint64_t bytes, bool is_freed);
 
 /* The pool gave something back, or is gone but for what is still in use. */
 void ci_pool_settle(CUmemoryPool pool);

@@ -58,6 +58,13 @@ static void *release(void *unused)
     return unused;
 }
 
+static void *free_memory(void *unused)
+{
+    NEED(cuCtxSetCurrent(context));
+    NEED(cuMemFreeAsync(address, NULL));
+    return unused;
+}
+
 static pthread_t begin(void *(*work)(void *))
 {
     pthread_t thread;
@@ -114,11 +121,48 @@ static void release_both(void)
     NEED(cuMemRelease(again));
 }
 
+/* While one thread frees memory of a pool another one finds by the driver's figures that it is gone. */
+static void settle_while_freeing(void)
+{
+    const CUmemPoolProps on_device = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                      .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE}};
+    CUmemoryPool pool;
+    CUdeviceptr other;
+    CUdeviceptr rest;
+    cuuint64_t most = 0;
+    NEED(cuMemPoolCreate(&pool, &on_device));
+    NEED(cuMemAllocFromPoolAsync(&address, 30 * MIB, pool, NULL));
+    NEED(cuMemAllocFromPoolAsync(&other, 62 * MIB, pool, NULL));
+    expect("two allocations", 96 * MIB);
+    pthread_t thread = begin(free_memory);
+    NEED(cuStreamSynchronize(NULL));
+    finish(thread);
+    NEED(cuStreamSynchronize(NULL));
+    expect("one allocation", 64 * MIB);
+    size_t free = 0;
+    size_t total = 0;
+    NEED(cuMemGetInfo_v2(&free, &total));
+    NEED(cuMemAlloc_v2(&rest, free));
+    NEED(cuMemPoolSetAttribute(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH, &most));
+    if (cuMemAllocFromPoolAsync(&address, 30 * MIB, pool, NULL) != CUDA_ERROR_OUT_OF_MEMORY)
+        exit(2);
+    NEED(cuMemPoolGetAttribute(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH, &most));
+    if (most > 64 * MIB) {
+        printf("the pool had %zu MiB for a moment, where it had room for 64\n", (size_t)most / MIB);
+        exit(1);
+    }
+    NEED(cuMemFree_v2(rest));
+    NEED(cuMemPoolDestroy(pool));
+    expect("destroyed", 64 * MIB);
+    NEED(cuMemFreeAsync(other, NULL));
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
 } cases[] = {
     {"retain", retain_while_releasing}, {"release", release_both},
+    {"settle", settle_while_freeing},
 };
 
 int main(int count, char **arguments)

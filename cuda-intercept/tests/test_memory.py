@@ -48,6 +48,10 @@ class RacesTest(MemoryCase):
         """The handle that both had is forgotten with the second of them."""
         self.race("release", "cuMemRelease")
 
+    def test_pool_knows_what_is_in_use_after_a_race(self) -> None:
+        """What is freed while others ask the driver counts once: the rest stays charged, and its pool known."""
+        self.race("settle", "cuMemFreeAsync")
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
