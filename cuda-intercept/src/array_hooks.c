@@ -163,12 +163,23 @@ static uint64_t level_bytes(const CUDA_ARRAY3D_DESCRIPTOR *d, unsigned int level
                        d->channels);
 }
 
+/* As the driver does: at least the whole, at most down to one element. */
+static unsigned int clamp(const CUDA_ARRAY3D_DESCRIPTOR *d, unsigned int levels)
+{
+    size_t extents = d->width | d->height | d->depth;
+    unsigned int most = 1;
+    while (most < LEVELS_MAX && extents >> most != 0)
+        most++;
+    return levels < 1 ? 1 : levels < most ? levels : most;
+}
+
 static uint64_t mipmap_bytes(const CUDA_ARRAY3D_DESCRIPTOR *d, unsigned int levels)
 {
     uint64_t sum = 0;
     if (d == NULL || (d->flags & UNBACKED_FLAGS) != 0)
         return 0;
-    for (unsigned int level = 0; level < levels && level < LEVELS_MAX; level++)
+    levels = clamp(d, levels);
+    for (unsigned int level = 0; level < levels; level++)
         if (__builtin_add_overflow(sum, level_bytes(d, level), &sum))
             return UINT64_MAX;
     return sum;

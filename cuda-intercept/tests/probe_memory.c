@@ -1,4 +1,5 @@
-/* Threads that let go of the same memory at once: the first one's call has worked then, and does not return before the second thread has made its own, for which
+/* Memory of uncommon kinds, and threads that let go of the same memory at once: the first one's
+ * call has worked then, and does not return before the second thread has made its own, for which
  * the fake driver holds it at $FAKE_GPU_HOLD. Ends with 0 where all that was there was charged,
  * and nothing is when it has gone. */
 #define __CUDA_API_VERSION_INTERNAL
@@ -157,12 +158,28 @@ static void settle_while_freeing(void)
     NEED(cuMemFreeAsync(other, NULL));
 }
 
+/* The driver makes one level where none is asked for. */
+static void use_mipmaps(void)
+{
+    const CUDA_ARRAY3D_DESCRIPTOR fits = {8192, 4096, 0, CU_AD_FORMAT_UNSIGNED_INT8, 4, 0};
+    const CUDA_ARRAY3D_DESCRIPTOR larger = {32768, 16384, 0, CU_AD_FORMAT_UNSIGNED_INT8, 4, 0};
+    CUmipmappedArray array;
+    NEED(cuMipmappedArrayCreate(&array, &fits, 0));
+    expect("no level", 128 * MIB);
+    NEED(cuMipmappedArrayDestroy(array));
+    NEED(cuMipmappedArrayCreate(&array, &fits, 1000));
+    expect("all levels", 172 * MIB);
+    NEED(cuMipmappedArrayDestroy(array));
+    if (cuMipmappedArrayCreate(&array, &larger, 0) != CUDA_ERROR_OUT_OF_MEMORY)
+        exit(3);
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
 } cases[] = {
     {"retain", retain_while_releasing}, {"release", release_both},
-    {"settle", settle_while_freeing},
+    {"settle", settle_while_freeing}, {"mipmaps", use_mipmaps},
 };
 
 int main(int count, char **arguments)

@@ -1,4 +1,4 @@
-"""Threads that let go of the same memory at the same moment."""
+"""Memory of uncommon kinds, and threads that let go of the same memory at the same moment."""
 
 from __future__ import annotations
 
@@ -29,6 +29,14 @@ class MemoryCase(ProgramCase):
         container.lay_out(Share(memory_mib=1024))
         done = self.run_program(PROBE, what, **variables)
         self.assertEqual((done.stdout, done.returncode), ("", 0))
+
+
+class KindsTest(MemoryCase):
+    """What few programs use counts like everything else."""
+
+    def test_mipmaps_have_the_levels_that_the_driver_makes(self) -> None:
+        """One where none was asked for, and no more than there can be."""
+        self.probe("mipmaps")
 
 
 class RacesTest(MemoryCase):

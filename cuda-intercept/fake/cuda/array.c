@@ -49,17 +49,28 @@ static uint64_t level_bytes(const CUDA_ARRAY3D_DESCRIPTOR *d, unsigned level)
     return fg_round_up(row, ROW_BYTES) * at_least_one(d->Height >> level) * at_least_one(depth);
 }
 
+/* As the driver's documentation says: at least the whole, at most down to one element. */
+static unsigned clamp(const CUDA_ARRAY3D_DESCRIPTOR *d, unsigned levels)
+{
+    size_t extents = d->Width | d->Height | d->Depth;
+    unsigned most = 1;
+    while (extents >> most)
+        most++;
+    return levels < 1 ? 1 : levels > most ? most : levels;
+}
+
 static CUresult create(const CUDA_ARRAY3D_DESCRIPTOR *d, unsigned levels, struct CUarray_st **out)
 {
     CUresult result;
     CUcontext context = fg_current(&result);
     if (!context)
         return result;
-    if (!out || !d || !d->Width || !d->NumChannels || d->NumChannels > 4 || !levels || levels > 32)
+    if (!out || !d || !d->Width || !d->NumChannels || d->NumChannels > 4)
         return CUDA_ERROR_INVALID_VALUE;
     if (d->Width >= 1u << 20 || d->Height >= 1u << 20 || d->Depth >= 1u << 20)
         return CUDA_ERROR_INVALID_VALUE;
     uint64_t bytes = 0;
+    levels = clamp(d, levels);
     for (unsigned level = 0; level < levels && !(d->Flags & WITHOUT_MEMORY); level++)
         bytes += level_bytes(d, level);
     struct CUarray_st *made = calloc(1, sizeof *made);
