@@ -100,3 +100,34 @@ struct ci_device ci_device_of_stream(const struct ci_config *config, CUstream st
     pop(&context);
     return device;
 }
+
+/* A managed pool's memory goes wherever it is used, whatever it prefers. */
+static bool is_managed(ci_pfn_cuMemPoolGetAttribute ask, CUmemoryPool pool)
+{
+    int type = 0;
+    return ask(pool, CU_MEMPOOL_ATTR_ALLOCATION_TYPE, &type) == CUDA_SUCCESS && type == CU_MEM_ALLOCATION_TYPE_MANAGED;
+}
+
+struct ci_device ci_device_of_pool(const struct ci_config *config, CUmemoryPool pool, CUstream stream)
+{
+    ci_pfn_cuDeviceGetDefaultMemPool default_of = CI_CALL(cuDeviceGetDefaultMemPool);
+    ci_pfn_cuDeviceGetCount count_of = CI_CALL(cuDeviceGetCount);
+    ci_pfn_cuMemPoolGetAttribute ask = CI_CALL(cuMemPoolGetAttribute);
+    CUmemoryPool found;
+    int count = 0;
+    int type = 0;
+    int id = 0;
+    if (count_of == NULL || count_of(&count) != CUDA_SUCCESS)
+        count = 0;
+    for (int i = 0; default_of != NULL && i < count && i < CACHED_ORDINALS; i++)
+        if (default_of(&found, i) == CUDA_SUCCESS && found == pool)
+            return ci_device_of_ordinal(config, i);
+    /* drivers that have pools elsewhere also say where they are */
+    if (ask == NULL || ask(pool, CU_MEMPOOL_ATTR_LOCATION_TYPE, &type) != CUDA_SUCCESS)
+        return ci_device_of_stream(config, stream);
+    if (type == CU_MEM_LOCATION_TYPE_DEVICE && ask(pool, CU_MEMPOOL_ATTR_LOCATION_ID, &id) == CUDA_SUCCESS)
+        return ci_device_of_ordinal(config, id);
+    if (type == CU_MEM_LOCATION_TYPE_DEVICE_LOCALITY_DOMAIN || is_managed(ask, pool))
+        return ci_device_of_stream(config, stream);
+    return (struct ci_device){.access = CI_ACCESS_FREE};
+}

@@ -20,4 +20,7 @@ CUcontext ci_context_of_stream(CUstream stream);
 /* The GPU of that. */
 struct ci_device ci_device_of_stream(const struct ci_config *config, CUstream stream);
 
+/* The GPU that a pool which the program did not make takes memory of, when it is used on the stream. */
+struct ci_device ci_device_of_pool(const struct ci_config *config, CUmemoryPool pool, CUstream stream);
+
 #endif

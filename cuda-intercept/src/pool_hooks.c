@@ -170,7 +170,9 @@ CUresult cuMemPoolCreate(CUmemoryPool *pool, const CUmemPoolProps *poolProps)
     int type = poolProps->location.type;
     int id = type == CU_MEM_LOCATION_TYPE_DEVICE_LOCALITY_DOMAIN ? poolProps->location.id & 0xff : poolProps->location.id;
     bool on_device = type == CU_MEM_LOCATION_TYPE_DEVICE || type == CU_MEM_LOCATION_TYPE_DEVICE_LOCALITY_DOMAIN;
-    ci_pool_add(*pool, on_device ? id : -1, on_device);
+    /* managed memory without a GPU of its own is charged where it is first used */
+    if (on_device || poolProps->type != CU_MEM_ALLOCATION_TYPE_MANAGED)
+        ci_pool_add(*pool, on_device ? id : -1, on_device);
     return result;
 }
 

@@ -14,7 +14,6 @@
 
 #define BLOCK_BYTES 512
 #define CHUNK_BYTES ((uint64_t)32 << 20) /* what drivers keep of a pool that is gone but still in use */
-#define MAX_DEVICES 64
 
 enum pool_kind { POOL_OF_STREAMS, POOL_OF_GRAPHS };
 
@@ -143,27 +142,6 @@ static void remove_if_empty(struct ci_pool *pool)
     free(pool);
 }
 
-/* The GPU of a pool that the program did not make itself. */
-static struct ci_device device_of_pool(const struct ci_config *config, CUmemoryPool handle, CUstream stream)
-{
-    ci_pfn_cuDeviceGetDefaultMemPool default_of = CI_CALL(cuDeviceGetDefaultMemPool);
-    ci_pfn_cuDeviceGetCount count_of = CI_CALL(cuDeviceGetCount);
-    ci_pfn_cuMemPoolGetAttribute ask = CI_CALL(cuMemPoolGetAttribute);
-    CUmemoryPool found;
-    int count = 0;
-    int type = 0;
-    if (count_of == NULL || count_of(&count) != CUDA_SUCCESS)
-        count = 0;
-    for (int i = 0; default_of != NULL && i < count && i < MAX_DEVICES; i++)
-        if (default_of(&found, i) == CUDA_SUCCESS && found == handle)
-            return ci_device_of_ordinal(config, i);
-    /* drivers that have pools elsewhere also say where they are */
-    if (ask != NULL && ask(handle, CU_MEMPOOL_ATTR_LOCATION_TYPE, &type) == CUDA_SUCCESS &&
-        type != CU_MEM_LOCATION_TYPE_DEVICE && type != CU_MEM_LOCATION_TYPE_DEVICE_LOCALITY_DOMAIN)
-        return (struct ci_device){.access = CI_ACCESS_FREE};
-    return ci_device_of_stream(config, stream);
-}
-
 /* All pools of the GPU but one. */
 static bool shrink_all(struct ci_config *config, const struct ci_device *device, const struct ci_pool *but)
 {
@@ -233,7 +211,7 @@ CUresult ci_pool_begin(struct ci_growth *growth, CUmemoryPool handle, CUstream s
     lock();
     struct ci_pool *pool = find_pool(handle);
     if (pool == NULL) {
-        struct ci_device device = device_of_pool(growth->config, handle, stream);
+        struct ci_device device = ci_device_of_pool(growth->config, handle, stream);
         pool = add_pool(POOL_OF_STREAMS, handle, device, true);
     }
     bool closed = pool != NULL && pool->device.access == CI_ACCESS_CLOSED;

@@ -43,6 +43,7 @@ SAME(ci_nvml_memory_v2, reserved, nvmlMemory_v2_t, reserved);
 SAME(ci_nvml_memory_v2, free, nvmlMemory_v2_t, free);
 SAME(ci_nvml_memory_v2, used, nvmlMemory_v2_t, used);
 
+SAME(ci_allocation_prop, type, CUmemPoolProps, allocType);
 SAME(ci_allocation_prop, location.type, CUmemPoolProps, location.type);
 SAME(ci_allocation_prop, location.id, CUmemPoolProps, location.id);
 SAME(ci_memory_node, bytes, CUDA_MEM_ALLOC_NODE_PARAMS, bytesize);
@@ -87,6 +88,7 @@ _Static_assert(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT == 16 &&
                    CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR == 39,
                "attributes");
 #if CUDA_VERSION >= 13000
+_Static_assert(CU_MEMPOOL_ATTR_ALLOCATION_TYPE == 9 && CU_MEM_ALLOCATION_TYPE_MANAGED == 2, "managed pools");
 _Static_assert(CU_MEMPOOL_ATTR_LOCATION_ID == 11 && CU_MEMPOOL_ATTR_LOCATION_TYPE == 12, "pool locations");
 #endif
 

@@ -158,6 +158,36 @@ static void settle_while_freeing(void)
     NEED(cuMemFreeAsync(other, NULL));
 }
 
+static void use_pool(CUmemoryPool pool, size_t bytes)
+{
+    CUdeviceptr memory;
+    cuuint64_t held = 0;
+    if (cuMemAllocFromPoolAsync(&memory, 2048 * MIB, pool, NULL) != CUDA_ERROR_OUT_OF_MEMORY)
+        exit(3);
+    NEED(cuMemAllocFromPoolAsync(&memory, bytes, pool, NULL));
+    NEED(cuMemPoolGetAttribute(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT, &held));
+    expect("the pool", held);
+    NEED(cuMemFreeAsync(memory, NULL));
+    NEED(cuStreamSynchronize(NULL));
+    expect("what was freed", 0);
+}
+
+static void use_managed_pools(void)
+{
+    CUmemLocation nowhere = {.type = CU_MEM_LOCATION_TYPE_NONE};
+    static const CUmemLocationType preferred[] = {CU_MEM_LOCATION_TYPE_NONE, CU_MEM_LOCATION_TYPE_HOST,
+                                                  CU_MEM_LOCATION_TYPE_DEVICE};
+    CUmemoryPool pool;
+    NEED(cuMemGetDefaultMemPool(&pool, &nowhere, CU_MEM_ALLOCATION_TYPE_MANAGED));
+    use_pool(pool, 100 * MIB);
+    for (int i = 0; i < 3; i++) {
+        const CUmemPoolProps managed = {.allocType = CU_MEM_ALLOCATION_TYPE_MANAGED, .location = {.type = preferred[i]}};
+        NEED(cuMemPoolCreate(&pool, &managed));
+        use_pool(pool, 100 * MIB);
+        NEED(cuMemPoolDestroy(pool));
+    }
+}
+
 /* The driver makes one level where none is asked for. */
 static void use_mipmaps(void)
 {
@@ -179,7 +209,8 @@ static const struct {
     void (*run)(void);
 } cases[] = {
     {"retain", retain_while_releasing}, {"release", release_both},
-    {"settle", settle_while_freeing}, {"mipmaps", use_mipmaps},
+    {"settle", settle_while_freeing}, {"managed", use_managed_pools},
+    {"mipmaps", use_mipmaps},
 };
 
 int main(int count, char **arguments)

@@ -34,6 +34,10 @@ class MemoryCase(ProgramCase):
 class KindsTest(MemoryCase):
     """What few programs use counts like everything else."""
 
+    def test_managed_pools_are_charged_wherever_they_prefer_to_be(self) -> None:
+        """The driver's own and the program's, by what they reserve: their memory comes to the GPU that uses it."""
+        self.probe("managed")
+
     def test_mipmaps_have_the_levels_that_the_driver_makes(self) -> None:
         """One where none was asked for, and no more than there can be."""
         self.probe("mipmaps")

@@ -14,6 +14,7 @@
 #define BLOCK_BYTES 512
 
 static struct CUmemPoolHandle_st default_pools[FG_MAX_GPUS];
+static struct CUmemPoolHandle_st managed_pools[FG_MAX_GPUS + 1]; /* the last one: for no device */
 static CUmemoryPool chosen_pools[FG_MAX_GPUS]; /* NULL: the default */
 static struct CUmemPoolHandle_st *pools;       /* all that were used or made */
 
@@ -26,9 +27,10 @@ static uint64_t chunk_bytes(void)
     return bytes ? bytes : FG_GRANULARITY;
 }
 
-static void enlist(CUmemoryPool pool, const struct fg_gpu *gpu)
+static void enlist(CUmemoryPool pool, const struct fg_gpu *gpu, CUmemLocation location)
 {
     pool->gpu = gpu;
+    pool->location = location;
     pool->next = pools;
     pools = pool;
 }
@@ -38,7 +40,7 @@ static CUmemoryPool default_pool(CUdevice device)
     CUmemoryPool pool = &default_pools[device];
     pthread_mutex_lock(&lock);
     if (!pool->gpu)
-        enlist(pool, fg_device(device));
+        enlist(pool, fg_device(device), (CUmemLocation){.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = device});
     pthread_mutex_unlock(&lock);
     return pool;
 }
@@ -143,24 +145,53 @@ CUresult cuDeviceSetMemPool(CUdevice device, CUmemoryPool pool)
     return CUDA_SUCCESS;
 }
 
+/* The first of all devices holds what is managed and prefers none. */
+static const struct fg_gpu *gpu_of(const CUmemLocation *location)
+{
+    return fg_device(location->type == CU_MEM_LOCATION_TYPE_DEVICE ? location->id : 0);
+}
+
+CUresult cuMemGetDefaultMemPool(CUmemoryPool *out, CUmemLocation *location, CUmemAllocationType type)
+{
+    CUresult result = fg_ready();
+    if (result != CUDA_SUCCESS)
+        return result;
+    bool on_device = location && location->type == CU_MEM_LOCATION_TYPE_DEVICE;
+    if (on_device && type == CU_MEM_ALLOCATION_TYPE_PINNED)
+        return get_pool(out, location->id, false);
+    if (!out || !location || type != CU_MEM_ALLOCATION_TYPE_MANAGED || !gpu_of(location))
+        return CUDA_ERROR_INVALID_VALUE;
+    CUmemoryPool pool = &managed_pools[on_device ? location->id : FG_MAX_GPUS];
+    pthread_mutex_lock(&lock);
+    if (!pool->gpu)
+        enlist(pool, gpu_of(location), *location);
+    pool->managed = true;
+    pthread_mutex_unlock(&lock);
+    *out = pool;
+    return CUDA_SUCCESS;
+}
+
 CUresult cuMemPoolCreate(CUmemoryPool *out, const CUmemPoolProps *properties)
 {
     CUresult result = fg_ready();
     if (result != CUDA_SUCCESS)
         return result;
-    if (!out || !properties || properties->allocType != CU_MEM_ALLOCATION_TYPE_PINNED)
+    if (!out || !properties)
         return CUDA_ERROR_INVALID_VALUE;
-    bool on_host = properties->location.type != CU_MEM_LOCATION_TYPE_DEVICE;
-    const struct fg_gpu *gpu = fg_device(on_host ? 0 : properties->location.id);
+    bool managed = properties->allocType == CU_MEM_ALLOCATION_TYPE_MANAGED;
+    if (!managed && properties->allocType != CU_MEM_ALLOCATION_TYPE_PINNED)
+        return CUDA_ERROR_INVALID_VALUE;
+    const struct fg_gpu *gpu = gpu_of(&properties->location);
     if (!gpu)
         return CUDA_ERROR_INVALID_DEVICE;
     CUmemoryPool pool = calloc(1, sizeof *pool);
     if (!pool)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    pool->on_host = on_host;
+    pool->managed = managed;
+    pool->on_host = !managed && properties->location.type != CU_MEM_LOCATION_TYPE_DEVICE;
     pool->max_bytes = properties->maxSize;
     pthread_mutex_lock(&lock);
-    enlist(pool, gpu);
+    enlist(pool, gpu, properties->location);
     pthread_mutex_unlock(&lock);
     *out = pool;
     return CUDA_SUCCESS;
@@ -238,6 +269,15 @@ CUresult cuMemPoolGetAttribute(CUmemoryPool pool, CUmemPool_attribute name, void
         return CUDA_SUCCESS;
     case CU_MEMPOOL_ATTR_USED_MEM_HIGH:
         *(cuuint64_t *)value = pool->used_high;
+        return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_ALLOCATION_TYPE:
+        *(int *)value = pool->managed ? CU_MEM_ALLOCATION_TYPE_MANAGED : CU_MEM_ALLOCATION_TYPE_PINNED;
+        return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_LOCATION_ID:
+        *(int *)value = pool->location.id;
+        return CUDA_SUCCESS;
+    case CU_MEMPOOL_ATTR_LOCATION_TYPE:
+        *(int *)value = (int)pool->location.type;
         return CUDA_SUCCESS;
     default:
         return CUDA_ERROR_NOT_SUPPORTED;

@@ -6,7 +6,9 @@
 
 struct CUmemPoolHandle_st {
     const struct fg_gpu *gpu; /* NULL: not used yet */
+    CUmemLocation location;
     bool on_host;             /* costs no device memory */
+    bool managed;             /* wherever it prefers to be, it may come to the device */
     bool imported;            /* its memory is another process' */
     bool destroyed;
     uint64_t max_bytes; /* 0: no limit of its own */
