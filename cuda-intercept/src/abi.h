@@ -31,7 +31,6 @@ typedef int CUjit_option;
 typedef int CUlibraryOption;
 typedef int CUmemAllocationHandleType;
 typedef int CUmemPool_attribute;
-typedef void CUDA_GRAPH_INSTANTIATE_PARAMS;
 typedef void CUDA_KERNEL_NODE_PARAMS;
 typedef void CUDA_KERNEL_NODE_PARAMS_v1;
 typedef void CUDA_MEMCPY3D;
@@ -71,6 +70,7 @@ typedef struct ci_array3d_descriptor CUDA_ARRAY3D_DESCRIPTOR;
 typedef struct ci_array3d_descriptor_v1 CUDA_ARRAY3D_DESCRIPTOR_v1;
 typedef struct ci_allocation_prop CUmemPoolProps; /* begins alike */
 typedef struct ci_array_map CUarrayMapInfo;
+typedef struct ci_instantiation CUDA_GRAPH_INSTANTIATE_PARAMS;
 typedef struct ci_memory_node CUDA_MEM_ALLOC_NODE_PARAMS;
 typedef struct ci_launch_params CUDA_LAUNCH_PARAMS;
 
@@ -96,6 +96,7 @@ typedef struct ci_nvml_details nvmlProcessDetailList_t;
 #define CU_STREAM_CAPTURE_MODE_RELAXED 2
 #define CU_STREAM_CAPTURE_STATUS_NONE 0
 #define CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM 2
+#define CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD 2
 #define CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT 0
 #define CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT 2
 #define CU_GRAPH_NODE_TYPE_GRAPH 4

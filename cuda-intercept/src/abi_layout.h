@@ -48,6 +48,13 @@ struct ci_memory_node {
     unsigned long long address;
 };
 
+struct ci_instantiation {
+    unsigned long long flags;
+    void *upload_stream;
+    void *error_node;
+    int outcome;
+};
+
 struct ci_array_descriptor {
     size_t width;
     size_t height;

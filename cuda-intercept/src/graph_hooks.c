@@ -57,7 +57,8 @@ static void add_graph(struct need *need, CUgraph graph, int depth)
     free(nodes);
 }
 
-static CUresult remember(CUresult result, const CUgraphExec *executable, CUgraph graph)
+/* `trims`: 0, or of the growth in which the driver has uploaded it. */
+static CUresult remember(CUresult result, const CUgraphExec *executable, CUgraph graph, unsigned int trims)
 {
     struct need need = {NO_DEVICE, 0};
     if (result != CUDA_SUCCESS || ci_process_join() == NULL)
@@ -70,9 +71,9 @@ static CUresult remember(CUresult result, const CUgraphExec *executable, CUgraph
     entry->key = (uintptr_t)*executable;
     entry->extent = need.bytes;
     entry->handles = (unsigned int)need.ordinal;
+    entry->mappings = trims;
     ci_pointers_insert(entry);
     atomic_store(&any, true);
-    ci_graph_settle(need.ordinal); /* a flag may have uploaded it */
     return result;
 }
 
@@ -82,7 +83,7 @@ CUresult cuGraphInstantiate(CUgraphExec *phGraphExec, CUgraph hGraph, CUgraphNod
     ci_pfn_cuGraphInstantiate real = CI_CALL(cuGraphInstantiate);
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    return remember(real(phGraphExec, hGraph, phErrorNode, logBuffer, bufferSize), phGraphExec, hGraph);
+    return remember(real(phGraphExec, hGraph, phErrorNode, logBuffer, bufferSize), phGraphExec, hGraph, 0);
 }
 
 CUresult cuGraphInstantiate_v2(CUgraphExec *phGraphExec, CUgraph hGraph, CUgraphNode *phErrorNode, char *logBuffer,
@@ -91,40 +92,56 @@ CUresult cuGraphInstantiate_v2(CUgraphExec *phGraphExec, CUgraph hGraph, CUgraph
     ci_pfn_cuGraphInstantiate_v2 real = CI_CALL(cuGraphInstantiate_v2);
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    return remember(real(phGraphExec, hGraph, phErrorNode, logBuffer, bufferSize), phGraphExec, hGraph);
+    return remember(real(phGraphExec, hGraph, phErrorNode, logBuffer, bufferSize), phGraphExec, hGraph, 0);
 }
 
 CUresult cuGraphInstantiateWithFlags(CUgraphExec *phGraphExec, CUgraph hGraph, unsigned long long flags)
 {
     ci_pfn_cuGraphInstantiateWithFlags real = CI_CALL(cuGraphInstantiateWithFlags);
-    return real == NULL ? CUDA_ERROR_NO_DEVICE : remember(real(phGraphExec, hGraph, flags), phGraphExec, hGraph);
+    return real == NULL ? CUDA_ERROR_NO_DEVICE : remember(real(phGraphExec, hGraph, flags), phGraphExec, hGraph, 0);
+}
+
+/* A flag has the driver upload the graph at once. */
+static CUresult instantiate(ci_pfn_cuGraphInstantiateWithParams real, CUgraphExec *executable, CUgraph graph,
+                            CUDA_GRAPH_INSTANTIATE_PARAMS *parameters)
+{
+    struct need need = {NO_DEVICE, 0};
+    struct ci_growth growth;
+    if (real == NULL)
+        return CUDA_ERROR_NO_DEVICE;
+    if (parameters != NULL && (parameters->flags & CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD) != 0)
+        add_graph(&need, graph, 0);
+    if (need.bytes == 0)
+        return remember(real(executable, graph, parameters), executable, graph, 0);
+    if (ci_graph_begin(&growth, need.ordinal, need.bytes, 0) != CUDA_SUCCESS)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    CUresult result = real(executable, graph, parameters);
+    ci_growth_cancel(&growth); /* what it took is charged */
+    return remember(result, executable, graph, growth.trims);
 }
 
 CUresult cuGraphInstantiateWithParams(CUgraphExec *phGraphExec, CUgraph hGraph,
                                       CUDA_GRAPH_INSTANTIATE_PARAMS *instantiateParams)
 {
-    ci_pfn_cuGraphInstantiateWithParams real = CI_CALL(cuGraphInstantiateWithParams);
-    return real == NULL ? CUDA_ERROR_NO_DEVICE
-                        : remember(real(phGraphExec, hGraph, instantiateParams), phGraphExec, hGraph);
+    return instantiate(CI_CALL(cuGraphInstantiateWithParams), phGraphExec, hGraph, instantiateParams);
 }
 
 CUresult cuGraphInstantiateWithParams_ptsz(CUgraphExec *phGraphExec, CUgraph hGraph,
                                            CUDA_GRAPH_INSTANTIATE_PARAMS *instantiateParams)
 {
-    ci_pfn_cuGraphInstantiateWithParams_ptsz real = CI_CALL(cuGraphInstantiateWithParams_ptsz);
-    return real == NULL ? CUDA_ERROR_NO_DEVICE
-                        : remember(real(phGraphExec, hGraph, instantiateParams), phGraphExec, hGraph);
+    return instantiate(CI_CALL(cuGraphInstantiateWithParams_ptsz), phGraphExec, hGraph, instantiateParams);
 }
 
 typedef CUresult (*run_function)(CUgraphExec, CUstream);
 
-/* What a run took is what the graph needs: its own nodes may share memory. */
 static CUresult run_charged(run_function real, struct ci_allocation *entry, CUgraphExec graph, CUstream stream)
 {
     struct ci_growth growth;
-    if (ci_graph_begin(&growth, (CUdevice)entry->handles, entry->extent) != CUDA_SUCCESS)
+    if (ci_graph_begin(&growth, (CUdevice)entry->handles, entry->extent, entry->mappings) != CUDA_SUCCESS)
         return CUDA_ERROR_OUT_OF_MEMORY;
     CUresult result = real(graph, stream);
+    if (result == CUDA_SUCCESS)
+        entry->mappings = growth.trims;
     ci_growth_cancel(&growth); /* a launch cannot be taken back: what it took is charged */
     return result;
 }
@@ -189,10 +206,5 @@ CUresult cuGraphExecDestroy(CUgraphExec hGraphExec)
 
 CUresult cuDeviceGraphMemTrim(CUdevice device)
 {
-    ci_pfn_cuDeviceGraphMemTrim real = CI_CALL(cuDeviceGraphMemTrim);
-    if (real == NULL)
-        return CUDA_ERROR_NO_DEVICE;
-    CUresult result = real(device);
-    ci_graph_settle(device);
-    return result;
+    return ci_graph_trim(device);
 }

@@ -41,9 +41,9 @@ struct ci_allocation {
     void *context; /* with which it dies, or NULL */
     struct ci_charge charge;
 
-    /* for handles only, guarded by the mutex of vmm_hooks.c; of contexts: attachments */
+    /* for handles only, guarded by the mutex of vmm_hooks.c; of contexts: attachments; of graphs: the GPU */
     unsigned int handles;  /* how often the program may release it */
-    unsigned int mappings; /* address ranges that keep it */
+    unsigned int mappings; /* address ranges that keep it; of graphs: ci_growth's trims as it last ran */
 
     uint64_t owner; /* of a library's module: the library */
 

@@ -10,6 +10,7 @@
 #include "chunks.h"
 #include "cuda_device.h"
 #include "process.h"
+#include "relaxed.h"
 #include "resolve.h"
 
 #define BLOCK_BYTES 512
@@ -28,6 +29,7 @@ struct ci_pool {
     uint64_t used;            /* of streams: what was asked for and is not freed */
     _Atomic uint64_t leaving; /* of it, what is just being freed, and may be back with the driver already */
     size_t count;             /* allocations that name the pool */
+    unsigned int trims;       /* of graphs: rises when they may have lost what they had */
 };
 
 /* The mutex guards the list and all in it, and is held over driver calls that
@@ -76,6 +78,7 @@ static struct ci_pool *add_pool(enum pool_kind kind, CUmemoryPool handle, struct
     pool->handle = handle;
     pool->device = device;
     pool->is_charged = is_charged && device.access == CI_ACCESS_SHARED;
+    pool->trims = 1;
     pool->charge.kind = kind == POOL_OF_GRAPHS ? HAMI_TOTAL_GRAPH : HAMI_TOTAL_POOL;
     pool->next = pools;
     pools = pool;
@@ -222,10 +225,40 @@ CUresult ci_pool_begin(struct ci_growth *growth, CUmemoryPool handle, CUstream s
     return result;
 }
 
-CUresult ci_graph_begin(struct ci_growth *growth, CUdevice ordinal, uint64_t bytes)
+/* By the driver's documentation: what graphs have mapped, whether they run or not. */
+static uint64_t used_by_graphs(CUdevice ordinal)
 {
     ci_pfn_cuDeviceGetGraphMemAttribute ask = CI_CALL(cuDeviceGetGraphMemAttribute);
     uint64_t used = 0;
+    if (ask != NULL)
+        ask(ordinal, CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT, &used);
+    return used;
+}
+
+static CUresult trim_graphs(struct ci_config *config, CUdevice ordinal, struct ci_pool *pool)
+{
+    ci_pfn_cuDeviceGraphMemTrim real = CI_CALL(cuDeviceGraphMemTrim);
+    CUresult result = real == NULL ? CUDA_ERROR_NO_DEVICE : real(ordinal);
+    if (pool != NULL) {
+        pool->trims++;
+        settle(config, pool);
+    }
+    return result;
+}
+
+static CUresult make_room_for_graph(struct ci_growth *growth, struct ci_pool *pool, CUdevice ordinal, uint64_t bytes)
+{
+    CUresult result = make_room(growth, pool, used_by_graphs(ordinal), bytes);
+    if (result == CUDA_SUCCESS || pool == NULL || ci_charge_bytes(&pool->charge) == 0)
+        return result;
+    struct ci_relaxed relaxed = ci_relax();
+    trim_graphs(growth->config, ordinal, pool);
+    ci_relax_end(relaxed);
+    return make_room(growth, pool, used_by_graphs(ordinal), bytes);
+}
+
+CUresult ci_graph_begin(struct ci_growth *growth, CUdevice ordinal, uint64_t bytes, unsigned int trims)
+{
     *growth = (struct ci_growth){.config = ci_process_join()};
     if (growth->config == NULL)
         return CUDA_ERROR_OUT_OF_MEMORY;
@@ -233,12 +266,22 @@ CUresult ci_graph_begin(struct ci_growth *growth, CUdevice ordinal, uint64_t byt
     struct ci_pool *pool = find_graphs(ordinal);
     if (pool == NULL)
         pool = add_pool(POOL_OF_GRAPHS, NULL, ci_device_of_ordinal(growth->config, ordinal), true);
-    if (pool != NULL && ask != NULL)
-        ask(ordinal, CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT, &used);
     bool closed = pool != NULL && pool->device.access == CI_ACCESS_CLOSED;
-    CUresult result = closed ? CUDA_ERROR_OUT_OF_MEMORY : make_room(growth, pool, used, round_up(bytes));
-    if (result != CUDA_SUCCESS)
+    bool has_it = pool != NULL && pool->trims == trims;
+    CUresult result = closed ? CUDA_ERROR_OUT_OF_MEMORY
+                             : make_room_for_graph(growth, pool, ordinal, has_it ? 0 : round_up(bytes));
+    if (result == CUDA_SUCCESS)
+        growth->trims = pool->trims;
+    else
         pthread_mutex_unlock(&mutex);
+    return result;
+}
+
+CUresult ci_graph_trim(CUdevice ordinal)
+{
+    lock();
+    CUresult result = trim_graphs(ci_config_get(), ordinal, find_graphs(ordinal));
+    pthread_mutex_unlock(&mutex);
     return result;
 }
 

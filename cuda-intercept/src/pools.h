@@ -12,11 +12,14 @@ struct ci_growth {
     struct ci_pool *pool; /* NULL: nothing is charged for it */
     uint64_t bytes;
     uint64_t held; /* by the pool, before */
+    unsigned int trims; /* of graphs: how often all were trimmed, from 1 */
 };
 
 /* CUDA_SUCCESS, with room for `bytes` more in the pool, or OUT_OF_MEMORY. */
 CUresult ci_pool_begin(struct ci_growth *growth, CUmemoryPool pool, CUstream stream, uint64_t bytes);
-CUresult ci_graph_begin(struct ci_growth *growth, CUdevice ordinal, uint64_t bytes);
+/* A graph keeps what it had when it last ran, unless all were trimmed since: `trims` was that
+ * growth's; 0: it has not run. Where there is no room, graphs that do not run are trimmed. */
+CUresult ci_graph_begin(struct ci_growth *growth, CUdevice ordinal, uint64_t bytes, unsigned int trims);
 
 /* Charges what the driver reserved; false: it does not fit, and the caller gives
  * the memory back and ends with cancel. */
@@ -35,6 +38,8 @@ void ci_pool_end_put(struct ci_pool *pool, uint64_t bytes, bool is_freed);
 void ci_pool_settle(CUmemoryPool pool);
 void ci_pool_destroyed(CUmemoryPool pool);
 void ci_graph_settle(CUdevice ordinal);
+/* Asks the driver for it. */
+CUresult ci_graph_trim(CUdevice ordinal);
 
 /* After a synchronization: all pools give back what they do not keep. */
 void ci_pools_settle(void);

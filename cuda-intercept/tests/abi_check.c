@@ -50,6 +50,10 @@ SAME(ci_memory_node, bytes, CUDA_MEM_ALLOC_NODE_PARAMS, bytesize);
 SAME(ci_memory_node, address, CUDA_MEM_ALLOC_NODE_PARAMS, dptr);
 _Static_assert(sizeof(struct ci_memory_node) == sizeof(CUDA_MEM_ALLOC_NODE_PARAMS), "memory node");
 
+SAME(ci_instantiation, flags, CUDA_GRAPH_INSTANTIATE_PARAMS, flags);
+_Static_assert(sizeof(struct ci_instantiation) == sizeof(CUDA_GRAPH_INSTANTIATE_PARAMS), "instantiation");
+_Static_assert(CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD == 2, "flag that uploads");
+
 SAME(ci_nvml_accounting, pid, nvmlAccountingStats_v2_t, pid);
 SAME(ci_nvml_accounting, most_used, nvmlAccountingStats_v2_t, maxMemoryUsage);
 SAME(ci_launch_params, stream, CUDA_LAUNCH_PARAMS, hStream);

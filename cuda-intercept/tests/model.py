@@ -64,6 +64,7 @@ class Process:
     pools: list[Pool] = field(default_factory=lambda: [Pool()])  # the first is the default
     physicals: list[Physical] = field(default_factory=list)
     graphs: Pool = field(default_factory=Pool)
+    mapped: dict[int, int] = field(default_factory=dict)  # what each graph that has run has of it: all the same
     plain: int = CONTEXT  # all that is simply there or not
     stack: int = FIRST_STACK  # of each thread
 
@@ -75,6 +76,10 @@ class Process:
     def trim_pools(self) -> None:
         for pool in self.pools:
             pool.trim(0)
+
+    def trim_graphs(self) -> None:
+        self.graphs.trim(0)
+        self.mapped.clear()
 
 
 def level_bytes(width: int, height: int, element: int) -> int:

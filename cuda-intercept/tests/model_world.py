@@ -209,11 +209,15 @@ class World:
         slot = choose(worker.of("graph"), pick)
         if slot is None:
             return
-        size, graphs = worker.of("graph")[slot], worker.state.graphs
+        size, graphs, mapped = worker.of("graph")[slot], worker.state.graphs, worker.state.mapped
         assert isinstance(size, int)
+        needed = 0 if slot in mapped else max(mapped.values(), default=0) + size
+        if not self.fits(worker, max(needed - graphs.reserved, 0)):
+            worker.state.trim_graphs()
         wanted = max(graphs.reserved, size)
         if self.expect(worker, self.fits(worker, wanted - graphs.reserved), what, slot):
             graphs.reserved = wanted
+            mapped[slot] = size
 
     def kill(self, worker: Worker) -> None:
         """SIGKILL at whatever it does; the process that takes its place sees its memory free."""
@@ -256,7 +260,7 @@ def trim_pool(world: World, worker: Worker, size: int, pick: int) -> None:
 
 def trim_graphs(world: World, worker: Worker, _size: int, _pick: int) -> None:
     world.expect(worker, True, "t")
-    worker.state.graphs.trim(0)
+    worker.state.trim_graphs()
 
 
 def import_one(world: World, worker: Worker, _size: int, pick: int) -> None:
@@ -298,6 +302,7 @@ def end_graph(world: World, worker: Worker, _size: int, pick: int) -> None:
     if slot is not None:
         world.expect(worker, True, "h", slot)
         del worker.of("graph")[slot]
+        worker.state.mapped.pop(slot, None)
 
 
 def context_memory(world: World, worker: Worker, size: int, pick: int) -> None:

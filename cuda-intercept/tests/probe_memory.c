@@ -204,13 +204,40 @@ static void use_mipmaps(void)
         exit(3);
 }
 
+static CUresult instantiate_uploaded(CUgraphExec *executable, size_t bytes)
+{
+    CUgraph graph;
+    CUgraphNode node;
+    CUDA_MEM_ALLOC_NODE_PARAMS memory = {.poolProps = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                                       .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE}},
+                                         .bytesize = bytes};
+    CUDA_GRAPH_INSTANTIATE_PARAMS upload = {.flags = CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD};
+    NEED(cuGraphCreate(&graph, 0));
+    NEED(cuGraphAddMemAllocNode(&node, graph, NULL, 0, &memory));
+    NEED(cuGraphAddMemFreeNode(&node, graph, &node, 1, memory.dptr));
+    return cuGraphInstantiateWithParams(executable, graph, &upload);
+}
+
+static void upload_graphs(void)
+{
+    CUgraphExec graph;
+    if (instantiate_uploaded(&graph, 2048 * MIB) != CUDA_ERROR_OUT_OF_MEMORY)
+        exit(3);
+    expect("one that does not fit", 0);
+    NEED(instantiate_uploaded(&graph, 640 * MIB));
+    expect("one that fits", 640 * MIB);
+    NEED(cuGraphLaunch(graph, NULL));
+    expect("as it runs", 640 * MIB);
+    NEED(cuGraphExecDestroy(graph));
+    NEED(cuDeviceGraphMemTrim(0));
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
 } cases[] = {
-    {"retain", retain_while_releasing}, {"release", release_both},
-    {"settle", settle_while_freeing}, {"managed", use_managed_pools},
-    {"mipmaps", use_mipmaps},
+    {"retain", retain_while_releasing}, {"release", release_both}, {"settle", settle_while_freeing},
+    {"managed", use_managed_pools},     {"mipmaps", use_mipmaps},  {"uploads", upload_graphs},
 };
 
 int main(int count, char **arguments)

@@ -144,8 +144,11 @@ DO(end_library, CALL(cuLibraryUnload)((CUlibrary)made))
 DO(graph, CALL(cuGraphInstantiate)(HERE(CUgraphExec), make_graph(), NULL, NULL, 0))
 DO(graph_2, CALL(cuGraphInstantiate_v2)(HERE(CUgraphExec), make_graph(), NULL, NULL, 0))
 DO(graph_flags, CALL(cuGraphInstantiateWithFlags)(HERE(CUgraphExec), make_graph(), 0))
-DO(graph_params, CALL(cuGraphInstantiateWithParams)(HERE(CUgraphExec), make_graph(), (char[64]){0}))
-DO(graph_params_ptsz, CALL(cuGraphInstantiateWithParams_ptsz)(HERE(CUgraphExec), make_graph(), (char[64]){0}))
+
+static CUDA_GRAPH_INSTANTIATE_PARAMS as_usual;
+
+DO(graph_params, CALL(cuGraphInstantiateWithParams)(HERE(CUgraphExec), make_graph(), &as_usual))
+DO(graph_params_ptsz, CALL(cuGraphInstantiateWithParams_ptsz)(HERE(CUgraphExec), make_graph(), &as_usual))
 DO(launch, CALL(cuGraphLaunch)((CUgraphExec)made, NULL))
 DO(launch_ptsz, CALL(cuGraphLaunch_ptsz)((CUgraphExec)made, NULL))
 DO(upload, CALL(cuGraphUpload)((CUgraphExec)made, NULL))

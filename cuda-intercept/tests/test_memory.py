@@ -42,6 +42,10 @@ class KindsTest(MemoryCase):
         """One where none was asked for, and no more than there can be."""
         self.probe("mipmaps")
 
+    def test_graph_that_is_uploaded_with_its_instantiation_has_to_fit(self) -> None:
+        """Before, and it keeps what it has when it runs."""
+        self.probe("uploads")
+
 
 class RacesTest(MemoryCase):
     """The driver holds a call until another thread has made its own."""

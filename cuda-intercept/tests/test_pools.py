@@ -113,5 +113,37 @@ class SmallStepTest(LedgerCase):
         self.expect(LIMIT - 30 * MIB)
 
 
+class GraphTest(LedgerCase):
+    """Graphs whose nodes ask for memory, which the driver has as mapped until it is trimmed."""
+
+    def test_graph_that_has_run_asks_for_nothing_more(self) -> None:
+        """However little room there is, until all were trimmed."""
+        self.call(f"g 1 {640 * MIB}")
+        self.call("G 1")
+        self.call("G 1")
+        self.call("W 1")
+        self.expect(CONTEXT + 640 * MIB)
+        self.call("t 1")
+        self.expect(CONTEXT)
+        self.call("G 1")
+        self.expect(CONTEXT + 640 * MIB)
+
+    def test_graphs_that_do_not_run_make_room_for_others(self) -> None:
+        """Their memory is trimmed where there is none for a graph, and they ask for it when they run again."""
+        self.call(f"g 1 {640 * MIB}")
+        self.call(f"g 2 {768 * MIB}")
+        self.call("G 1")
+        self.call("G 2")
+        self.expect(CONTEXT + 768 * MIB)
+        self.call("G 1")
+        self.expect(CONTEXT + 640 * MIB)
+
+    def test_graph_that_does_not_fit_is_refused(self) -> None:
+        """Before the driver is asked to run it."""
+        self.call(f"g 1 {LIMIT}")
+        self.assertEqual(self.refusal("G 1"), OUT_OF_MEMORY)
+        self.expect(CONTEXT)
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -1,7 +1,8 @@
 /* Graphs, of kernels, memory nodes and empty ones. A launch runs all kernels one
  * after the other. All graphs of a GPU share one pool of
  * their own: a launch reserves what its allocations need, what no free node
- * frees stays in use, and only a trim gives anything back. */
+ * frees stays in use, and only a trim gives anything back. Until then, or until it ends,
+ * a graph has its memory mapped, which counts as used by graphs; idle ones map the same. */
 #include "graph.h"
 
 #include "fault.h"
@@ -32,10 +33,13 @@ struct CUgraphExec_st {
     uint64_t kernel_ns; /* how long its kernels run */
     uint64_t left;  /* of it, what no node of its own frees */
     bool running;   /* launched, and what was left is not freed yet */
+    bool mapped;    /* launched or uploaded since the last trim */
+    CUgraphExec next;
 };
 
 static struct CUmemPoolHandle_st pools[FG_MAX_GPUS];
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards pools */
+static CUgraphExec executables; /* that allocate */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards pools and executables */
 
 static CUmemoryPool pool_of(CUdevice device)
 {
@@ -181,8 +185,24 @@ static CUresult instantiate(CUgraphExec *out, CUgraph graph)
         made->bytes += node->allocation.bytesize;
         made->left += frees(graph, node->allocation.dptr) ? 0 : node->allocation.bytesize;
     }
+    if (made->bytes) {
+        pthread_mutex_lock(&lock);
+        made->next = executables;
+        executables = made;
+        pthread_mutex_unlock(&lock);
+    }
     *out = made;
     return CUDA_SUCCESS;
+}
+
+/* What graphs of the device have mapped, or what they left behind is more. */
+static uint64_t mapped_bytes(CUdevice device)
+{
+    uint64_t most = pools[device].used;
+    for (CUgraphExec one = executables; one; one = one->next)
+        if (one->mapped && one->device == device && one->bytes > most)
+            most = one->bytes;
+    return most;
 }
 
 /* Of the kernels only: their time is all that may differ. */
@@ -205,7 +225,10 @@ CUresult cuGraphInstantiateWithFlags(CUgraphExec *out, CUgraph graph, unsigned l
 
 CUresult cuGraphInstantiateWithParams(CUgraphExec *out, CUgraph graph, CUDA_GRAPH_INSTANTIATE_PARAMS *params)
 {
-    return cuGraphInstantiateWithFlags(out, graph, params ? params->flags : 0);
+    CUresult result = cuGraphInstantiateWithFlags(out, graph, params ? params->flags : 0);
+    if (result == CUDA_SUCCESS && params && params->flags & CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD)
+        result = cuGraphUpload(*out, params->hUploadStream);
+    return result;
 }
 
 CUresult cuGraphInstantiateWithParams_ptsz(CUgraphExec *out, CUgraph graph,
@@ -227,6 +250,13 @@ CUresult cuGraphInstantiate_v2(CUgraphExec *out, CUgraph graph, CUgraphNode *nod
 
 static CUresult end(CUgraphExec graph)
 {
+    pthread_mutex_lock(&lock);
+    CUgraphExec *link = &executables;
+    while (*link && *link != graph)
+        link = &(*link)->next;
+    if (*link)
+        *link = graph->next;
+    pthread_mutex_unlock(&lock);
     free(graph);
     return CUDA_SUCCESS;
 }
@@ -248,6 +278,7 @@ static CUresult reserve(CUgraphExec graph)
     if (result == CUDA_SUCCESS) {
         fg_pool_put(pool, graph->bytes - graph->left);
         graph->running = graph->left > 0;
+        graph->mapped = true;
     }
     pthread_mutex_unlock(&lock);
     return result;
@@ -281,8 +312,10 @@ static CUresult upload(CUgraphExec graph)
     CUmemoryPool pool = pool_of(graph->device);
     pthread_mutex_lock(&lock);
     CUresult result = fg_pool_take(pool, graph->bytes);
-    if (result == CUDA_SUCCESS)
+    if (result == CUDA_SUCCESS) {
         fg_pool_put(pool, graph->bytes);
+        graph->mapped = true;
+    }
     pthread_mutex_unlock(&lock);
     return result;
 }
@@ -300,10 +333,13 @@ CUresult cuGraphUpload_ptsz(CUgraphExec graph, CUstream handle)
     return cuGraphUpload(graph, fg_per_thread(handle));
 }
 
-static CUresult trim(CUmemoryPool pool)
+static CUresult trim(CUmemoryPool pool, CUdevice device)
 {
     pthread_mutex_lock(&lock);
     fg_pool_trim(pool, 0);
+    for (CUgraphExec one = executables; one; one = one->next)
+        if (one->device == device)
+            one->mapped = false;
     pthread_mutex_unlock(&lock);
     return CUDA_SUCCESS;
 }
@@ -311,7 +347,7 @@ static CUresult trim(CUmemoryPool pool)
 CUresult cuDeviceGraphMemTrim(CUdevice device)
 {
     CUmemoryPool pool = pool_of(device);
-    return pool ? FG_FAULTY("cuDeviceGraphMemTrim", trim(pool)) : CUDA_ERROR_INVALID_DEVICE;
+    return pool ? FG_FAULTY("cuDeviceGraphMemTrim", trim(pool, device)) : CUDA_ERROR_INVALID_DEVICE;
 }
 
 CUresult cuDeviceGetGraphMemAttribute(CUdevice device, CUgraphMem_attribute name, void *out)
@@ -319,7 +355,10 @@ CUresult cuDeviceGetGraphMemAttribute(CUdevice device, CUgraphMem_attribute name
     CUmemoryPool pool = pool_of(device);
     if (!pool || !out)
         return pool ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_INVALID_DEVICE;
-    const uint64_t values[] = {pool->used, pool->used_high, pool->reserved, pool->reserved_high};
+    pthread_mutex_lock(&lock);
+    uint64_t used = mapped_bytes(device);
+    pthread_mutex_unlock(&lock);
+    const uint64_t values[] = {used, pool->used_high, pool->reserved, pool->reserved_high};
     if ((unsigned)name >= sizeof values / sizeof *values)
         return CUDA_ERROR_INVALID_VALUE;
     memcpy(out, &values[name], sizeof *values);
