@@ -194,9 +194,9 @@ CUresult cuMemPoolDestroy(CUmemoryPool pool)
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
     ci_process_join();
+    struct ci_pool *known = ci_pool_begin_destroy(pool);
     CUresult result = real(pool);
-    if (result == CUDA_SUCCESS)
-        ci_pool_destroyed(pool);
+    ci_pool_end_destroy(known, result == CUDA_SUCCESS);
     return result;
 }
 

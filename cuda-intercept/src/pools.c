@@ -345,8 +345,6 @@ void ci_pool_end_put(struct ci_pool *pool, uint64_t bytes, bool is_freed)
 
 void ci_pool_settle(CUmemoryPool handle)
 {
-    if (!atomic_load(&any))
-        return;
     lock();
     struct ci_pool *pool = find_pool(handle);
     if (pool != NULL)
@@ -354,15 +352,27 @@ void ci_pool_settle(CUmemoryPool handle)
     pthread_mutex_unlock(&mutex);
 }
 
-void ci_pool_destroyed(CUmemoryPool handle)
+struct ci_pool *ci_pool_begin_destroy(CUmemoryPool handle)
 {
     lock();
     struct ci_pool *pool = find_pool(handle);
     if (pool != NULL) {
         pool->destroyed = true;
-        settle(ci_config_get(), pool);
-        remove_if_empty(pool);
+        pool->count++; /* else it would go with the last allocation, which another thread may free */
     }
+    pthread_mutex_unlock(&mutex);
+    return pool;
+}
+
+void ci_pool_end_destroy(struct ci_pool *pool, bool is_destroyed)
+{
+    if (pool == NULL)
+        return;
+    lock();
+    pool->destroyed = is_destroyed;
+    pool->count--;
+    settle(ci_config_get(), pool);
+    remove_if_empty(pool);
     pthread_mutex_unlock(&mutex);
 }
 

@@ -34,9 +34,14 @@ void ci_pool_add(CUmemoryPool pool, CUdevice ordinal, bool is_charged);
 void ci_pool_begin_put(struct ci_pool *pool, uint64_t bytes);
 void ci_pool_end_put(struct ci_pool *pool, uint64_t bytes, bool is_freed);
 
-/* The pool gave something back, or is gone but for what is still in use. */
+/* The pool gave something back. */
 void ci_pool_settle(CUmemoryPool pool);
-void ci_pool_destroyed(CUmemoryPool pool);
+
+/* Around the call that destroys a pool, from which on the driver is not asked about it, and after
+ * which it is gone but for what is still in use. */
+struct ci_pool *ci_pool_begin_destroy(CUmemoryPool pool);
+void ci_pool_end_destroy(struct ci_pool *pool, bool is_destroyed);
+
 void ci_graph_settle(CUdevice ordinal);
 /* Asks the driver for it. */
 CUresult ci_graph_trim(CUdevice ordinal);

@@ -18,6 +18,7 @@
 
 static CUcontext context;
 static CUmemGenericAllocationHandle handle;
+static CUmemoryPool pool;
 static CUdeviceptr address;
 static size_t at_first;
 
@@ -63,6 +64,12 @@ static void *free_memory(void *unused)
 {
     NEED(cuCtxSetCurrent(context));
     NEED(cuMemFreeAsync(address, NULL));
+    return unused;
+}
+
+static void *destroy(void *unused)
+{
+    NEED(cuMemPoolDestroy(pool));
     return unused;
 }
 
@@ -122,16 +129,33 @@ static void release_both(void)
     NEED(cuMemRelease(again));
 }
 
+static void make_pool(CUmemAllocationType type, CUmemLocationType location)
+{
+    const CUmemPoolProps properties = {.allocType = type, .location = {.type = location}};
+    NEED(cuMemPoolCreate(&pool, &properties));
+}
+
+/* Another thread synchronizes while a pool that has kept something goes. */
+static void settle_while_destroying(void)
+{
+    cuuint64_t threshold = UINT64_MAX;
+    make_pool(CU_MEM_ALLOCATION_TYPE_PINNED, CU_MEM_LOCATION_TYPE_DEVICE);
+    NEED(cuMemPoolSetAttribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &threshold));
+    NEED(cuMemAllocFromPoolAsync(&address, 30 * MIB, pool, NULL));
+    NEED(cuMemFreeAsync(address, NULL));
+    expect("what it keeps", 32 * MIB);
+    pthread_t thread = begin(destroy);
+    NEED(cuStreamSynchronize(NULL));
+    finish(thread);
+}
+
 /* While one thread frees memory of a pool another one finds by the driver's figures that it is gone. */
 static void settle_while_freeing(void)
 {
-    const CUmemPoolProps on_device = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
-                                      .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE}};
-    CUmemoryPool pool;
     CUdeviceptr other;
     CUdeviceptr rest;
     cuuint64_t most = 0;
-    NEED(cuMemPoolCreate(&pool, &on_device));
+    make_pool(CU_MEM_ALLOCATION_TYPE_PINNED, CU_MEM_LOCATION_TYPE_DEVICE);
     NEED(cuMemAllocFromPoolAsync(&address, 30 * MIB, pool, NULL));
     NEED(cuMemAllocFromPoolAsync(&other, 62 * MIB, pool, NULL));
     expect("two allocations", 96 * MIB);
@@ -158,7 +182,7 @@ static void settle_while_freeing(void)
     NEED(cuMemFreeAsync(other, NULL));
 }
 
-static void use_pool(CUmemoryPool pool, size_t bytes)
+static void use_pool(size_t bytes)
 {
     CUdeviceptr memory;
     cuuint64_t held = 0;
@@ -177,13 +201,11 @@ static void use_managed_pools(void)
     CUmemLocation nowhere = {.type = CU_MEM_LOCATION_TYPE_NONE};
     static const CUmemLocationType preferred[] = {CU_MEM_LOCATION_TYPE_NONE, CU_MEM_LOCATION_TYPE_HOST,
                                                   CU_MEM_LOCATION_TYPE_DEVICE};
-    CUmemoryPool pool;
     NEED(cuMemGetDefaultMemPool(&pool, &nowhere, CU_MEM_ALLOCATION_TYPE_MANAGED));
-    use_pool(pool, 100 * MIB);
+    use_pool(100 * MIB);
     for (int i = 0; i < 3; i++) {
-        const CUmemPoolProps managed = {.allocType = CU_MEM_ALLOCATION_TYPE_MANAGED, .location = {.type = preferred[i]}};
-        NEED(cuMemPoolCreate(&pool, &managed));
-        use_pool(pool, 100 * MIB);
+        make_pool(CU_MEM_ALLOCATION_TYPE_MANAGED, preferred[i]);
+        use_pool(100 * MIB);
         NEED(cuMemPoolDestroy(pool));
     }
 }
@@ -236,8 +258,13 @@ static const struct {
     const char *name;
     void (*run)(void);
 } cases[] = {
-    {"retain", retain_while_releasing}, {"release", release_both}, {"settle", settle_while_freeing},
-    {"managed", use_managed_pools},     {"mipmaps", use_mipmaps},  {"uploads", upload_graphs},
+    {"retain", retain_while_releasing},
+    {"release", release_both},
+    {"settle", settle_while_freeing},
+    {"destroy", settle_while_destroying},
+    {"managed", use_managed_pools},
+    {"mipmaps", use_mipmaps},
+    {"uploads", upload_graphs},
 };
 
 int main(int count, char **arguments)

@@ -68,6 +68,10 @@ class RacesTest(MemoryCase):
         """What is freed while others ask the driver counts once: the rest stays charged, and its pool known."""
         self.race("settle", "cuMemFreeAsync")
 
+    def test_pool_that_is_being_destroyed_is_not_asked_about(self) -> None:
+        """By then the driver may have given its handle to something else; what it kept comes back."""
+        self.race("destroy", "cuMemPoolDestroy")
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

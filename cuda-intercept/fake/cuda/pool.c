@@ -249,6 +249,8 @@ CUresult cuMemPoolGetAttribute(CUmemoryPool pool, CUmemPool_attribute name, void
 {
     if (!pool || !value)
         return CUDA_ERROR_INVALID_VALUE;
+    if (pool->destroyed)
+        abort(); /* who asks does not know what a driver has put there since */
     switch (name) {
     case CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES:
     case CU_MEMPOOL_ATTR_REUSE_ALLOW_OPPORTUNISTIC:
