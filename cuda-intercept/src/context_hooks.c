@@ -28,17 +28,19 @@ static void drop_all(const void *context)
 }
 
 /* Around a call that may end a context. */
-static void begin_ending(void)
+static void begin_ending(CUdevice device)
 {
     ci_implicit_lock();
+    ci_implicit_lock_gpu(device);
     ci_lookups_forget();
     ci_gate_settle();
     ci_samples_hold();
 }
 
-static void finish_ending(void)
+static void finish_ending(CUdevice device)
 {
     ci_samples_let_go();
+    ci_implicit_unlock_gpu(device);
     ci_implicit_unlock();
 }
 
@@ -47,6 +49,15 @@ static CUresult begin(struct ci_implicit *implicit, CUdevice ordinal)
     struct ci_config *config = ci_process_join();
     struct ci_device device = ci_device_of_ordinal(config, ordinal);
     return ci_implicit_begin(implicit, HAMI_TOTAL_CONTEXT, &device, ci_context_estimate(config, &device));
+}
+
+static CUresult begin_create(struct ci_implicit *implicit, CUdevice ordinal)
+{
+    ci_implicit_lock();
+    CUresult result = begin(implicit, ordinal);
+    if (result != CUDA_SUCCESS)
+        ci_implicit_unlock();
+    return result;
 }
 
 static void keep(struct ci_implicit *implicit, CUcontext context)
@@ -66,11 +77,11 @@ static CUresult finish_context(struct ci_implicit *implicit, CUresult result, CU
         *context = NULL;
         result = CUDA_ERROR_OUT_OF_MEMORY;
     }
-    if (result != CUDA_SUCCESS) {
+    if (result == CUDA_SUCCESS)
+        keep(implicit, *context);
+    else
         ci_implicit_cancel(implicit);
-        return result;
-    }
-    keep(implicit, *context);
+    ci_implicit_unlock();
     return result;
 }
 
@@ -80,7 +91,7 @@ CUresult cuCtxCreate(CUcontext *pctx, unsigned int flags, CUdevice dev)
     struct ci_implicit implicit;
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    if (begin(&implicit, dev) != CUDA_SUCCESS)
+    if (begin_create(&implicit, dev) != CUDA_SUCCESS)
         return CUDA_ERROR_OUT_OF_MEMORY;
     return finish_context(&implicit, real(pctx, flags, dev), pctx);
 }
@@ -91,7 +102,7 @@ CUresult cuCtxCreate_v2(CUcontext *pctx, unsigned int flags, CUdevice dev)
     struct ci_implicit implicit;
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    if (begin(&implicit, dev) != CUDA_SUCCESS)
+    if (begin_create(&implicit, dev) != CUDA_SUCCESS)
         return CUDA_ERROR_OUT_OF_MEMORY;
     return finish_context(&implicit, real(pctx, flags, dev), pctx);
 }
@@ -103,7 +114,7 @@ CUresult cuCtxCreate_v3(CUcontext *pctx, CUexecAffinityParam *paramsArray, int n
     struct ci_implicit implicit;
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    if (begin(&implicit, dev) != CUDA_SUCCESS)
+    if (begin_create(&implicit, dev) != CUDA_SUCCESS)
         return CUDA_ERROR_OUT_OF_MEMORY;
     return finish_context(&implicit, real(pctx, paramsArray, numParams, flags, dev), pctx);
 }
@@ -114,7 +125,7 @@ CUresult cuCtxCreate_v4(CUcontext *pctx, CUctxCreateParams *ctxCreateParams, uns
     struct ci_implicit implicit;
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    if (begin(&implicit, dev) != CUDA_SUCCESS)
+    if (begin_create(&implicit, dev) != CUDA_SUCCESS)
         return CUDA_ERROR_OUT_OF_MEMORY;
     return finish_context(&implicit, real(pctx, ctxCreateParams, flags, dev), pctx);
 }
@@ -123,11 +134,12 @@ static CUresult destroy(ci_pfn_cuCtxDestroy_v2 real, CUcontext context)
 {
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    begin_ending();
+    CUdevice device = ci_ordinal_of_context(context);
+    begin_ending(device);
     CUresult result = real(context);
     if (result == CUDA_SUCCESS)
         drop_all(context);
-    finish_ending();
+    finish_ending(device);
     return result;
 }
 
@@ -161,7 +173,8 @@ CUresult cuCtxDetach(CUcontext ctx)
     ci_pfn_cuCtxDetach real = CI_CALL(cuCtxDetach);
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    begin_ending();
+    CUdevice device = ci_ordinal_of_context(ctx);
+    begin_ending(device);
     CUresult result = real(ctx);
     struct ci_allocation *entry =
         result == CUDA_SUCCESS ? ci_pointers_find(CI_SPACE_CONTEXT, (uintptr_t)ctx) : NULL;
@@ -169,7 +182,7 @@ CUresult cuCtxDetach(CUcontext ctx)
         drop_all(ctx);
     else if (entry != NULL)
         entry->handles--;
-    finish_ending();
+    finish_ending(device);
     return result;
 }
 
@@ -271,12 +284,12 @@ static CUresult release(ci_pfn_cuDevicePrimaryCtxRelease_v2 real, CUdevice devic
 {
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    begin_ending();
+    begin_ending(device);
     CUcontext context = primary_of(device, real);
     CUresult result = real(device);
     if (result == CUDA_SUCCESS && context != NULL && !is_active(device))
         drop_all(context);
-    finish_ending();
+    finish_ending(device);
     return result;
 }
 
@@ -299,12 +312,12 @@ static CUresult reset(ci_pfn_cuDevicePrimaryCtxReset_v2 real, CUdevice device)
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
     struct ci_config *config = ci_process_join();
-    begin_ending();
+    begin_ending(device);
     CUcontext context = primary_of(device, CI_CALL(cuDevicePrimaryCtxRelease_v2));
     CUresult result = real(device);
     if (result == CUDA_SUCCESS && context != NULL && config != NULL)
         begin_anew(config, context, device);
-    finish_ending();
+    finish_ending(device);
     return result;
 }
 
@@ -335,9 +348,10 @@ CUresult cuGreenCtxDestroy(CUgreenCtx hCtx)
     ci_pfn_cuGreenCtxDestroy real = CI_CALL(cuGreenCtxDestroy);
     if (real == NULL)
         return CUDA_ERROR_NO_DEVICE;
-    begin_ending();
-    struct ci_allocation *entry = ci_pointers_take(CI_SPACE_GREEN_CONTEXT, (uintptr_t)hCtx);
     CUcontext context = context_of_green(hCtx);
+    CUdevice device = ci_ordinal_of_context(context);
+    begin_ending(device);
+    struct ci_allocation *entry = ci_pointers_take(CI_SPACE_GREEN_CONTEXT, (uintptr_t)hCtx);
     CUresult result = real(hCtx);
     if (entry != NULL && result != CUDA_SUCCESS)
         ci_pointers_insert(entry);
@@ -347,7 +361,7 @@ CUresult cuGreenCtxDestroy(CUgreenCtx hCtx)
         ci_samples_forget(context);
         drop_inactive();
     }
-    finish_ending();
+    finish_ending(device);
     return result;
 }
 

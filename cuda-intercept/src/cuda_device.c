@@ -70,13 +70,30 @@ CUcontext ci_current_context(void)
     return current != NULL && current(&context) == CUDA_SUCCESS ? context : NULL;
 }
 
-struct ci_device ci_device_of_context(const struct ci_config *config)
+CUdevice ci_current_ordinal(void)
 {
     ci_pfn_cuCtxGetDevice get = CI_CALL(cuCtxGetDevice);
     CUdevice ordinal;
-    if (config == NULL || get == NULL || get(&ordinal) != CUDA_SUCCESS)
-        return (struct ci_device){.access = CI_ACCESS_UNKNOWN};
-    return ci_device_of_ordinal(config, ordinal);
+    return get != NULL && get(&ordinal) == CUDA_SUCCESS ? ordinal : -1;
+}
+
+CUdevice ci_ordinal_of_context(CUcontext context)
+{
+    ci_pfn_cuCtxPushCurrent_v2 push = CI_CALL(cuCtxPushCurrent_v2);
+    ci_pfn_cuCtxPopCurrent_v2 pop = CI_CALL(cuCtxPopCurrent_v2);
+    if (context == ci_current_context())
+        return ci_current_ordinal();
+    if (push == NULL || pop == NULL || push(context) != CUDA_SUCCESS)
+        return -1;
+    CUdevice ordinal = ci_current_ordinal();
+    pop(&context);
+    return ordinal;
+}
+
+struct ci_device ci_device_of_context(const struct ci_config *config)
+{
+    CUdevice ordinal = config == NULL ? -1 : ci_current_ordinal();
+    return ordinal < 0 ? (struct ci_device){.access = CI_ACCESS_UNKNOWN} : ci_device_of_ordinal(config, ordinal);
 }
 
 CUcontext ci_context_of_stream(CUstream stream)
@@ -91,14 +108,9 @@ CUcontext ci_context_of_stream(CUstream stream)
 
 struct ci_device ci_device_of_stream(const struct ci_config *config, CUstream stream)
 {
-    ci_pfn_cuCtxPushCurrent_v2 push = CI_CALL(cuCtxPushCurrent_v2);
-    ci_pfn_cuCtxPopCurrent_v2 pop = CI_CALL(cuCtxPopCurrent_v2);
     CUcontext context = ci_context_of_stream(stream);
-    if (context == ci_current_context() || push == NULL || pop == NULL || push(context) != CUDA_SUCCESS)
-        return ci_device_of_context(config);
-    struct ci_device device = ci_device_of_context(config);
-    pop(&context);
-    return device;
+    CUdevice ordinal = config == NULL ? -1 : ci_ordinal_of_context(context);
+    return ordinal < 0 ? ci_device_of_context(config) : ci_device_of_ordinal(config, ordinal);
 }
 
 /* A managed pool's memory goes wherever it is used, whatever it prefers. */

@@ -11,6 +11,10 @@ struct ci_device ci_device_of_context(const struct ci_config *config);
 /* NULL: none. */
 CUcontext ci_current_context(void);
 
+/* Of the current context, or of another one; -1 where the driver does not say. */
+CUdevice ci_current_ordinal(void);
+CUdevice ci_ordinal_of_context(CUcontext context);
+
 /* False where the driver does not say. */
 bool ci_uuid_of_ordinal(CUdevice ordinal, unsigned char uuid[CI_UUID_BYTES]);
 

@@ -15,18 +15,30 @@
 /* More than any context or image takes: what others took meanwhile. */
 #define PLAUSIBLE_BYTES ((uint64_t)2 << 30)
 
-/* Held from begin to keep or cancel, and while a context ends. A thread may make such a
+/* By ordinal: held from begin to keep or cancel. A driver that loads code may wait for what runs on
+ * its GPU, and that for another GPU, where a thread may have code to load first. */
+static pthread_mutex_t mutexes[DEVICES_MAX];
+
+/* Held while a context is made or ends; taken before the other ones. A thread may make such a
  * call within one: a green context makes the primary one. */
-static pthread_mutex_t mutex;
+static pthread_mutex_t contexts_mutex;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void make_mutex(void)
+static void make_mutexes(void)
 {
     pthread_mutexattr_t attributes;
     pthread_mutexattr_init(&attributes);
     pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_RECURSIVE);
-    pthread_mutex_init(&mutex, &attributes);
+    pthread_mutex_init(&contexts_mutex, &attributes);
+    for (int i = 0; i < DEVICES_MAX; i++)
+        pthread_mutex_init(&mutexes[i], &attributes);
     pthread_mutexattr_destroy(&attributes);
+}
+
+/* Those of the last number share one. */
+static pthread_mutex_t *mutex_of(CUdevice ordinal)
+{
+    return &mutexes[ordinal >= 0 && ordinal < DEVICES_MAX ? ordinal : DEVICES_MAX - 1];
 }
 
 /* NVML's last look at a GPU: what this process held beyond its charges, and what all others held. */
@@ -36,25 +48,41 @@ struct last_look {
     uint64_t others_bytes;
 };
 
-/* By ordinal, guarded by the mutex. */
+/* By ordinal, each guarded by its GPU's mutex. */
 static struct last_look last_looks[DEVICES_MAX];
 
 void ci_implicit_reset(void)
 {
-    make_mutex();
+    make_mutexes();
     memset(last_looks, 0, sizeof(last_looks));
 }
 
 void ci_implicit_lock(void)
 {
-    ci_process_join(); /* a forked child makes the mutex anew */
-    pthread_once(&once, make_mutex);
-    pthread_mutex_lock(&mutex);
+    ci_process_join(); /* a forked child makes the mutexes anew */
+    pthread_once(&once, make_mutexes);
+    pthread_mutex_lock(&contexts_mutex);
 }
 
 void ci_implicit_unlock(void)
 {
-    pthread_mutex_unlock(&mutex);
+    pthread_mutex_unlock(&contexts_mutex);
+}
+
+void ci_implicit_lock_gpu(CUdevice ordinal)
+{
+    pthread_once(&once, make_mutexes);
+    pthread_mutex_lock(mutex_of(ordinal));
+}
+
+void ci_implicit_unlock_gpu(CUdevice ordinal)
+{
+    pthread_mutex_unlock(mutex_of(ordinal));
+}
+
+static void unlock(const struct ci_implicit *implicit)
+{
+    ci_implicit_unlock_gpu(implicit->pending.device.ordinal);
 }
 
 /* What the driver shows as free in the current context. */
@@ -95,9 +123,9 @@ CUresult ci_implicit_begin(struct ci_implicit *implicit, int kind, const struct 
     *implicit = (struct ci_implicit){.estimate_bytes = estimate_bytes};
     if (config == NULL || device->access != CI_ACCESS_SHARED || !ci_ledger_is_usable(config, device))
         return CUDA_SUCCESS;
-    ci_implicit_lock();
+    ci_implicit_lock_gpu(device->ordinal);
     if (ci_charge_begin_device(&implicit->pending, kind, estimate_bytes, device) != CUDA_SUCCESS) {
-        pthread_mutex_unlock(&mutex);
+        ci_implicit_unlock_gpu(device->ordinal);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
     implicit->is_charged = true;
@@ -207,7 +235,7 @@ void ci_implicit_add(struct ci_implicit *implicit, struct ci_allocation *owner)
         return;
     ci_charge_merge(&owner->charge, &implicit->pending.entry->charge);
     free(implicit->pending.entry);
-    pthread_mutex_unlock(&mutex);
+    unlock(implicit);
 }
 
 void ci_implicit_keep(struct ci_implicit *implicit, enum ci_space space, const void *handle, void *context)
@@ -219,7 +247,7 @@ void ci_implicit_keep(struct ci_implicit *implicit, enum ci_space space, const v
     entry->key = (uintptr_t)handle;
     entry->context = context;
     ci_pointers_insert(entry);
-    pthread_mutex_unlock(&mutex);
+    unlock(implicit);
 }
 
 void ci_implicit_cancel(struct ci_implicit *implicit)
@@ -227,7 +255,7 @@ void ci_implicit_cancel(struct ci_implicit *implicit)
     if (!implicit->is_charged)
         return;
     ci_charge_cancel(&implicit->pending);
-    pthread_mutex_unlock(&mutex);
+    unlock(implicit);
 }
 
 uint64_t ci_context_estimate(const struct ci_config *config, const struct ci_device *device)

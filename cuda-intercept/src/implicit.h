@@ -9,7 +9,7 @@
 #include "gauge.h"
 
 /* Between begin and end the calling thread is the only one of the process that
- * makes such a call. */
+ * makes such a call for that GPU. */
 struct ci_implicit {
     struct ci_pending pending;
     bool is_charged;
@@ -20,10 +20,14 @@ struct ci_implicit {
     bool has_free;
 };
 
-/* For calls that end a context: none is made, and nothing measured, meanwhile. The driver may
+/* For calls that make or end a context: no other one is made or ends meanwhile. The driver may
  * give its handle to the next one at once, whose charge would be taken for the old one's. */
 void ci_implicit_lock(void);
 void ci_implicit_unlock(void);
+
+/* Within that, for calls that end one: nothing is measured on its GPU meanwhile. */
+void ci_implicit_lock_gpu(CUdevice ordinal);
+void ci_implicit_unlock_gpu(CUdevice ordinal);
 
 /* CUDA_SUCCESS, or OUT_OF_MEMORY: not even the estimate fits. Where memory is
  * closed the call is let through uncharged, since launches are open. */

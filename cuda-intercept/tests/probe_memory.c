@@ -15,10 +15,12 @@
 
 #define MIB ((size_t)1 << 20)
 #define LOOKUPS 200000
+#define PATIENCE_SECONDS 30
 
 static CUcontext context;
 static CUmemGenericAllocationHandle handle;
 static CUmemoryPool pool;
+static CUmodule module;
 static CUdeviceptr address;
 static size_t at_first;
 
@@ -70,6 +72,14 @@ static void *free_memory(void *unused)
 static void *destroy(void *unused)
 {
     NEED(cuMemPoolDestroy(pool));
+    return unused;
+}
+
+static void *look_up(void *unused)
+{
+    CUfunction function;
+    NEED(cuCtxSetCurrent(context));
+    NEED(cuModuleGetFunction(&function, module, "kernel_0"));
     return unused;
 }
 
@@ -182,6 +192,26 @@ static void settle_while_freeing(void)
     NEED(cuMemFreeAsync(other, NULL));
 }
 
+/* A driver that loads code may wait for a kernel that waits for another GPU. */
+static void load_on_two_gpus(void)
+{
+    static const char image[64] = "\x7f" "ELF";
+    CUcontext other;
+    CUmodule there;
+    CUfunction function;
+    NEED(cuModuleLoadData(&module, image));
+    pthread_t thread = begin(look_up);
+    NEED(cuDevicePrimaryCtxRetain(&other, 1));
+    NEED(cuCtxSetCurrent(other));
+    NEED(cuModuleLoadData(&there, image));
+    NEED(cuModuleGetFunction(&function, there, "kernel_0"));
+    NEED(cuModuleUnload(there));
+    NEED(cuDevicePrimaryCtxRelease_v2(1));
+    finish(thread);
+    NEED(cuCtxSetCurrent(context));
+    NEED(cuModuleUnload(module));
+}
+
 static void use_pool(size_t bytes)
 {
     CUdeviceptr memory;
@@ -262,6 +292,7 @@ static const struct {
     {"release", release_both},
     {"settle", settle_while_freeing},
     {"destroy", settle_while_destroying},
+    {"gpus", load_on_two_gpus},
     {"managed", use_managed_pools},
     {"mipmaps", use_mipmaps},
     {"uploads", upload_graphs},
@@ -270,6 +301,7 @@ static const struct {
 int main(int count, char **arguments)
 {
     const char *what = count > 1 ? arguments[1] : "";
+    alarm(PATIENCE_SECONDS);
     NEED(cuInit(0));
     NEED(cuDevicePrimaryCtxRetain(&context, 0));
     NEED(cuCtxSetCurrent(context));

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import container
 import model
-from container import Share
+from container import SECOND_GPU, Share
 from model_world import Driver
 from program_case import ProgramCase
 
@@ -17,16 +17,16 @@ PROBE = container.BUILD / "tests" / "probe_memory"
 
 
 class MemoryCase(ProgramCase):
-    """One process in one share, under a driver whose pools grow by 32 MiB."""
+    """One process with shares of two GPUs, under a driver whose pools grow by 32 MiB."""
 
     @classmethod
     def setUpClass(cls) -> None:
-        driver = Driver(model.PROFILE)
+        driver = Driver(f"{model.PROFILE}gpu 1\nuuid {SECOND_GPU}\npci 00000000:2B:00.0\n")
         cls.addClassCleanup(driver.root.cleanup)
         cls.libraries = driver.libraries
 
     def probe(self, what: str, **variables: str) -> None:
-        container.lay_out(Share(memory_mib=1024))
+        container.lay_out(Share(memory_mib=1024), Share(name="5e3f-second", uuid=SECOND_GPU, memory_mib=1024))
         done = self.run_program(PROBE, what, **variables)
         self.assertEqual((done.stdout, done.returncode), ("", 0))
 
@@ -71,6 +71,10 @@ class RacesTest(MemoryCase):
     def test_pool_that_is_being_destroyed_is_not_asked_about(self) -> None:
         """By then the driver may have given its handle to something else; what it kept comes back."""
         self.race("destroy", "cuMemPoolDestroy")
+
+    def test_code_is_loaded_on_one_gpu_while_another_waits_with_it(self) -> None:
+        """And contexts are made and end there: what keeps the first GPU may wait for the second one."""
+        self.race("gpus", "cuFuncLoad")
 
 
 if __name__ == "__main__":
