@@ -4,9 +4,9 @@
 
 #include "../include/share_env.h"
 #include "cuda_device.h"
+#include "greens.h"
 #include "pools.h"
 #include "process.h"
-#include "resolve.h"
 
 static CUresult reserve(struct ci_pending *pending, int kind, uint64_t bytes)
 {
@@ -139,9 +139,8 @@ void ci_charge_keep(struct ci_pending *pending, enum ci_space space, uint64_t ke
     struct ci_allocation *entry = pending->entry;
     if (entry == NULL)
         return;
-    ci_pfn_cuCtxGetCurrent current = CI_CALL(cuCtxGetCurrent);
-    if (dies_with_context && current != NULL && current(&entry->context) != CUDA_SUCCESS)
-        entry->context = NULL;
+    if (dies_with_context)
+        entry->context = ci_owning_context();
     entry->space = space;
     entry->key = key;
     entry->handles = 1;

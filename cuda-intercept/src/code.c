@@ -4,6 +4,7 @@
 
 #include "../include/share_env.h"
 #include "cuda_device.h"
+#include "greens.h"
 
 /* Which entry of the table pays. */
 struct owner {
@@ -26,7 +27,7 @@ static struct owner owner_of(enum ci_space space, const void *handle)
         space == CI_SPACE_MODULE ? ci_pointers_find(CI_SPACE_LIBRARY_MODULE, (uintptr_t)handle) : NULL;
     if (part != NULL)
         return (struct owner){CI_SPACE_LIBRARY, part->owner, part->context};
-    return (struct owner){space, (uintptr_t)handle, ci_current_context()};
+    return (struct owner){space, (uintptr_t)handle, ci_owning_context()};
 }
 
 static struct ci_allocation *find_entry(const struct owner *owner)
@@ -61,7 +62,7 @@ void ci_code_belongs(CUmodule module, CUlibrary library)
     part->space = CI_SPACE_LIBRARY_MODULE;
     part->key = (uintptr_t)module;
     part->owner = (uintptr_t)library;
-    part->context = ci_current_context();
+    part->context = ci_owning_context();
     ci_pointers_insert(part);
 }
 

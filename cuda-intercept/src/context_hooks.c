@@ -4,6 +4,7 @@
 #include "../include/share_env.h"
 #include "cuda_device.h"
 #include "gate.h"
+#include "greens.h"
 #include "implicit.h"
 #include "lazy.h"
 #include "lookups.h"
@@ -231,6 +232,14 @@ CUresult cuDevicePrimaryCtxRetain(CUcontext *pctx, CUdevice dev)
     return result;
 }
 
+/* By which its streams name it. */
+static CUcontext context_of_green(CUgreenCtx green)
+{
+    ci_pfn_cuCtxFromGreenCtx from = CI_CALL(cuCtxFromGreenCtx);
+    CUcontext context = NULL;
+    return from != NULL && from(&context, green) == CUDA_SUCCESS ? context : NULL;
+}
+
 static CUresult finish_green(struct ci_implicit *implicit, CUresult result, CUgreenCtx *green)
 {
     ci_pfn_cuGreenCtxDestroy undo = CI_CALL(cuGreenCtxDestroy);
@@ -265,6 +274,8 @@ CUresult cuGreenCtxCreate(CUgreenCtx *phCtx, CUdevResourceDesc desc, CUdevice de
     result = ci_implicit_begin(&implicit, HAMI_TOTAL_CONTEXT, &device, 0);
     if (result == CUDA_SUCCESS)
         result = finish_green(&implicit, real(phCtx, desc, dev, flags), phCtx);
+    if (result == CUDA_SUCCESS)
+        ci_green_add(context_of_green(*phCtx), primary);
     cuDevicePrimaryCtxRelease_v2(dev);
     return result;
 }
@@ -335,14 +346,6 @@ static void drop_inactive(void)
     }
 }
 
-/* By which its streams name it. */
-static CUcontext context_of_green(CUgreenCtx green)
-{
-    ci_pfn_cuCtxFromGreenCtx from = CI_CALL(cuCtxFromGreenCtx);
-    CUcontext context = NULL;
-    return from != NULL && from(&context, green) == CUDA_SUCCESS ? context : NULL;
-}
-
 CUresult cuGreenCtxDestroy(CUgreenCtx hCtx)
 {
     ci_pfn_cuGreenCtxDestroy real = CI_CALL(cuGreenCtxDestroy);
@@ -359,6 +362,7 @@ CUresult cuGreenCtxDestroy(CUgreenCtx hCtx)
         ci_charge_drop(entry);
     if (result == CUDA_SUCCESS) {
         ci_samples_forget(context);
+        ci_green_remove(context);
         drop_inactive();
     }
     finish_ending(device);

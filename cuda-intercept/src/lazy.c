@@ -10,6 +10,7 @@
 #include "charging.h"
 #include "cuda_device.h"
 #include "gauge.h"
+#include "greens.h"
 #include "pools.h"
 #include "process.h"
 #include "resolve.h"
@@ -100,7 +101,7 @@ static bool read_first(struct account *account)
 /* The current context, where its GPU is limited and its ledger in order. */
 static struct account *current_account(struct ci_config *config)
 {
-    CUcontext context = config == NULL ? NULL : ci_current_context();
+    CUcontext context = config == NULL ? NULL : ci_owning_context();
     if (context == NULL)
         return NULL;
     struct ci_device device = ci_device_of_context(config);
@@ -269,7 +270,7 @@ void ci_lazy_expect_code(void)
 void ci_lazy_expect_kernels(void)
 {
     struct ci_config *config = ci_process_join();
-    CUcontext context = ci_current_context();
+    CUcontext context = ci_owning_context();
     pthread_mutex_lock(&mutex);
     has_kernels = true;
     for (int i = 0; config != NULL && i < ACCOUNTS_MAX; i++)

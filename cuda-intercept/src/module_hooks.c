@@ -6,6 +6,7 @@
 #include "../include/share_env.h"
 #include "code.h"
 #include "cuda_device.h"
+#include "greens.h"
 #include "lazy.h"
 #include "lookups.h"
 #include "process.h"
@@ -66,7 +67,7 @@ static CUresult finish(struct ci_implicit *implicit, CUresult result, enum ci_sp
     }
     if (space == CI_SPACE_MODULE)
         ci_code_stands_alone(*handle);
-    ci_implicit_keep(implicit, space, *handle, ci_current_context());
+    ci_implicit_keep(implicit, space, *handle, ci_owning_context());
     return result;
 }
 

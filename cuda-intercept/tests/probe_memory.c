@@ -23,6 +23,7 @@ static CUmemoryPool pool;
 static CUmodule module;
 static CUdeviceptr address;
 static size_t at_first;
+static const char image[64] = "\x7f" "ELF";
 
 #define NEED(call)                                                                                                     \
     do {                                                                                                               \
@@ -195,7 +196,6 @@ static void settle_while_freeing(void)
 /* A driver that loads code may wait for a kernel that waits for another GPU. */
 static void load_on_two_gpus(void)
 {
-    static const char image[64] = "\x7f" "ELF";
     CUcontext other;
     CUmodule there;
     CUfunction function;
@@ -238,6 +238,42 @@ static void use_managed_pools(void)
         use_pool(100 * MIB);
         NEED(cuMemPoolDestroy(pool));
     }
+}
+
+static CUgreenCtx make_green(void)
+{
+    CUdevResource resource;
+    CUdevResourceDesc description;
+    CUcontext part;
+    CUgreenCtx green;
+    NEED(cuDeviceGetDevResource(0, &resource, CU_DEV_RESOURCE_TYPE_SM));
+    NEED(cuDevResourceGenerateDesc(&description, &resource, 1));
+    NEED(cuGreenCtxCreate(&green, description, 0, CU_GREEN_CTX_DEFAULT_STREAM));
+    NEED(cuCtxFromGreenCtx(&part, green));
+    NEED(cuCtxSetCurrent(part));
+    return green;
+}
+
+static void expect_local_memory(void)
+{
+    CUfunction function;
+    NEED(cuModuleLoadData(&module, image));
+    NEED(cuModuleGetFunction(&function, module, "fake_local_4096"));
+    NEED(cuModuleUnload(module));
+}
+
+/* Its context is a handle of its own; what is done in it is the primary one's. */
+static void use_green_contexts(void)
+{
+    expect_local_memory();
+    size_t local = charged() - at_first;
+    CUgreenCtx green = make_green();
+    NEED(cuMemAlloc_v2(&address, 100 * MIB));
+    expect_local_memory();
+    NEED(cuCtxSetCurrent(context));
+    NEED(cuGreenCtxDestroy(green));
+    expect("without the green context", 100 * MIB + local);
+    NEED(cuDevicePrimaryCtxReset_v2(0));
 }
 
 /* The driver makes one level where none is asked for. */
@@ -293,6 +329,7 @@ static const struct {
     {"settle", settle_while_freeing},
     {"destroy", settle_while_destroying},
     {"gpus", load_on_two_gpus},
+    {"green", use_green_contexts},
     {"managed", use_managed_pools},
     {"mipmaps", use_mipmaps},
     {"uploads", upload_graphs},

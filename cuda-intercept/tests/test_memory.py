@@ -42,6 +42,10 @@ class KindsTest(MemoryCase):
         """One where none was asked for, and no more than there can be."""
         self.probe("mipmaps")
 
+    def test_what_is_done_in_a_green_context_is_the_primary_ones(self) -> None:
+        """Memory stays as long as that, and what threads would take as local memory is charged once."""
+        self.probe("green")
+
     def test_graph_that_is_uploaded_with_its_instantiation_has_to_fit(self) -> None:
         """Before, and it keeps what it has when it runs."""
         self.probe("uploads")

@@ -24,6 +24,8 @@ CUcontext fg_current(CUresult *result)
     if (*result != CUDA_SUCCESS)
         return NULL;
     CUcontext context = depth ? stack[depth - 1] : NULL;
+    if (context && context->retained && context->whole)
+        context = context->whole;
     if (!context)
         *result = CUDA_ERROR_INVALID_CONTEXT;
     else if (!context->retained)

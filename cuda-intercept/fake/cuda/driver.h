@@ -49,6 +49,7 @@ struct CUctx_st {
     unsigned flags;
     _Atomic unsigned retained; /* by those who hold a primary context or are attached to another; 0: it is gone */
     bool primary;
+    CUcontext whole; /* of a green one: the primary context, which does all for it; else NULL */
     uint64_t id;
     uint64_t charged_bytes;
     uint64_t growths[FG_GROWTHS]; /* bytes */

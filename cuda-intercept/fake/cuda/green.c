@@ -1,4 +1,5 @@
-/* Green contexts: a part of the multiprocessors with some memory of its own. */
+/* Green contexts: a part of the multiprocessors with some memory of its own. The context
+ * that programs know one by is not the primary one, whose memory all the rest is. */
 #include "driver.h"
 #include "fault.h"
 
@@ -7,6 +8,7 @@
 
 struct CUgreenCtx_st {
     CUcontext context; /* the primary one, which it keeps */
+    CUcontext own;     /* kept for ever: threads may still have it on their stacks */
     uint64_t charged_bytes;
 };
 
@@ -38,12 +40,18 @@ static CUresult create(CUgreenCtx *out, CUdevice device)
         return result;
     uint64_t cost = fg_machine()->profile.green_context_bytes;
     CUgreenCtx made = malloc(sizeof *made);
-    if (!made || !fg_occupy(context->gpu, cost)) {
+    CUcontext own = calloc(1, sizeof *own);
+    if (!made || !own || !fg_occupy(context->gpu, cost)) {
         free(made);
+        free((void *)own);
         cuDevicePrimaryCtxRelease_v2(device);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
-    *made = (struct CUgreenCtx_st){context, cost};
+    own->ordinal = device;
+    own->retained = 1;
+    own->primary = true; /* not to be destroyed as what it is not */
+    own->whole = context;
+    *made = (struct CUgreenCtx_st){context, own, cost};
     *out = made;
     return CUDA_SUCCESS;
 }
@@ -60,6 +68,7 @@ static CUresult destroy(CUgreenCtx green)
 {
     fg_vacate(green->context->gpu, green->charged_bytes);
     CUdevice device = green->context->ordinal;
+    green->own->retained = 0;
     free(green);
     return cuDevicePrimaryCtxRelease_v2(device);
 }
@@ -73,6 +82,6 @@ CUresult cuCtxFromGreenCtx(CUcontext *out, CUgreenCtx green)
 {
     if (!out || !green)
         return CUDA_ERROR_INVALID_VALUE;
-    *out = green->context;
+    *out = green->own;
     return CUDA_SUCCESS;
 }
