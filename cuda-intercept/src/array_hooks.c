@@ -11,19 +11,33 @@
 /* Memory of these is mapped in later, through cuMemCreate. */
 #define UNBACKED_FLAGS (CUDA_ARRAY3D_SPARSE | CUDA_ARRAY3D_DEFERRED_MAPPING)
 
-/* Bytes of one channel; formats beyond the plain ones count as the widest. */
+/* Bytes of one channel; formats of video and of compressed blocks count as the widest. */
 static unsigned int channel_bytes(int format)
 {
     switch (format) {
-    case 0x01: case 0x08: return 1; /* 8-bit integers */
-    case 0x02: case 0x09: case 0x10: return 2; /* 16-bit integers, half */
+    case 0x01: case 0x08: /* 8-bit integers */
+    case 0xc0: case 0xc1: case 0xc2: case 0xc6: case 0xc7: case 0xc8: /* the same, normalized, of 1, 2 and 4 channels */
+    case 0x50: return 1; /* three of 10 bits, one of 2 */
+    case 0x02: case 0x09: case 0x10: /* 16-bit integers, half */
+    case 0xc3: case 0xc4: case 0xc5: case 0xc9: case 0xca: case 0xcb: return 2; /* normalized */
     default: return 4;
+    }
+}
+
+/* Some formats name how many channels they have, whatever else is said. */
+static unsigned int least_channels(int format)
+{
+    switch (format) {
+    case 0xc1: case 0xc4: case 0xc7: case 0xca: return 2;
+    case 0xc2: case 0xc5: case 0xc8: case 0xcb: case 0x50: return 4;
+    default: return 1;
     }
 }
 
 static uint64_t array_bytes(uint64_t width, uint64_t height, uint64_t depth, int format, unsigned int channels)
 {
-    uint64_t bytes = (uint64_t)channel_bytes(format) * (channels == 0 ? 1 : channels);
+    unsigned int least = least_channels(format);
+    uint64_t bytes = (uint64_t)channel_bytes(format) * (channels < least ? least : channels);
     if (__builtin_mul_overflow(bytes, width == 0 ? 1 : width, &bytes) ||
         __builtin_add_overflow(bytes, ROW_BYTES - 1, &bytes))
         return UINT64_MAX;

@@ -292,6 +292,28 @@ static void use_mipmaps(void)
         exit(3);
 }
 
+static void use_normalized_formats(void)
+{
+    static const struct {
+        CUarray_format format;
+        unsigned int channels;
+        size_t bytes; /* of an element */
+    } formats[] = {
+        {CU_AD_FORMAT_UNORM_INT8X1, 1, 1},  {CU_AD_FORMAT_UNORM_INT8X2, 2, 2},  {CU_AD_FORMAT_UNORM_INT8X4, 4, 4},
+        {CU_AD_FORMAT_UNORM_INT16X1, 1, 2}, {CU_AD_FORMAT_UNORM_INT16X2, 2, 4}, {CU_AD_FORMAT_UNORM_INT16X4, 4, 8},
+        {CU_AD_FORMAT_SNORM_INT8X1, 1, 1},  {CU_AD_FORMAT_SNORM_INT8X2, 2, 2},  {CU_AD_FORMAT_SNORM_INT8X4, 4, 4},
+        {CU_AD_FORMAT_SNORM_INT16X1, 1, 2}, {CU_AD_FORMAT_SNORM_INT16X2, 2, 4}, {CU_AD_FORMAT_SNORM_INT16X4, 4, 8},
+        {CU_AD_FORMAT_UNORM_INT_101010_2, 4, 4},
+    };
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        const CUDA_ARRAY_DESCRIPTOR descriptor = {8192, 8192, formats[i].format, formats[i].channels};
+        CUarray array;
+        NEED(cuArrayCreate_v2(&array, &descriptor));
+        expect("an array", 64 * MIB * formats[i].bytes);
+        NEED(cuArrayDestroy(array));
+    }
+}
+
 static CUresult instantiate_uploaded(CUgraphExec *executable, size_t bytes)
 {
     CUgraph graph;
@@ -332,6 +354,7 @@ static const struct {
     {"green", use_green_contexts},
     {"managed", use_managed_pools},
     {"mipmaps", use_mipmaps},
+    {"formats", use_normalized_formats},
     {"uploads", upload_graphs},
 };
 

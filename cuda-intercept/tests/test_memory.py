@@ -42,6 +42,10 @@ class KindsTest(MemoryCase):
         """One where none was asked for, and no more than there can be."""
         self.probe("mipmaps")
 
+    def test_arrays_of_normalized_numbers_are_as_large_as_they_are(self) -> None:
+        """Each format counts what an element of it takes."""
+        self.probe("formats")
+
     def test_what_is_done_in_a_green_context_is_the_primary_ones(self) -> None:
         """Memory stays as long as that, and what threads would take as local memory is charged once."""
         self.probe("green")
