@@ -80,6 +80,7 @@ def steps() -> Iterator[Step]:
     for family in FAMILIES:
         yield Step(PART, family.name, partial(check_family, family), 20)
     yield Step(PART, "mapped memory stays charged after its handle is released", check_mapping, 20)
+    yield Step(PART, "a graph with a memory node runs again", check_graph_again, 20)
     yield Step(PART, "cuCtxSetLimit (stack)", check_stack, 20)
     yield Step(PART, "contexts", check_contexts, 40)
     yield Step(PART, "green contexts", check_green_contexts, 30)
@@ -144,6 +145,15 @@ def check_mapping(rig: Rig) -> str:
         expect_refusal(worker.call(f"a 2 {2 * SLACK}"), "memory beside a mapping")
         worker.must("U 1")
         worker.must(f"a 2 {size}")
+    return f"{size // MIB} MiB"
+
+
+def check_graph_again(rig: Rig) -> str:
+    """A graph keeps what it had when it ran: it needs no room for as much once more."""
+    with rig.share() as place, worker_in(rig, place) as worker:
+        size = (free_in_share(rig, worker) - SLACK) // (2 * MIB) * 2 * MIB
+        for line in (f"g 1 {size}", "G 1", "y 1", "G 1", "y 1"):
+            worker.must(line)
     return f"{size // MIB} MiB"
 
 
