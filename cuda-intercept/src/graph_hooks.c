@@ -143,6 +143,8 @@ static CUresult run_charged(run_function real, struct ci_allocation *entry, CUgr
     if (result == CUDA_SUCCESS)
         entry->mappings = growth.trims;
     ci_growth_cancel(&growth); /* a launch cannot be taken back: what it took is charged */
+    if (growth.pool == NULL)
+        ci_graph_settle((CUdevice)entry->handles);
     return result;
 }
 

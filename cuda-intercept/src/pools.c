@@ -266,13 +266,12 @@ CUresult ci_graph_begin(struct ci_growth *growth, CUdevice ordinal, uint64_t byt
     struct ci_pool *pool = find_graphs(ordinal);
     if (pool == NULL)
         pool = add_pool(POOL_OF_GRAPHS, NULL, ci_device_of_ordinal(growth->config, ordinal), true);
-    bool closed = pool != NULL && pool->device.access == CI_ACCESS_CLOSED;
     bool has_it = pool != NULL && pool->trims == trims;
-    CUresult result = closed ? CUDA_ERROR_OUT_OF_MEMORY
-                             : make_room_for_graph(growth, pool, ordinal, has_it ? 0 : round_up(bytes));
-    if (result == CUDA_SUCCESS)
-        growth->trims = pool->trims;
-    else
+    CUresult result = has_it ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+    if (!has_it && pool != NULL && pool->device.access != CI_ACCESS_CLOSED)
+        result = make_room_for_graph(growth, pool, ordinal, round_up(bytes));
+    growth->trims = result == CUDA_SUCCESS ? pool->trims : 0;
+    if (growth->pool == NULL)
         pthread_mutex_unlock(&mutex);
     return result;
 }
@@ -309,6 +308,8 @@ void ci_growth_end(struct ci_growth *growth)
 
 void ci_growth_cancel(struct ci_growth *growth)
 {
+    if (growth->pool == NULL)
+        return;
     settle(growth->config, growth->pool);
     pthread_mutex_unlock(&mutex);
 }

@@ -18,7 +18,8 @@ struct ci_growth {
 /* CUDA_SUCCESS, with room for `bytes` more in the pool, or OUT_OF_MEMORY. */
 CUresult ci_pool_begin(struct ci_growth *growth, CUmemoryPool pool, CUstream stream, uint64_t bytes);
 /* A graph keeps what it had when it last ran, unless all were trimmed since: `trims` was that
- * growth's; 0: it has not run. Where there is no room, graphs that do not run are trimmed. */
+ * growth's; 0: it has not run. One that keeps it grows no pool, and no lock is held: a launch may
+ * wait for other GPUs. Where there is no room, graphs that do not run are trimmed. */
 CUresult ci_graph_begin(struct ci_growth *growth, CUdevice ordinal, uint64_t bytes, unsigned int trims);
 
 /* Charges what the driver reserved; false: it does not fit, and the caller gives

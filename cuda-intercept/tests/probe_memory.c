@@ -6,7 +6,6 @@
 #include <cuda.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +20,7 @@ static CUcontext context;
 static CUmemGenericAllocationHandle handle;
 static CUmemoryPool pool;
 static CUmodule module;
+static CUgraphExec graph;
 static CUdeviceptr address;
 static size_t at_first;
 static const char image[64] = "\x7f" "ELF";
@@ -81,6 +81,13 @@ static void *look_up(void *unused)
     CUfunction function;
     NEED(cuCtxSetCurrent(context));
     NEED(cuModuleGetFunction(&function, module, "kernel_0"));
+    return unused;
+}
+
+static void *launch(void *unused)
+{
+    NEED(cuCtxSetCurrent(context));
+    NEED(cuGraphLaunch(graph, NULL));
     return unused;
 }
 
@@ -314,30 +321,47 @@ static void use_normalized_formats(void)
     }
 }
 
-static CUresult instantiate_uploaded(CUgraphExec *executable, size_t bytes)
+static CUresult instantiate_uploaded(size_t bytes)
 {
-    CUgraph graph;
+    CUgraph nodes;
     CUgraphNode node;
     CUDA_MEM_ALLOC_NODE_PARAMS memory = {.poolProps = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
                                                        .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE}},
                                          .bytesize = bytes};
     CUDA_GRAPH_INSTANTIATE_PARAMS upload = {.flags = CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD};
-    NEED(cuGraphCreate(&graph, 0));
-    NEED(cuGraphAddMemAllocNode(&node, graph, NULL, 0, &memory));
-    NEED(cuGraphAddMemFreeNode(&node, graph, &node, 1, memory.dptr));
-    return cuGraphInstantiateWithParams(executable, graph, &upload);
+    NEED(cuGraphCreate(&nodes, 0));
+    NEED(cuGraphAddMemAllocNode(&node, nodes, NULL, 0, &memory));
+    NEED(cuGraphAddMemFreeNode(&node, nodes, &node, 1, memory.dptr));
+    return cuGraphInstantiateWithParams(&graph, nodes, &upload);
 }
 
 static void upload_graphs(void)
 {
-    CUgraphExec graph;
-    if (instantiate_uploaded(&graph, 2048 * MIB) != CUDA_ERROR_OUT_OF_MEMORY)
+    if (instantiate_uploaded(2048 * MIB) != CUDA_ERROR_OUT_OF_MEMORY)
         exit(3);
     expect("one that does not fit", 0);
-    NEED(instantiate_uploaded(&graph, 640 * MIB));
+    NEED(instantiate_uploaded(640 * MIB));
     expect("one that fits", 640 * MIB);
     NEED(cuGraphLaunch(graph, NULL));
     expect("as it runs", 640 * MIB);
+    NEED(cuGraphExecDestroy(graph));
+    NEED(cuDeviceGraphMemTrim(0));
+}
+
+/* A launch may wait until there is room for it, and that for another GPU. */
+static void launch_on_two_gpus(void)
+{
+    CUcontext other;
+    NEED(instantiate_uploaded(64 * MIB));
+    pthread_t thread = begin(launch);
+    NEED(cuDevicePrimaryCtxRetain(&other, 1));
+    NEED(cuCtxSetCurrent(other));
+    NEED(cuMemAllocAsync(&address, 30 * MIB, NULL));
+    NEED(cuMemFreeAsync(address, NULL));
+    NEED(cuStreamSynchronize(NULL));
+    NEED(cuDevicePrimaryCtxRelease_v2(1));
+    finish(thread);
+    NEED(cuCtxSetCurrent(context));
     NEED(cuGraphExecDestroy(graph));
     NEED(cuDeviceGraphMemTrim(0));
 }
@@ -348,14 +372,14 @@ static const struct {
 } cases[] = {
     {"retain", retain_while_releasing},
     {"release", release_both},
-    {"settle", settle_while_freeing},
-    {"destroy", settle_while_destroying},
+    {"settle", settle_while_freeing}, {"destroy", settle_while_destroying},
     {"gpus", load_on_two_gpus},
     {"green", use_green_contexts},
     {"managed", use_managed_pools},
     {"mipmaps", use_mipmaps},
     {"formats", use_normalized_formats},
     {"uploads", upload_graphs},
+    {"launches", launch_on_two_gpus},
 };
 
 int main(int count, char **arguments)

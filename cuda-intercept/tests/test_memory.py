@@ -84,6 +84,10 @@ class RacesTest(MemoryCase):
         """And contexts are made and end there: what keeps the first GPU may wait for the second one."""
         self.race("gpus", "cuFuncLoad")
 
+    def test_graph_that_waits_to_run_again_keeps_nobody_from_memory(self) -> None:
+        """What it waits for may be another GPU, whose thread asks for memory first."""
+        self.race("launches", "cuGraphLaunch")
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
