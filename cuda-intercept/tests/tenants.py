@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic_ns
+from typing import Protocol
 
 import container
 from container import FAKE, FIRST_GPU, MIB, TEST_LIBRARY, TEST_ROOT
@@ -34,6 +35,7 @@ LONGEST_MS = 60_000
 _NODE = TEST_ROOT / "node"
 _WATCH_SECONDS = 60
 _PATIENCE_SECONDS = 30
+_WINDOW_MS = 1000
 
 # $1 where programs look for shares, $2 an empty copy of it, $3 the only share that this container has;
 # the rest is the command.
@@ -147,12 +149,44 @@ def root_of(libraries: str) -> str:
     return libraries.partition("/usr/lib")[0]
 
 
-def start(libraries: str, one: ShareResult, *command: str | Path) -> subprocess.Popen[str]:
-    """A program in a container that has this share alone."""
+def start(
+    libraries: str, one: ShareResult, *command: str | Path, isolation: Sequence[str] = ("-m",)
+) -> subprocess.Popen[str]:
+    """A program in a container that has this share alone; `isolation`: what `unshare` is told."""
     variables = [f"{name}={value}" for name, value in container.environment(libraries, TEST_LIBRARY).items()]
-    enter = ["unshare", "-m", "--", "sh", "-c", _ENTER, "sh", str(TEST_ROOT / "run/hami/shares")]
+    enter = ["unshare", *isolation, "--", "sh", "-c", _ENTER, "sh", str(TEST_ROOT / "run/hami/shares")]
     enter += [str(_NODE / one.share_id), one.share_id, "env", "-i", *variables]
     return subprocess.Popen([*enter, *map(str, command)], stdout=subprocess.DEVNULL, text=True)
+
+
+class Worker(Protocol):
+    """A process on the GPU."""
+
+    @property
+    def pid(self) -> int:
+        """As the node has it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Contained:
+    """The first process of a container that numbers its own."""
+
+    entered: subprocess.Popen[str]
+    pid: int
+
+
+def busy_first(libraries: str, one: ShareResult, kernel_ns: int) -> Contained:
+    """As `busy`, as the first process of a PID namespace; it ends with the one that entered."""
+    command = [str(BENCH), "busy", str(kernel_ns), str(LONGEST_MS)]
+    isolation = ("-m", "-p", "--mount-proc", "--kill-child")
+    entered = start(libraries, one, *command, isolation=isolation)
+    children = Path(f"/proc/{entered.pid}/task/{entered.pid}/children")
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not (found := children.read_text().split()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"process {entered.pid} has entered nothing")
+    return Contained(entered, int(found[0]))
 
 
 def busy(libraries: str, one: ShareResult, kernel_ns: int | str) -> subprocess.Popen[str]:
@@ -168,19 +202,27 @@ class Sight:
     busy_ns: dict[int, int]
 
 
-def part(looks: Sequence[Sight], *processes: subprocess.Popen[str]) -> float:
+def part(looks: Sequence[Sight], *processes: Worker) -> float:
     """Of the time between the first look and the last, what these processes had the GPU for."""
     first, last = looks[0], looks[-1]
     ran = sum(last.busy_ns[process.pid] - first.busy_ns.get(process.pid, 0) for process in processes)
     return ran / (last.at_ns - first.at_ns)
 
 
-def wait_until_it_runs(libraries: str, process: subprocess.Popen[str]) -> None:
+def wait_until_it_runs(libraries: str, process: Worker) -> None:
     """Until it has had the GPU."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not any(sight.busy_ns.get(process.pid) for sight in watch(libraries, 10)):
         if time.monotonic() > deadline:
             raise TimeoutError(f"process {process.pid} has not run")
+
+
+def wait_for_part(libraries: str, process: Worker, is_right: Callable[[float], bool], what: str) -> None:
+    """Until what it had in a window is as it should be."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not is_right(found := part(watch(libraries, _WINDOW_MS, 2), process)):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: it has {found:.2f}")
 
 
 def watch(libraries: str, period_ms: int, count: int = 1) -> list[Sight]:

@@ -59,6 +59,19 @@ class PriorityTest(ProgramCase):
         """A share that had all of the GPU gives way like any other."""
         self.check(tenants.share(1, priority=1), tenants.share(2, cores=80, priority=5), 0.6)
 
+    def test_share_without_priority_is_above_one_below_zero(self) -> None:
+        """Nobody counts its launches: NVML tells that it works, and that it does no more."""
+        low_share, free_share, owners = tenants.share(1, priority=-1), tenants.share(2), tenants.Owners()
+        with tenants.watched_node(self.libraries, owners, low_share, free_share):
+            low = self.busy(low_share)
+            owners[low.pid] = low_share
+            free = self.busy(free_share)
+            owners[free.pid] = free_share
+            tenants.wait_for_part(self.libraries, low, lambda part: FLOOR < part < MORE_THAN_FLOOR, "beside another")
+            end(free)
+            tenants.wait_for_part(self.libraries, low, lambda part: part > 0.6, "alone again")
+            end(low)
+
     def test_same_priority_shares(self) -> None:
         """Nobody gives way to an equal: each has its percent."""
         shares = (tenants.share(1, cores=40, priority=3), tenants.share(2, cores=40, priority=3))

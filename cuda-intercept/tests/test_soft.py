@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 import unittest
-from collections.abc import Callable
 
 import tenants
 from container import SKIPPED, can_mount
@@ -19,7 +17,6 @@ from program_case import ProgramCase, end
 from hami_dra.kubelet_plugin.entries import ShareResult
 
 KERNEL_NS = 1_000_000
-PATIENCE_SECONDS = 30
 WINDOW_MS = 1000
 SOFT_PERCENT, OTHER_PERCENT = 30, 20
 
@@ -34,21 +31,15 @@ class SoftTest(ProgramCase):
         tenants.wait_until_it_runs(self.libraries, process)
         return process
 
-    def await_part(self, process: subprocess.Popen[str], is_right: Callable[[float], bool], what: str) -> None:
-        """Until what it had in a window is as it should be."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not is_right(part := tenants.part(tenants.watch(self.libraries, WINDOW_MS, 2), process)):
-            self.assertLess(time.monotonic(), deadline, f"{what}: it has {part:.2f}")
-
     def check(self, another: ShareResult) -> None:
         soft, owners = tenants.share(1, cores=SOFT_PERCENT, core_limit="soft"), tenants.Owners()
         with tenants.watched_node(self.libraries, owners, soft, another):
             first = self.busy(owners, soft)
-            self.await_part(first, lambda part: part > 0.5, "alone")
+            tenants.wait_for_part(self.libraries, first, lambda part: part > 0.5, "alone")
             other = self.busy(owners, another)
-            self.await_part(first, lambda part: 0.02 < part < 0.36, "beside another")
+            tenants.wait_for_part(self.libraries, first, lambda part: 0.02 < part < 0.36, "beside another")
             end(other)
-            self.await_part(first, lambda part: part > 0.5, "alone again")
+            tenants.wait_for_part(self.libraries, first, lambda part: part > 0.5, "alone again")
             end(first)
 
     def test_soft_share_uses_idle_time_until_somebody_comes(self) -> None:

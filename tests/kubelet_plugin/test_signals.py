@@ -8,7 +8,7 @@ import pytest
 from plugin_objects import share, share_id
 
 from hami_dra.kubelet_plugin import share_layout as layout
-from hami_dra.kubelet_plugin.gates import contended, decide
+from hami_dra.kubelet_plugin.gates import contended, decide, last_work_ns
 
 NOW = 10_000_000_000
 RECENT, LONG_AGO = NOW - 200_000_000, NOW - 400_000_000
@@ -62,3 +62,19 @@ def test_only_shares_that_have_company_are_looked_at_often() -> None:
     assert contended([held, elsewhere]) == set()
     assert contended([held, free[1]]) == {held.uuid}
     assert contended([free[0], dataclasses.replace(free[1], priority=0)]) == {held.uuid}
+
+
+@pytest.mark.parametrize(("percent", "works"), [(None, False), (1.0, False), (7.0, True)])
+def test_a_share_whose_launches_nobody_counts_works_when_nvml_says_so(percent: float | None, works: bool) -> None:
+    """Its ledger tells of memory only; one of less priority gives way to it none the less."""
+    free = dataclasses.replace(share(share=2), core_percent=0, core_limit="none")
+    below = dataclasses.replace(LOW, priority=-1)
+    last = last_work_ns(free, LONG_AGO, percent, NOW)
+    gate = decide([below, free], {free.share_id: last}, {}, NOW)[below.share_id].gate
+    assert (last, gate) == ((NOW, layout.GATE_CLOSED) if works else (LONG_AGO, layout.GATE_OPEN))
+
+
+def test_a_share_whose_launches_are_counted_works_when_it_launches() -> None:
+    """NVML would say so later, and go on saying so for a second."""
+    for held in (dataclasses.replace(LOW, core_percent=30, core_limit="hard"), HIGH):
+        assert last_work_ns(held, LONG_AGO, 90.0, NOW) == LONG_AGO

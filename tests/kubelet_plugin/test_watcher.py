@@ -19,6 +19,7 @@ from plugin_objects import (
     gpu,
     instance,
     result,
+    share_config,
     share_id,
     start,
     uuid,
@@ -256,6 +257,25 @@ def test_only_shares_that_are_held_back_are_corrected(rig: Rig) -> None:
     rig.watcher.correct()
     assert rig.watcher.tell(share_id(1), others_work=True, own_part=1.0) == layout.CORRECTION_ONE
     assert rig.watcher.tell(share_id(2), others_work=True, own_part=1.0) == 0
+
+
+def test_a_share_gives_way_to_one_without_priority_that_nvml_sees_at_work(rig: Rig) -> None:
+    """Of which nobody counts launches. Without a priority it has 0, which is more than -1."""
+    free = result(share=2, consumedCapacity={"memory": "3000Mi", "cores": "0", "shares": "1"})
+    rig.process.prepare(claim("free", [free]))
+    rig.process.prepare(claim("below", [result(share=3)], [share_config(priority=-1)]))
+    rig.node.containers[11] = Container("/d", "pod-uid", "cuda", 4026530000, frozenset({share_id(2)}))
+    page = rig.node.paths.share(share_id(3)) / "node"
+    told = []
+    for percent in (90.0, 0.0):
+        sample = GpuSample(uuid(0), processes={11: MIB}, busy={11: percent})
+        rig.node.sampler.found = {uuid(0): sample}
+        rig.sources = dataclasses.replace(rig.sources, clock_ns=time.monotonic_ns)
+        watcher = Watcher(rig.sources, list[Look]().append)
+        watcher.look()
+        Feeder(rig.process.ledger, rig.pages, watcher, lambda: None).beat()
+        told += struct.unpack_from("<I", page.read_bytes(), layout.NODE_OFFSET_GATE)
+    assert told == [layout.GATE_CLOSED, layout.GATE_OPEN]
 
 
 class CountingSampler(FakeSampler):

@@ -20,7 +20,7 @@ from hami_dra.kubelet_plugin import share_layout as layout
 from hami_dra.kubelet_plugin.charges import read_newest
 from hami_dra.kubelet_plugin.entries import ShareResult, running_shares
 from hami_dra.kubelet_plugin.errors import NodeStateError
-from hami_dra.kubelet_plugin.gates import Signals, contended, decide, priority_of
+from hami_dra.kubelet_plugin.gates import Signals, contended, decide, last_work_ns, priority_of
 from hami_dra.kubelet_plugin.ledger import Ledger
 from hami_dra.kubelet_plugin.log import Log
 from hami_dra.kubelet_plugin.look import Look
@@ -154,7 +154,10 @@ class Feeder:
         shares = list(shares)
         pages = {share.share_id: self._pages.read_totals(share.share_id) for share in shares}
         now, look = time.monotonic_ns(), self._looks.latest
-        active = {share_id: _last_activity(page) for share_id, page in pages.items()}
+        active = {
+            share.share_id: last_work_ns(share, _last_activity(pages[share.share_id]), _own(look, share, now), now)
+            for share in shares
+        }
         others = {share.share_id: _others(look, share, now) for share in shares}
         charges = {share_id: read_newest(page, now) for share_id, page in pages.items()}
         corrections = {share_id: told.correction for share_id, told in self._told.items()}
@@ -191,6 +194,12 @@ def _last_activity(page: bytes) -> int:
     if len(page) < _LAST_ACTIVITY + _WORD.size:
         return 0
     return int(_WORD.unpack_from(page, _LAST_ACTIVITY)[0])
+
+
+def _own(look: Look, share: ShareResult, now_ns: int) -> float | None:
+    """Percents of the GPU's cores that the share had; None where nobody knows."""
+    own = look.accounts.shares.get(share.share_id)
+    return None if own is None or now_ns - look.at_ns > _FRESH_NS else own.busy_percent
 
 
 def _others(look: Look, share: ShareResult, now_ns: int) -> float | None:

@@ -39,6 +39,12 @@ def is_held(share: ShareResult) -> bool:
     return has_limit or share.priority is not None
 
 
+def last_work_ns(share: ShareResult, told_ns: int, seen_percent: float | None, now_ns: int) -> int:
+    """When it last worked: as its ledger told, or, where no launch of it is counted, as NVML sees it now."""
+    is_seen = not is_held(share) and seen_percent is not None and seen_percent > _BUSY_PERCENT
+    return now_ns if is_seen else told_ns
+
+
 def decide(
     shares: Iterable[ShareResult],
     last_activity_ns: Mapping[ShareId, int],
