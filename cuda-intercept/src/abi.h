@@ -85,6 +85,10 @@ typedef struct ci_nvml_process nvmlProcessInfo_v2_t;
 typedef struct ci_nvml_process nvmlProcessInfo_t;
 typedef struct ci_nvml_rates nvmlUtilization_t;
 typedef struct ci_nvml_sample nvmlProcessUtilizationSample_t;
+typedef struct ci_nvml_value nvmlSample_t;
+typedef struct ci_nvml_domains nvmlGpuDynamicPstatesInfo_t;
+typedef int nvmlSamplingType_t;
+typedef int nvmlValueType_t;
 typedef struct ci_nvml_utilization nvmlProcessesUtilizationInfo_t;
 typedef struct ci_nvml_details nvmlProcessDetailList_t;
 
@@ -119,5 +123,6 @@ typedef struct ci_nvml_details nvmlProcessDetailList_t;
 #define NVML_ERROR_INSUFFICIENT_SIZE 7
 #define NVML_ERROR_INVALID_ARGUMENT 2
 #define NVML_ERROR_LIBRARY_NOT_FOUND 12
+#define NVML_GPU_UTILIZATION_SAMPLES 1
 
 #endif

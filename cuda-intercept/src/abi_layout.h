@@ -147,6 +147,21 @@ struct ci_nvml_sample {
     unsigned int percents[4];
 };
 
+struct ci_nvml_value {
+    unsigned long long time;
+    unsigned long long value; /* smaller integers begin it */
+};
+
+/* How busy the parts of a GPU are; the first one runs kernels. */
+struct ci_nvml_domains {
+    unsigned int flags;
+    struct {
+        unsigned int is_present;
+        unsigned int percent;
+        unsigned int thresholds[2];
+    } domains[8];
+};
+
 struct ci_nvml_utilization_entry {
     unsigned long long time;
     unsigned int pid;

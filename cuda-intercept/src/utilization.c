@@ -49,18 +49,55 @@ static unsigned int used_percent(const struct ci_config *config, const struct ci
     return sum;
 }
 
+/* What is shown instead of the percent of the GPU; false: that itself. */
+static bool find_relative(nvmlDevice_t device, unsigned int *percent)
+{
+    struct ci_config *config = ci_config_get();
+    if (config == NULL || config->mode != CI_MODE_FILES)
+        return false; /* outside a container of ours the ledger is another process' own */
+    struct ci_device found = ci_device_of_nvml(config, device);
+    unsigned int whole = ci_utilization_whole(config, &found);
+    *percent = whole == 0 ? 0 : ci_utilization_relative(used_percent(config, &found), whole);
+    return whole > 0;
+}
+
 nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_t *utilization)
 {
     ci_pfn_nvmlDeviceGetUtilizationRates real = CI_CALL(nvmlDeviceGetUtilizationRates);
-    struct ci_config *config = ci_config_get();
     if (real == NULL)
         return NVML_ERROR_LIBRARY_NOT_FOUND;
     nvmlReturn_t result = real(device, utilization);
-    if (result != NVML_SUCCESS || config == NULL || config->mode != CI_MODE_FILES)
-        return result; /* outside a container of ours the ledger is another process' own */
-    struct ci_device found = ci_device_of_nvml(config, device);
-    unsigned int whole = ci_utilization_whole(config, &found);
-    if (whole > 0)
-        utilization->gpu = ci_utilization_relative(used_percent(config, &found), whole);
+    unsigned int percent;
+    if (result == NVML_SUCCESS && find_relative(device, &percent))
+        utilization->gpu = percent;
+    return result;
+}
+
+/* The ledger tells of the last second only: that is what all samples show. */
+nvmlReturn_t nvmlDeviceGetSamples(nvmlDevice_t device, nvmlSamplingType_t type, unsigned long long lastSeenTimeStamp,
+                                  nvmlValueType_t *sampleValType, unsigned int *sampleCount, nvmlSample_t *samples)
+{
+    ci_pfn_nvmlDeviceGetSamples real = CI_CALL(nvmlDeviceGetSamples);
+    if (real == NULL)
+        return NVML_ERROR_LIBRARY_NOT_FOUND;
+    nvmlReturn_t result = real(device, type, lastSeenTimeStamp, sampleValType, sampleCount, samples);
+    unsigned int percent;
+    if (result != NVML_SUCCESS || type != NVML_GPU_UTILIZATION_SAMPLES || samples == NULL ||
+        !find_relative(device, &percent))
+        return result;
+    for (unsigned int i = 0; i < *sampleCount; i++)
+        samples[i].value = percent;
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetDynamicPstatesInfo(nvmlDevice_t device, nvmlGpuDynamicPstatesInfo_t *pDynamicPstatesInfo)
+{
+    ci_pfn_nvmlDeviceGetDynamicPstatesInfo real = CI_CALL(nvmlDeviceGetDynamicPstatesInfo);
+    if (real == NULL)
+        return NVML_ERROR_LIBRARY_NOT_FOUND;
+    nvmlReturn_t result = real(device, pDynamicPstatesInfo);
+    unsigned int percent;
+    if (result == NVML_SUCCESS && find_relative(device, &percent))
+        pDynamicPstatesInfo->domains[0].percent = percent;
     return result;
 }

@@ -67,6 +67,14 @@ _Static_assert(sizeof(struct ci_nvml_process) == sizeof(nvmlProcessInfo_v2_t), "
 _Static_assert(sizeof(struct ci_nvml_process) == sizeof(nvmlProcessInfo_t), "process, version 3");
 SAME(ci_nvml_rates, gpu, nvmlUtilization_t, gpu);
 _Static_assert(sizeof(struct ci_nvml_rates) == sizeof(nvmlUtilization_t), "rates");
+SAME(ci_nvml_value, time, nvmlSample_t, timeStamp);
+SAME(ci_nvml_value, value, nvmlSample_t, sampleValue);
+_Static_assert(sizeof(struct ci_nvml_value) == sizeof(nvmlSample_t), "value");
+_Static_assert(offsetof(struct ci_nvml_domains, domains[1].percent) ==
+                   offsetof(nvmlGpuDynamicPstatesInfo_t, utilization[1].percentage),
+               "percent of a domain");
+_Static_assert(sizeof(struct ci_nvml_domains) == sizeof(nvmlGpuDynamicPstatesInfo_t), "domains");
+_Static_assert(NVML_GPU_UTILIZATION_SAMPLES == 1 && NVML_GPU_UTILIZATION_DOMAIN_GPU == 0, "utilization");
 _Static_assert(offsetof(struct ci_nvml_sample, percents) == offsetof(nvmlProcessUtilizationSample_t, smUtil), "percent");
 _Static_assert(offsetof(struct ci_nvml_utilization_entry, percents) == offsetof(nvmlProcessUtilizationInfo_v1_t, smUtil),
                "percent of the newer list");

@@ -1,5 +1,6 @@
 /* Prints what every version of NVML's lists of processes says of GPU 0, or, with "percents PID", how
- * much of it that process is said to use: shown as the share's, then as the whole GPU's. */
+ * much of it that process is said to use: shown as the share's, then as the whole GPU's. With "gpu"
+ * how much of it is said to be used. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdio.h>
@@ -127,6 +128,32 @@ static void print_percents(const char *name, int (*percent)(nvmlDevice_t, unsign
     printf("%s %d %d\n", name, shown, after);
 }
 
+/* About a second's. */
+static unsigned long long mean_of_newest(const struct ci_nvml_value *values, unsigned int count)
+{
+    unsigned int begin = count > 6 ? count - 6 : 0;
+    unsigned long long sum = 0;
+    for (unsigned int i = begin; i < count; i++)
+        sum += values[i].value;
+    return count == 0 ? 0 : sum / (count - begin);
+}
+
+/* By every function that tells it. */
+static void print_gpu_percents(nvmlDevice_t device)
+{
+    struct ci_nvml_rates rates = {0};
+    struct ci_nvml_value values[ROOM] = {{0}};
+    struct ci_nvml_domains domains = {0};
+    unsigned int count = ROOM;
+    nvmlValueType_t kind = 0;
+    int result = CALL(nvmlDeviceGetUtilizationRates)(device, &rates);
+    printf("nvmlDeviceGetUtilizationRates %d %u\n", result, rates.gpu);
+    result = CALL(nvmlDeviceGetSamples)(device, NVML_GPU_UTILIZATION_SAMPLES, 0, &kind, &count, values);
+    printf("nvmlDeviceGetSamples %d %llu\n", result, mean_of_newest(values, result == NVML_SUCCESS ? count : 0));
+    result = CALL(nvmlDeviceGetDynamicPstatesInfo)(device, &domains);
+    printf("nvmlDeviceGetDynamicPstatesInfo %d %u\n", result, domains.domains[0].percent);
+}
+
 int main(int argc, char **argv)
 {
     static const char uuid[] = "GPU-1f2e6a40-5c0d-4b7e-9a31-0d6c1b8e7f01";
@@ -135,6 +162,10 @@ int main(int argc, char **argv)
     library = dlopen("libnvidia-ml.so.1", RTLD_NOW);
     if (library == NULL || CALL(nvmlInit_v2)() != NVML_SUCCESS || CALL(nvmlDeviceGetHandleByUUID)(uuid, &device) != 0)
         return 1;
+    if (argc == 2 && strcmp(argv[1], "gpu") == 0) {
+        print_gpu_percents(device);
+        return 0;
+    }
     if (argc > 2) {
         unsigned int pid = (unsigned int)atoi(argv[2]);
         print_percents("nvmlDeviceGetProcessUtilization", percent_in_samples, device, pid);

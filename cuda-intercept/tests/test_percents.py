@@ -15,6 +15,7 @@ from test_cores import CoresCase
 KERNEL_NS = 1_000_000
 PATIENCE_SECONDS = 30
 ENOUGH_PERCENT = 10
+GPU_FIGURES = ("nvmlDeviceGetUtilizationRates", "nvmlDeviceGetSamples", "nvmlDeviceGetDynamicPstatesInfo")
 PROCESS_LISTS = ("nvmlDeviceGetProcessUtilization", "nvmlDeviceGetProcessesUtilizationInfo")
 
 
@@ -58,20 +59,26 @@ class PercentsTest(CoresCase):
         for name, (shown, raw) in self.await_process_percents(process.pid).items():
             self.assertEqual(shown, raw, name)
 
-    def gpu_percent(self, **environment: str) -> int:
+    def gpu_percents(self, **environment: str) -> dict[str, int]:
+        """By function, what a process of the container is told of the GPU, and what nvidia-smi shows."""
+        lines = [line.split() for line in self.run_program(LISTS, "gpu", **environment).stdout.splitlines()]
+        self.assertEqual({status for _, status, _ in lines}, {"0"})
         query = ["--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--id=0"]
-        return int(self.run_program(FAKE / "nvidia-smi", *query, **environment).stdout)
+        shown = int(self.run_program(FAKE / "nvidia-smi", *query, **environment).stdout)
+        return {name: int(percent) for name, _, percent in lines} | {"nvidia-smi": shown}
 
     @unittest.skipIf("tsan" in container.SANITIZER_RUNTIME, "launches are too slow to keep the GPU busy")
     def test_gpu_utilization_is_relative_to_the_share(self) -> None:
         """A share that uses all of its 20 % is shown as busy; the whole GPU's figure is there on request."""
         self.keep_busy(Share(cores=20))
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while (mine := self.gpu_percent()) < 95:
-            self.assertLess(time.monotonic(), deadline, f"{mine} % of a share that is used up")
-        raw = self.gpu_percent(HAMI_RAW_UTILIZATION="1")
-        self.assertGreater(raw, 5)
-        self.assertLess(raw, 25)
+        while min((mine := self.gpu_percents()).values()) < 95:
+            self.assertLess(time.monotonic(), deadline, f"{mine}: percents of a share that is used up")
+        self.assertEqual(set(mine), {*GPU_FIGURES, "nvidia-smi"})
+        for name, raw in self.gpu_percents(HAMI_RAW_UTILIZATION="1").items():
+            with self.subTest(function=name):
+                self.assertGreater(raw, 5)
+                self.assertLess(raw, 30)
 
 
 if __name__ == "__main__":

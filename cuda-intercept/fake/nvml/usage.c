@@ -63,6 +63,46 @@ nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_
     return NVML_SUCCESS;
 }
 
+/* The work between a sample and the one before it. */
+static nvmlSample_t sample_of(const struct fg_meter *meter, uint64_t number)
+{
+    const struct fg_sample *last = &meter->samples[number % FG_SAMPLES];
+    const struct fg_sample *before = &meter->samples[(number - 1) % FG_SAMPLES];
+    uint64_t percent = (last->busy_ns - before->busy_ns) * 100 / (last->at_ns - before->at_ns);
+    return (nvmlSample_t){.timeStamp = last->at_ns / 1000, .sampleValue = {.uiVal = (unsigned)percent}};
+}
+
+/* Those that the caller has not seen, of how busy the GPU was; no others are kept. */
+nvmlReturn_t nvmlDeviceGetSamples(nvmlDevice_t device, nvmlSamplingType_t type, unsigned long long last_seen,
+                                  nvmlValueType_t *kind, unsigned int *count, nvmlSample_t *out)
+{
+    FG_GPU(gpu, device, count);
+    if (type != NVML_GPU_UTILIZATION_SAMPLES || gpu->mig_mode)
+        return NVML_ERROR_NOT_SUPPORTED;
+    const struct fg_meter *meter = &fg_queue_hold(fg_machine_number(gpu))->meter;
+    uint64_t first = meter->sample_count > FG_SAMPLES ? meter->sample_count - FG_SAMPLES : 0;
+    unsigned found = 0;
+    for (uint64_t i = first + 1; i < meter->sample_count; i++) {
+        nvmlSample_t one = sample_of(meter, i);
+        if (one.timeStamp > last_seen && (!out || found < *count) && ++found && out)
+            out[found - 1] = one;
+    }
+    fg_queue_release(fg_machine_number(gpu));
+    *count = found;
+    *kind = NVML_VALUE_TYPE_UNSIGNED_INT;
+    return found ? NVML_SUCCESS : NVML_ERROR_NOT_FOUND;
+}
+
+nvmlReturn_t nvmlDeviceGetDynamicPstatesInfo(nvmlDevice_t device, nvmlGpuDynamicPstatesInfo_t *out)
+{
+    FG_GPU(gpu, device, out);
+    if (gpu->mig_mode)
+        return NVML_ERROR_NOT_SUPPORTED;
+    *out = (nvmlGpuDynamicPstatesInfo_t){.utilization = {
+        [NVML_GPU_UTILIZATION_DOMAIN_GPU] = {1, fg_queue_busy_percent(fg_machine_number(gpu)), 0, 0}}};
+    return NVML_SUCCESS;
+}
+
 static unsigned list(const struct fg_gpu *gpu, struct fg_process_report reports[FG_MAX_PROCESSES])
 {
     return fg_state_processes(fg_machine_number(gpu), reports, FG_MAX_PROCESSES);

@@ -175,6 +175,7 @@ enum ci_symbol {
     CI_nvmlDeviceGetComputeRunningProcesses,
     CI_nvmlDeviceGetComputeRunningProcesses_v2,
     CI_nvmlDeviceGetComputeRunningProcesses_v3,
+    CI_nvmlDeviceGetDynamicPstatesInfo,
     CI_nvmlDeviceGetGraphicsRunningProcesses,
     CI_nvmlDeviceGetGraphicsRunningProcesses_v2,
     CI_nvmlDeviceGetGraphicsRunningProcesses_v3,
@@ -190,6 +191,7 @@ enum ci_symbol {
     CI_nvmlDeviceGetProcessUtilization,
     CI_nvmlDeviceGetProcessesUtilizationInfo,
     CI_nvmlDeviceGetRunningProcessDetailList,
+    CI_nvmlDeviceGetSamples,
     CI_nvmlDeviceGetUUID,
     CI_nvmlDeviceGetUtilizationRates,
     CI_nvmlInit_v2,
@@ -366,6 +368,7 @@ typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetAccountingStats_v2)(nvmlDevice_t, nvm
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetComputeRunningProcesses)(nvmlDevice_t, unsigned int *, nvmlProcessInfo_v1_t *);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetComputeRunningProcesses_v2)(nvmlDevice_t, unsigned int *, nvmlProcessInfo_v2_t *);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetComputeRunningProcesses_v3)(nvmlDevice_t, unsigned int *, nvmlProcessInfo_t *);
+typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetDynamicPstatesInfo)(nvmlDevice_t, nvmlGpuDynamicPstatesInfo_t *);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetGraphicsRunningProcesses)(nvmlDevice_t, unsigned int *, nvmlProcessInfo_v1_t *);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetGraphicsRunningProcesses_v2)(nvmlDevice_t, unsigned int *, nvmlProcessInfo_v2_t *);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetGraphicsRunningProcesses_v3)(nvmlDevice_t, unsigned int *, nvmlProcessInfo_t *);
@@ -381,6 +384,7 @@ typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetMigDeviceHandleByIndex)(nvmlDevice_t,
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetProcessUtilization)(nvmlDevice_t, nvmlProcessUtilizationSample_t *, unsigned int *, unsigned long long);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetProcessesUtilizationInfo)(nvmlDevice_t, nvmlProcessesUtilizationInfo_t *);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetRunningProcessDetailList)(nvmlDevice_t, nvmlProcessDetailList_t *);
+typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetSamples)(nvmlDevice_t, nvmlSamplingType_t, unsigned long long, nvmlValueType_t *, unsigned int *, nvmlSample_t *);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetUUID)(nvmlDevice_t, char *, unsigned int);
 typedef nvmlReturn_t (*ci_pfn_nvmlDeviceGetUtilizationRates)(nvmlDevice_t, nvmlUtilization_t *);
 typedef nvmlReturn_t (*ci_pfn_nvmlInit_v2)(void);
@@ -521,6 +525,7 @@ CI_EXPORT nvmlReturn_t nvmlDeviceGetAccountingStats_v2(nvmlDevice_t device, nvml
 CI_EXPORT nvmlReturn_t nvmlDeviceGetComputeRunningProcesses(nvmlDevice_t device, unsigned int *infoCount, nvmlProcessInfo_v1_t *infos);
 CI_EXPORT nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v2(nvmlDevice_t device, unsigned int *infoCount, nvmlProcessInfo_v2_t *infos);
 CI_EXPORT nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned int *infoCount, nvmlProcessInfo_t *infos);
+CI_EXPORT nvmlReturn_t nvmlDeviceGetDynamicPstatesInfo(nvmlDevice_t device, nvmlGpuDynamicPstatesInfo_t *pDynamicPstatesInfo);
 CI_EXPORT nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses(nvmlDevice_t device, unsigned int *infoCount, nvmlProcessInfo_v1_t *infos);
 CI_EXPORT nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses_v2(nvmlDevice_t device, unsigned int *infoCount, nvmlProcessInfo_v2_t *infos);
 CI_EXPORT nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses_v3(nvmlDevice_t device, unsigned int *infoCount, nvmlProcessInfo_t *infos);
@@ -532,6 +537,7 @@ CI_EXPORT nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemor
 CI_EXPORT nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t device, nvmlProcessUtilizationSample_t *utilization, unsigned int *processSamplesCount, unsigned long long lastSeenTimeStamp);
 CI_EXPORT nvmlReturn_t nvmlDeviceGetProcessesUtilizationInfo(nvmlDevice_t device, nvmlProcessesUtilizationInfo_t *procesesUtilInfo);
 CI_EXPORT nvmlReturn_t nvmlDeviceGetRunningProcessDetailList(nvmlDevice_t device, nvmlProcessDetailList_t *plist);
+CI_EXPORT nvmlReturn_t nvmlDeviceGetSamples(nvmlDevice_t device, nvmlSamplingType_t type, unsigned long long lastSeenTimeStamp, nvmlValueType_t *sampleValType, unsigned int *sampleCount, nvmlSample_t *samples);
 CI_EXPORT nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_t *utilization);
 
 #endif

@@ -231,6 +231,27 @@ static void a_wait_for_events_times_out(void)
     CHECK_EQUAL(nvmlEventSetFree(set), NVML_SUCCESS);
 }
 
+/* All that are kept, of all that was done: 300 ms of work. */
+static void check_samples(nvmlDevice_t device)
+{
+    nvmlSample_t samples[32];
+    nvmlValueType_t kind;
+    unsigned count = 32, none = 0, busy = 0, percents = 0;
+    CHECK_EQUAL(nvmlDeviceGetSamples(device, NVML_GPU_UTILIZATION_SAMPLES, 0, &kind, &count, samples), NVML_SUCCESS);
+    CHECK_EQUAL(kind, NVML_VALUE_TYPE_UNSIGNED_INT);
+    for (unsigned i = 0; i < count; i++) {
+        CHECK(i == 0 || samples[i].timeStamp > samples[i - 1].timeStamp + 149000);
+        busy += samples[i].sampleValue.uiVal > 0;
+        percents += samples[i].sampleValue.uiVal;
+    }
+    CHECK(busy >= 2 && percents > 150 && percents < 210);
+    unsigned long long last = samples[count - 1].timeStamp;
+    CHECK_EQUAL(nvmlDeviceGetSamples(device, NVML_GPU_UTILIZATION_SAMPLES, last + 1000000, &kind, &none, NULL),
+                NVML_ERROR_NOT_FOUND);
+    CHECK_EQUAL(nvmlDeviceGetSamples(device, NVML_TOTAL_POWER_SAMPLES, 0, &kind, &count, samples),
+                NVML_ERROR_NOT_SUPPORTED);
+}
+
 static void work_shows_as_utilization(void)
 {
     CUmodule module;
@@ -249,6 +270,10 @@ static void work_shows_as_utilization(void)
         CHECK_EQUAL(nvmlDeviceGetUtilizationRates(device_at(0), &utilization), NVML_SUCCESS);
     } while (utilization.gpu < 28);
     CHECK(utilization.gpu <= 40);
+    nvmlGpuDynamicPstatesInfo_t domains;
+    CHECK_EQUAL(nvmlDeviceGetDynamicPstatesInfo(device_at(0), &domains), NVML_SUCCESS);
+    CHECK(domains.utilization[NVML_GPU_UTILIZATION_DOMAIN_GPU].percentage >= 20);
+    check_samples(device_at(0));
     CHECK_EQUAL(nvmlDeviceGetUtilizationRates(device_at(1), &utilization), NVML_SUCCESS);
     CHECK_EQUAL(utilization.gpu, 0);
 }
