@@ -14,7 +14,12 @@ import container
 from container import BUILD, FAKE, HERE, TEST_LIBRARY, Share
 from program_case import ProgramCase
 
-TABLE = HERE.parent / "generate/tables/cuda.tsv"
+GENERATOR = HERE.parent / "generate"
+sys.path.insert(0, str(GENERATOR))
+
+from tables import Treatment, read_classes  # noqa: E402
+
+TABLE, CLASSES = GENERATOR / "tables/cuda.tsv", GENERATOR / "classes/cuda.tsv"
 EXPORTS = HERE.parent / "src/generated/exports.map"
 SUFFIXES = re.compile(r"(_v\d+)?(_ptsz|_ptds)?$")
 DRIVER, OURS = "libcuda.so", "libhami_share"
@@ -109,21 +114,42 @@ class MissingTest(ProgramCase):
         self.assertEqual(set(self.call_all(lacking, str(old)).values()), {NO_DEVICE})
 
 
-class AddressesTest(ProgramCase):
+class QuestionsCase(ProgramCase):
+    """Programs that ask for every name."""
+
+    def ask(self, *preload: Path) -> list[list[str]]:
+        asked = container.TEST_ROOT / "questions"
+        asked.write_text("".join(questions()))
+        self.preload = preload
+        return [line.split() for line in self.run_program(sys.executable, "-c", QUESTIONS, asked).stdout.splitlines()]
+
+
+class FreeTest(QuestionsCase):
+    """Shares whose launches nothing holds."""
+
+    def test_launches_are_the_drivers_own(self) -> None:
+        """And all else that is hooked for them alone; graphs' launches are hooked for the memory that they take."""
+        classes = read_classes(CLASSES).values()
+        spared = {c.symbol for c in classes if c.treatment in (Treatment.GATE, Treatment.FOLLOW)} & hooked()
+        self.assertIn("cuLaunchKernelEx_ptsz", spared)
+        for share in (Share(), Share(cores=100), Share(cores=30, core_limit="none")):
+            with self.subTest(share=share):
+                container.lay_out(share)
+                held = self.ask(TEST_LIBRARY)
+                ours = {line[5] for line in held if line[6].startswith(OURS)}
+                self.assertEqual(ours & spared, set())
+                self.assertEqual(ours, {line[5] for line in held} & hooked() - spared)
+
+
+class AddressesTest(QuestionsCase):
     """A share with a core limit, where every hook is at work."""
 
     def setUp(self) -> None:
         container.lay_out(Share(cores=30))
 
-    def ask(self, asked: Path, *preload: Path) -> list[list[str]]:
-        self.preload = preload
-        return [line.split() for line in self.run_program(sys.executable, "-c", QUESTIONS, asked).stdout.splitlines()]
-
     def test_every_version_and_stream_is_what_the_driver_answers(self) -> None:
         """Code, status and version are the driver's own; the function is ours where there is a hook."""
-        asked = container.TEST_ROOT / "questions"
-        asked.write_text("".join(questions()))
-        bare, held = self.ask(asked), self.ask(asked, TEST_LIBRARY)
+        bare, held = self.ask(), self.ask(TEST_LIBRARY)
         self.assertEqual([line[:6] for line in held], [line[:6] for line in bare])
         hooks = hooked()
         wrong = [line for line in held if (line[5] in hooks) != line[6].startswith(OURS)]
