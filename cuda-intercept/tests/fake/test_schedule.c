@@ -171,6 +171,33 @@ static void utilization_comes_late_and_in_samples(void)
     CHECK(age < 184 * MS);
 }
 
+static uint64_t sample_ns(const struct fg_meter *meter, uint64_t back)
+{
+    return meter->samples[(meter->sample_count - 1 - back) % FG_SAMPLES].at_ns;
+}
+
+/* Six times a second, but not to the clock's beat; each one is part of the figure for a second. */
+static void samples_are_taken_unevenly_and_count_for_a_second(void)
+{
+    uint64_t shortest = UINT64_MAX, longest = 0;
+    begin();
+    launch(0, 3000);
+    at(3000);
+    for (uint64_t back = 0; back + 1 < FG_SAMPLES; back++) {
+        uint64_t gap = sample_ns(&gpu.meter, back) - sample_ns(&gpu.meter, back + 1);
+        shortest = gap < shortest ? gap : shortest;
+        longest = gap > longest ? gap : longest;
+    }
+    CHECK(shortest >= 149 * MS && longest <= 184 * MS);
+    CHECK(longest - shortest > 10 * MS);
+    CHECK_EQUAL(fg_meter_percent(&gpu.meter, &gpu.meter, 0), 100);
+    at(3500);
+    unsigned half = fg_meter_percent(&gpu.meter, &gpu.meter, 0);
+    CHECK(half >= 40 && half <= 80);
+    at(4300);
+    CHECK_EQUAL(fg_meter_percent(&gpu.meter, &gpu.meter, 0), 0);
+}
+
 static const struct test tests[] = {
     {"lone", "work runs at once and events are stamped exactly", work_runs_when_it_is_launched, NULL},
     {"slices", "contexts with work take turns", contexts_take_turns_of_two_milliseconds, NULL},
@@ -181,6 +208,7 @@ static const struct test tests[] = {
     {"looks", "how often somebody looks changes nothing", looking_more_often_changes_nothing, NULL},
     {"earliest", "nobody sleeps past the end of his work", the_earliest_end_is_never_too_late, NULL},
     {"samples", "utilization lags behind by its samples", utilization_comes_late_and_in_samples, NULL},
+    {"uneven", "samples are not taken evenly, and count for a second", samples_are_taken_unevenly_and_count_for_a_second, NULL},
     {0},
 };
 
