@@ -296,26 +296,6 @@ static int capture_beside_launches(int rounds)
     return EXIT_SUCCESS;
 }
 
-/* Captures into a graph that there is, again and again. */
-static int capture_anew(int rounds)
-{
-    struct work work = make_work(20000000);
-    must(launch_kernel(&work), "cuLaunchKernel");
-    must(cuCtxSynchronize(), "cuCtxSynchronize");
-    CUgraph graph = capture(&work);
-    size_t nodes = 0;
-    uint64_t start = now_ns();
-    for (int i = 0; i < rounds; i++) {
-        must(cuStreamBeginRecaptureToGraph(work.stream, CU_STREAM_CAPTURE_MODE_GLOBAL, graph, NULL, NULL), "begin");
-        for (int j = 0; j < GRAPH_KERNELS; j++)
-            must(launch_kernel(&work), "cuLaunchKernel");
-        must(cuStreamEndCapture(work.stream, &graph), "cuStreamEndCapture");
-        nodes += count_nodes(graph);
-    }
-    printf("%zu of %d nodes in %" PRIu64 " ms\n", nodes, rounds * GRAPH_KERNELS, (now_ns() - start) / 1000000);
-    return EXIT_SUCCESS;
-}
-
 /* A kernel of 10 ms and one of a grid a hundred times larger, which takes no longer. */
 static struct work launch_larger(void)
 {
@@ -360,6 +340,23 @@ static int launch_after_fork(int launches)
     return EXIT_SUCCESS;
 }
 
+/* Children of a process that has looked for the driver's functions and never began to use it. */
+static int launch_in_children(int children, int kernels, uint64_t kernel_ns)
+{
+    void *found;
+    int status = 0;
+    int failed = 0;
+    uint64_t start = now_ns();
+    must(cuGetProcAddress_v2("cuLaunchKernel", &found, 12000, 0, NULL), "cuGetProcAddress");
+    for (int i = 0; i < children; i++)
+        if (fork() == 0)
+            exit(freopen("/dev/null", "w", stdout) == NULL ? EXIT_FAILURE : measure(ways, kernels, kernel_ns, 1));
+    while (wait(&status) > 0)
+        failed |= status;
+    printf("%.4f\n", (double)children * kernels * (double)kernel_ns / (double)(now_ns() - start));
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 int main(int count, char **arguments)
 {
     const char *word = count > 1 ? arguments[1] : "";
@@ -368,8 +365,6 @@ int main(int count, char **arguments)
         return capture_beside_launches(number);
     if (strcmp(word, "cancel") == 0)
         return cancel_within_a_launch();
-    if (strcmp(word, "recapture") == 0)
-        return capture_anew(number);
     if (strcmp(word, "look-up") == 0)
         return look_up_within_a_capture();
     if (strcmp(word, "debt") == 0)
@@ -378,6 +373,8 @@ int main(int count, char **arguments)
         return wait_and_be_idle();
     if (strcmp(word, "fork") == 0)
         return launch_after_fork(number);
+    if (strcmp(word, "children") == 0)
+        return launch_in_children(4, number, strtoull(arguments[3], NULL, 10));
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
         if (strcmp(word, ways[i].name) == 0)
             return measure(&ways[i], number, strtoull(arguments[3], NULL, 10), count > 4 ? atoi(arguments[4]) : 1);

@@ -13,7 +13,7 @@ import container
 import tenants
 from container import BUILD, Share
 from program_case import end
-from test_cores import LAUNCHES, TOTAL_GPU_NS, TOTAL_PAID_UNTIL, CoresCase
+from test_cores import LAUNCHES, TOTAL_GPU_NS, TOTAL_LAUNCHES, TOTAL_PAID_UNTIL, CoresCase
 
 HANDLES = BUILD / "tests/probe_handles"
 LONG_NS, SHORT_NS = 5_000_000, 100_000
@@ -60,6 +60,14 @@ class MemoryTest(CoresCase):
         assert idle.stdout is not None
         self.assertEqual(idle.stdout.readline(), "idle\n")
         self.assertLess(share.total(TOTAL_PAID_UNTIL) - time.monotonic_ns(), 5_000_000_000)
+
+    def test_thread_that_ends_leaves_what_it_took_ahead(self) -> None:
+        """Each takes half a millisecond for one launch of five microseconds."""
+        share = Share(cores=50)
+        container.lay_out(share)
+        self.busy("cuLaunchKernel", 32, 5_000, 32)
+        self.assertEqual(share.total(TOTAL_LAUNCHES), 32)
+        self.assertLess(share.total(TOTAL_GPU_NS), 6_000_000)
 
 
 class HandlesTest(CoresCase):

@@ -1,0 +1,43 @@
+"""What the node page says of a share's charges is taken into account, and loosens nothing once nobody writes it."""
+
+from __future__ import annotations
+
+import unittest
+
+import container
+from container import Share
+from test_cores import CORRECTION_ONE, KERNEL_NS, STALE_NS, TOTAL_GPU_NS, CoresCase, fresh_page, write_page
+
+KERNELS = 200
+
+
+class CorrectionsTest(CoresCase):
+    """A share whose launches take more of the GPU, or less, than they are measured to take."""
+
+    def test_share_that_was_charged_too_little_gets_less(self) -> None:
+        """Each launch counts twice, and so does what the share is charged, whether the page is fresh or not."""
+        share = Share(cores=60)
+        for age_ns in (0, STALE_NS):
+            with self.subTest(age_ns=age_ns):
+                container.lay_out(share)
+                write_page(share, correction=2 * CORRECTION_ONE, age_ns=age_ns)
+                self.assertLess(self.busy("cuLaunchKernel", KERNELS, KERNEL_NS), 0.36)
+                self.assertGreater(share.total(TOTAL_GPU_NS), 1.8 * KERNELS * KERNEL_NS)
+
+    def test_share_that_was_charged_too_much_gets_more(self) -> None:
+        """A launch counts for a quarter while the page is fresh."""
+        share = Share(cores=10)
+        container.lay_out(share)
+        with fresh_page(share, correction=CORRECTION_ONE // 4):
+            self.assertGreater(self.busy("cuLaunchKernel", KERNELS, KERNEL_NS), 0.2)
+
+    def test_stale_page_gives_nothing_more(self) -> None:
+        """A plugin that is gone cannot say that it is still so."""
+        share = Share(cores=30)
+        container.lay_out(share)
+        write_page(share, correction=CORRECTION_ONE // 4, age_ns=STALE_NS)
+        self.assertLess(self.busy("cuLaunchKernel", KERNELS, KERNEL_NS), 0.36)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
