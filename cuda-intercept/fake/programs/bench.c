@@ -172,41 +172,12 @@ static launch_function *find_launch(const char *way)
     return (launch_function *)found;
 }
 
-static void print_owner(launch_function *function)
+static void print_owner(void *function)
 {
     Dl_info info;
-    const char *file = dladdr((void *)function, &info) && info.dli_fname ? info.dli_fname : "?";
+    const char *file = dladdr(function, &info) && info.dli_fname ? info.dli_fname : "?";
     const char *slash = strrchr(file, '/');
     printf("function_of %s\n", slash ? slash + 1 : file);
-}
-
-static void launch_batch(launch_function *launch, CUfunction kernel, int count)
-{
-    uint64_t duration_ns = 0;
-    void *parameters[] = {&duration_ns};
-    for (int i = 0; i < count; i++)
-        must(launch(kernel, 1, 1, 1, 1, 1, 1, 0, NULL, parameters, NULL), "cuLaunchKernel");
-}
-
-static int bench_launch(const char *way, uint64_t milliseconds)
-{
-    begin();
-    launch_function *launch = find_launch(way);
-    if (!launch)
-        return EXIT_FAILURE;
-    CUfunction kernel = load_kernel(TIMED_KERNEL);
-    launch_batch(launch, kernel, WARM_UP_CALLS);
-    uint64_t end = now_ns() + milliseconds * NS_PER_MS;
-    while (now_ns() < end) {
-        nanosleep(&batch_pause, NULL);
-        launch_batch(launch, kernel, 1);
-        uint64_t start = now_ns();
-        launch_batch(launch, kernel, BATCH);
-        keep(now_ns() - start);
-    }
-    print_owner(launch);
-    print_samples(BATCH);
-    return 0;
 }
 
 /* What keeps the GPU busy: kernels of these lengths in turn, or a graph of them. */
@@ -249,6 +220,42 @@ static struct load make_load(const char *text, uint64_t rounds_per_ms)
     must(cuStreamEndCapture(CU_STREAM_PER_THREAD, &graph), "cuStreamEndCapture");
     must(cuGraphInstantiateWithFlags(&load.graph, graph, 0), "cuGraphInstantiate");
     return load;
+}
+
+/* Instead of kernels, where there is one. */
+static CUgraphExec launched_graph;
+
+static void launch_batch(launch_function *launch, CUfunction kernel, int count)
+{
+    uint64_t duration_ns = 0;
+    void *parameters[] = {&duration_ns};
+    for (int i = 0; i < count; i++)
+        must(launched_graph ? cuGraphLaunch(launched_graph, NULL)
+                            : launch(kernel, 1, 1, 1, 1, 1, 1, 0, NULL, parameters, NULL),
+             "a launch");
+}
+
+static int bench_launch(const char *way, uint64_t milliseconds)
+{
+    begin();
+    bool is_graph = !strcmp(way, "graph");
+    launch_function *launch = is_graph ? cuLaunchKernel : find_launch(way);
+    if (!launch)
+        return EXIT_FAILURE;
+    CUfunction kernel = load_kernel(TIMED_KERNEL);
+    launched_graph = is_graph ? make_load("graph:1", 0).graph : NULL;
+    launch_batch(launch, kernel, WARM_UP_CALLS);
+    uint64_t end = now_ns() + milliseconds * NS_PER_MS;
+    while (now_ns() < end) {
+        nanosleep(&batch_pause, NULL);
+        launch_batch(launch, kernel, 1);
+        uint64_t start = now_ns();
+        launch_batch(launch, kernel, BATCH);
+        keep(now_ns() - start);
+    }
+    print_owner(is_graph ? (void *)cuGraphLaunch : (void *)launch);
+    print_samples(BATCH);
+    return 0;
 }
 
 /* How far the GPU has come with the load. */
@@ -362,7 +369,7 @@ static int usage(void)
     fputs("usage: gpu-bench init                                  the first cuInit, and to the first allocation\n"
           "       gpu-bench alloc MILLISECONDS                    cuMemAlloc and cuMemFree\n"
           "       gpu-bench lookup first|again MILLISECONDS       cuModuleGetGlobal\n"
-          "       gpu-bench launch link|dlsym|procaddress MILLISECONDS\n"
+          "       gpu-bench launch link|dlsym|procaddress|graph MILLISECONDS\n"
           "       gpu-bench busy [graph:]NS[,NS...] MILLISECONDS [ROUNDS_PER_MS]\n"
           "                                                       kernels of these lengths, as many as it may\n"
           "       gpu-bench calibrate                             how many rounds of such a kernel take a millisecond\n",
