@@ -30,7 +30,7 @@ help:
 	@echo "make native-sanitized  the native tests under AddressSanitizer with UndefinedBehaviorSanitizer, then under ThreadSanitizer; a quarter of an hour"
 	@echo "make e2e-1.36    the first share on Kubernetes 1.36, with either allocator"
 	@echo "make e2e-containerd-1.7  the first share on containerd 1.7, with either allocator"
-	@echo "make bench       benchmarks, with ratios against a baseline of the same run"
+	@echo "make bench       benchmarks, with ratios against a baseline of the same run; twenty minutes, most of it core shares"
 	@echo "make gpu-check   on a machine with an NVIDIA GPU: proves the interceptor, in at most eight minutes; needs Python and gcc only"
 	@echo "make gpu-check-bundle  build/gpu-check.tar.gz, the same for another machine"
 	@echo "make bench-control-plane  CPU of the control plane per pod at 500 nodes, three rounds; an hour"
@@ -172,8 +172,10 @@ unit-beside-images: packages programs $(NATIVE) $(WHEELS)
 	@$(MAKE) images >build/images.log 2>&1 & images=$$!; $(MAKE) unit; unit=$$?; \
 	    wait $$images || { cat build/images.log; exit 1; }; exit $$unit
 
+# Core shares last: every case of them takes longer than all the rest.
 bench: programs $(NATIVE)
-	@for bench in tests/bench/bench_*.py; do echo "==> $$bench"; $(PY) $$bench || exit 1; done
+	@for bench in $(filter-out tests/bench/bench_cores.py,$(wildcard tests/bench/bench_*.py)); do echo "==> $$bench"; $(PY) $$bench || exit 1; done
+	@echo "==> tests/bench/bench_cores.py"; $(PY) tests/bench/bench_cores.py --full --output $(CORES)
 
 # Needs neither packages nor the native build: the machine may have nothing but a driver, Python and gcc.
 GPU_CHECK ?=
@@ -195,6 +197,7 @@ $(CORES): | packages $(NATIVE)
 plot-cores: $(CORES)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-plots.lock
 	@$(PY) tests/bench/plot_cores.py $<
+	@$(PY) tests/bench/core_table.py $<
 
 BENCH_NODES ?= 500
 BENCH_PODS ?= 2000

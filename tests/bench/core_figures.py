@@ -15,8 +15,10 @@ WINDOWS_S = (0.1, 1.0, 10.0)
 LONG_WINDOW_S = 60.0
 HEAD = ("tenant", "processes", "kernels", "got %", "0.1 s", "1 s", "10 s", "settled s", "work kept %")
 WIDTHS = (20, 9, 23, 6, 15, 15, 22, 9, 11)
+BARS_PP = {0.1: 5.0, 1.0: 2.0, 10.0: 1.0, LONG_WINDOW_S: 1.0}
 _SETTLED_PP = 2.0
 _LENGTHS_SHOWN = 30
+_NS_UNITS = ((1_000_000, "ms"), (1_000, "us"))
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,16 @@ class Found:
         """Who it is among the tenants."""
         limiter = {"share": "share", "bucket": "token bucket", "none": "unlimited"}[self.limiter]
         return f"{limiter} {self.percent}" + (f" of {self.beside + 1}" if self.beside else "")
+
+    def kernels(self) -> str:
+        """Its lengths for people: ``graph:5000,5000`` as ``graph 2 x 5 us``."""
+        kind, _, listed = self.lengths.rpartition(":")
+        every = [int(part) for part in listed.split(",")]
+        if len(every) > 1 and len(set(every)) == 1:
+            shown = f"{len(every)} x {_length(every[0])}"
+        else:
+            shown = ", ".join(_length(length) for length in dict.fromkeys(every))
+        return f"{kind} {shown}".strip()
 
 
 def figures_of(tenant: Tenant, series: Series, beside: int, windows_s: Sequence[float], alone: float) -> Found:
@@ -113,6 +125,10 @@ def _text(error: Error | None) -> str:
         return ""
     text = f"{error.median:.2f} / {error.worst:+.2f}"
     return text if error.window_s in WINDOWS_S else f"{text} ({error.window_s:g} s)"
+
+
+def _length(ns: int) -> str:
+    return next((f"{ns / unit:g} {name}" for unit, name in _NS_UNITS if ns >= unit), f"{ns} ns")
 
 
 def _settled(series: Series, percent: int) -> float | None:

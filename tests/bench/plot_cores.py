@@ -10,20 +10,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from core_figures import LONG_WINDOW_S, WINDOWS_S, Found, read_figures
+from core_figures import BARS_PP, LONG_WINDOW_S, WINDOWS_S, Found, read_figures
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 _MEASURED = Path("build/bench/cores.json")
 _DRAWN = Path(__file__).resolve().parents[2] / "docs" / "core-shares.png"
-_BARS_PP = {0.1: 5.0, 1.0: 2.0, 10.0: 1.0, LONG_WINDOW_S: 1.0}
 _BAR_KEPT = 97.0
 _KEPT_SHOWN = (80.0, 120.0)
 _ABOVE_INCHES = 4.5
 _NAMES = {"share": "this driver", "bucket": "token bucket"}
 _COLORS = {"share": "tab:blue", "bucket": "tab:orange"}
 _FEWEST_PP = 0.02  # where the scale of the errors begins: less is drawn there
-_NS_UNITS = ((1_000_000, "ms"), (1_000, "us"))
 
 
 def main() -> int:
@@ -91,10 +89,10 @@ def _draw_errors(axes: Axes, found: Sequence[Found], window_s: float) -> None:
         axes.plot(reach, [place, place], color=_COLORS[one.limiter], linewidth=1)
         axes.plot(reach[0], place, "o", color=_COLORS[one.limiter])
         axes.plot(reach[1], place, ">" if error.worst > 0 else "<", color=_COLORS[one.limiter], fillstyle="none")
-    axes.axvline(_BARS_PP[window_s], linestyle=":", color="grey")
+    axes.axvline(BARS_PP[window_s], linestyle=":", color="grey")
     axes.set(
         title=f"Error in windows of {window_s:g} s",
-        xlabel=f"pp (dotted: the bar, {_BARS_PP[window_s]:g}); dot: median\narrow: worst, > too much, < too little",
+        xlabel=f"pp (dotted: the bar, {BARS_PP[window_s]:g}); dot: median\narrow: worst, > too much, < too little",
         xscale="log",
     )
     axes.set_yticks(range(len(found)), [_label(one) for one in found])
@@ -104,22 +102,7 @@ def _draw_errors(axes: Axes, found: Sequence[Found], window_s: float) -> None:
 def _label(found: Found) -> str:
     processes = f" x {found.processes}" if found.processes > 1 else ""
     minute = ", 60 s" if found.error(LONG_WINDOW_S) else ""
-    return f"{found.name()}{processes}: {_lengths(found.lengths)}{minute}"
-
-
-def _lengths(text: str) -> str:
-    """``graph:5000,5000`` as ``graph 2 x 5 us``."""
-    kind, _, listed = text.rpartition(":")
-    every = [int(part) for part in listed.split(",")]
-    if len(every) > 1 and len(set(every)) == 1:
-        shown = f"{len(every)} x {_length(every[0])}"
-    else:
-        shown = ", ".join(_length(length) for length in dict.fromkeys(every))
-    return f"{kind} {shown}".strip()
-
-
-def _length(ns: int) -> str:
-    return next((f"{ns / unit:g} {name}" for unit, name in _NS_UNITS if ns >= unit), f"{ns} ns")
+    return f"{found.name()}{processes}: {found.kernels()}{minute}"
 
 
 if __name__ == "__main__":
