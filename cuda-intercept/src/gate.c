@@ -101,7 +101,7 @@ static void settle(const struct ci_measurement *measured, uint32_t turn)
     if (!ci_region_is_intact(region))
         return;
     ci_budget_ran(region, measured->busy_until_ns);
-    bool is_shared = measured->is_shared || ci_budget_turns(region) != turn;
+    bool is_shared = !measured->by_mean && (measured->is_shared || ci_budget_turns(region) != turn);
     enum ci_time time = is_shared ? CI_TIME_SHARED : measured->is_rough ? CI_TIME_ROUGH : CI_TIME_EXACT;
     bool is_old = measured->age != ci_handles_age(measured->is_graph); /* it may be of another by that handle */
     int64_t cost = is_old && ci_cost_is_open(measured->work, measured->threads)
@@ -189,6 +189,7 @@ static uint64_t try_to_pay(struct ci_config *config, struct ci_lane *lane, struc
     purse->correction = terms.correction;
     purse->left_ns = amount;
     purse->turn = ci_budget_turn(region, (uint32_t)region->slot << 16 ^ lane->number);
+    purse->by_mean = terms.by_mean;
     purse->is_shared = terms.is_shared || turns != purse->turn;
     if (launch->cost_ns > LEASE_NS) {
         launch->busy_until_ns = now + (uint64_t)launch->cost_ns;
@@ -290,6 +291,7 @@ static struct ci_sample *begin_sample(const struct ci_launch *launch)
         .is_graph = launch->is_graph,
         .age = launch->age,
         .is_shared = purse->is_shared,
+        .by_mean = purse->by_mean,
         .share = purse->share,
         .percent = purse->percent,
         .correction = purse->correction,

@@ -17,6 +17,7 @@ struct ci_purse {
     bool is_limited; /* else nothing is paid */
     bool is_taken;
     bool is_shared; /* others worked on the GPU when it was taken */
+    bool by_mean;   /* as its terms had it */
     int share;      /* of which it was taken, and on what terms */
     unsigned int percent;
     uint32_t correction;

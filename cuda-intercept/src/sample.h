@@ -12,6 +12,7 @@ struct ci_measurement {
     bool is_graph;
     int64_t gpu_ns;
     bool is_shared;
+    bool by_mean; /* charged as measured, whoever else worked */
     bool is_rough; /* holds time on the host */
     int share; /* that paid, and on what terms */
     unsigned int percent;

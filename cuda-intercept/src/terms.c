@@ -24,14 +24,15 @@ static unsigned int own_percent(const struct ci_limits *limits, bool may_use_idl
 struct ci_terms ci_terms_of(const struct ci_limits *limits, const unsigned char *node, uint64_t now_ns)
 {
     struct ci_node page;
-    struct ci_terms terms = {own_percent(limits, false), HAMI_CORRECTION_ONE, false};
+    struct ci_terms terms = {.percent = own_percent(limits, false), .correction = HAMI_CORRECTION_ONE};
     if (!ci_node_read(node, &page))
         return terms;
     bool fresh = page.heartbeat_ns <= now_ns && now_ns - page.heartbeat_ns < HAMI_NODE_STALE_NS;
     if (page.correction >= HAMI_CORRECTION_MIN && page.correction <= HAMI_CORRECTION_MAX)
         terms.correction = page.correction;
-    /* what goes far up is for the least of measurements; nobody says any more that others work, so the mean counts */
-    if (!fresh && (terms.correction < HAMI_CORRECTION_ONE || terms.correction > HAMI_CORRECTION_USUAL_MAX))
+    /* what goes far up is for the least of measurements, of which nobody says any more how far it is off */
+    terms.by_mean = !fresh && terms.correction > HAMI_CORRECTION_USUAL_MAX;
+    if (terms.by_mean || (!fresh && terms.correction < HAMI_CORRECTION_ONE))
         terms.correction = HAMI_CORRECTION_ONE;
     terms.percent = own_percent(limits, fresh && page.others == HAMI_OTHERS_IDLE);
     terms.is_shared = fresh && page.others == HAMI_OTHERS_BUSY;

@@ -9,6 +9,7 @@ struct ci_terms {
     unsigned int percent;    /* of the GPU's time at which launches are paid */
     uint32_t correction;     /* of their cost, in 1/65536 */
     bool is_shared;          /* others work on the GPU: what events measure holds their time */
+    bool by_mean;            /* what events measure is charged as it is, whatever it holds */
 };
 
 /* `node`: the share's page, or NULL. */

@@ -348,6 +348,9 @@ static void only_a_fresh_page_loosens(void)
           HAMI_CORRECTION_USUAL_MAX);
     CHECK(ci_terms_of(&limits, make_page(stale, 0, HAMI_CORRECTION_USUAL_MAX + 1, 0), START).correction ==
           HAMI_CORRECTION_ONE);
+    CHECK(ci_terms_of(&limits, make_page(stale, 0, HAMI_CORRECTION_USUAL_MAX + 1, 0), START).by_mean);
+    CHECK(!ci_terms_of(&limits, make_page(stale, 0, HAMI_CORRECTION_USUAL_MAX, 0), START).by_mean);
+    CHECK(!ci_terms_of(&limits, make_page(START, 0, HAMI_CORRECTION_MAX, 0), START).by_mean);
     CHECK(ci_terms_of(&limits, make_page(START, 0, 7, 0), START).correction == HAMI_CORRECTION_ONE);
 }
 

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import subprocess
 import unittest
 
 import container
+import tenants
 from container import Share
-from test_cores import CORRECTION_ONE, KERNEL_NS, STALE_NS, TOTAL_GPU_NS, CoresCase, fresh_page, write_page
+from program_case import end
+from test_cores import (
+    CORRECTION_ONE,
+    KERNEL_NS,
+    OTHERS_BUSY,
+    STALE_NS,
+    TOTAL_GPU_NS,
+    CoresCase,
+    fresh_page,
+    write_page,
+)
 
 KERNELS = 200
+DIFFERING_NS = "100000,2000000,10000000"
+FAR = 40
+"""By how much the mean of those is above the least."""
 
 
 class CorrectionsTest(CoresCase):
@@ -37,6 +52,22 @@ class CorrectionsTest(CoresCase):
         container.lay_out(share)
         write_page(share, correction=CORRECTION_ONE // 4, age_ns=STALE_NS)
         self.assertLess(self.busy("cuLaunchKernel", KERNELS, KERNEL_NS), 0.36)
+
+    def keep_busy(self, lengths: str) -> subprocess.Popen[str]:
+        command = [str(tenants.BENCH), "busy", lengths, str(tenants.LONGEST_MS)]
+        process = subprocess.Popen(command, env=self.environment(), stdout=subprocess.DEVNULL, text=True)
+        self.addCleanup(end, process)
+        tenants.wait_until_it_runs(self.libraries, process)
+        return process
+
+    def test_stale_page_gives_nothing_more_to_processes_that_take_turns(self) -> None:
+        """Nor where it named a factor that no page but a fresh one may: what it was for is not charged any more."""
+        share = Share(cores=30)
+        container.lay_out(share)
+        write_page(share, correction=FAR * CORRECTION_ONE, others=OTHERS_BUSY, age_ns=STALE_NS)
+        running = [self.keep_busy(DIFFERING_NS) for _ in range(2)]
+        sights = tenants.watch(self.libraries, 500, 9)[2:]
+        self.assertLess(tenants.part(sights, *running), 0.4)
 
 
 if __name__ == "__main__":
