@@ -34,6 +34,7 @@
  * thread that waited has woken up. All of them: a long one that might not would wait for ever
  * beside short ones, which never let that time come. */
 #define AHEAD_NS 4000000ULL
+#define TURNS_NS 2000000000ULL
 #define SHORT_SAMPLED 2 /* of the look-ups of short launches, one in so many measures as well */
 
 _Atomic int ci_gate_is_on;
@@ -165,6 +166,21 @@ static int64_t larger(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+/* When this process last found that another had paid in between, and when the time before, by share. */
+static struct {
+    _Atomic uint64_t last_ns;
+    _Atomic uint64_t before_ns;
+} turned[CI_MAX_SHARES];
+
+/* Several in a row that are one's own do not mean that the others have ended: what is charged would
+ * change between the mean and the least of what is measured, and the correction is for one of them. */
+static bool takes_turns(int share, bool has_turned, uint64_t now)
+{
+    if (has_turned)
+        atomic_store(&turned[share].before_ns, atomic_exchange(&turned[share].last_ns, now));
+    return has_turned || now - atomic_load(&turned[share].before_ns) < TURNS_NS;
+}
+
 /* One try: takes the budget for the launch and a lease, or tells how long to wait. */
 static uint64_t try_to_pay(struct ci_config *config, struct ci_lane *lane, struct ci_launch *launch,
                            struct ci_measurement *measured)
@@ -190,7 +206,7 @@ static uint64_t try_to_pay(struct ci_config *config, struct ci_lane *lane, struc
     purse->left_ns = amount;
     purse->turn = ci_budget_turn(region, (uint32_t)region->slot << 16 ^ lane->number);
     purse->by_mean = terms.by_mean;
-    purse->is_shared = terms.is_shared || turns != purse->turn;
+    purse->is_shared = takes_turns(payer, turns != purse->turn, now) || terms.is_shared;
     if (launch->cost_ns > LEASE_NS) {
         launch->busy_until_ns = now + (uint64_t)launch->cost_ns;
         ci_budget_run(region, launch->busy_until_ns, terms.percent);

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 import unittest
+from itertools import pairwise
 
 import tenants
 from container import SKIPPED, can_mount
@@ -17,6 +18,7 @@ from program_case import ProgramCase, end
 PERCENT, OTHER_PERCENT, OTHER_KERNEL_NS = 30, 40, 1_000_000
 PATIENCE_SECONDS = 40
 WINDOW_MS = 4000
+STEADY_WINDOW_MS = 1500
 # By turns; in nanoseconds.
 WAYS = {"three lengths": "100000,2000000,10000000", "brief ones between": "3000,3000,1000000"}
 
@@ -46,6 +48,23 @@ class VariedTest(ProgramCase):
         for way, lengths in WAYS.items():
             with self.subTest(way=way):
                 self.await_its_percent(lengths)
+
+    def test_processes_that_take_turns_keep_to_their_percent(self) -> None:
+        """Alone on the GPU, with nothing of one charge in the next: window after window, once NVML has seen them."""
+        share, owners = tenants.share(1, cores=PERCENT), tenants.Owners()
+        with tenants.watched_node(self.libraries, owners, share):
+            processes = [tenants.busy(self.libraries, share, WAYS["three lengths"]) for _ in range(2)]
+            for process in processes:
+                self.addCleanup(end, process)
+                owners[process.pid] = share
+                tenants.wait_until_it_runs(self.libraries, process)
+            deadline, parts = time.monotonic() + PATIENCE_SECONDS, [1.0]
+            while not all(0.15 < part < 0.4 for part in parts):
+                self.assertLess(time.monotonic(), deadline, f"they have {parts}")
+                sights = tenants.watch(self.libraries, STEADY_WINDOW_MS, 6)
+                parts = [tenants.part(window, *processes) for window in pairwise(sights)]
+            for process in processes:
+                end(process)
 
 
 if __name__ == "__main__":
