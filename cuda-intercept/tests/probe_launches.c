@@ -324,6 +324,16 @@ static int wait_and_be_idle(void)
     return pause();
 }
 
+/* Asks until its only launch is done, and ends. */
+static int ask_and_end(uint64_t kernel_ns)
+{
+    struct work work = make_work(kernel_ns);
+    must(launch_kernel(&work), "cuLaunchKernel");
+    while (cuStreamQuery(work.stream) != CUDA_SUCCESS)
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    return EXIT_SUCCESS;
+}
+
 static int launch_after_fork(int launches)
 {
     struct work work = make_work(100000);
@@ -371,6 +381,8 @@ int main(int count, char **arguments)
         return die_in_debt();
     if (strcmp(word, "idle") == 0)
         return wait_and_be_idle();
+    if (strcmp(word, "ask") == 0)
+        return ask_and_end((uint64_t)number);
     if (strcmp(word, "fork") == 0)
         return launch_after_fork(number);
     if (strcmp(word, "children") == 0)

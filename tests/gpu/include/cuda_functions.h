@@ -105,6 +105,7 @@ CUresult cuParamSetv(CUfunction, int, void *, unsigned int);
 CUresult cuStreamBeginCapture_v2(CUstream, CUstreamCaptureMode);
 CUresult cuStreamCreate(CUstream *, unsigned int);
 CUresult cuStreamEndCapture(CUstream, CUgraph *);
+CUresult cuStreamQuery(CUstream);
 CUresult cuStreamSynchronize(CUstream);
 
 #endif
