@@ -159,7 +159,7 @@ static CUresult run(run_function real, CUgraphExec graph, CUstream stream)
 
 static CUresult launch(run_function real, CUgraphExec graph, CUstream stream, bool per_thread)
 {
-    if (!ci_gate_is_set())
+    if (!atomic_load_explicit(&ci_gate_is_on, memory_order_relaxed))
         return run(real, graph, stream);
     struct ci_launch launch = {.stream = stream, .work = graph, .per_thread = per_thread, .is_graph = true};
     ci_gate_enter(&launch);
@@ -168,14 +168,23 @@ static CUresult launch(run_function real, CUgraphExec graph, CUstream stream, bo
     return result;
 }
 
+/* As launches of kernels find it: shares that hold nothing come here as well. */
+static run_function find_launch(enum ci_symbol symbol, _Atomic(void *) *known)
+{
+    void *real = atomic_load_explicit(known, memory_order_acquire);
+    return (run_function)(real == NULL ? ci_gate_begin(symbol, known) : real);
+}
+
 CUresult cuGraphLaunch(CUgraphExec hGraph, CUstream hStream)
 {
-    return launch(CI_CALL(cuGraphLaunch), hGraph, hStream, false);
+    static _Atomic(void *) known;
+    return launch(find_launch(CI_cuGraphLaunch, &known), hGraph, hStream, false);
 }
 
 CUresult cuGraphLaunch_ptsz(CUgraphExec hGraphExec, CUstream hStream)
 {
-    return launch(CI_CALL(cuGraphLaunch_ptsz), hGraphExec, hStream, true);
+    static _Atomic(void *) known;
+    return launch(find_launch(CI_cuGraphLaunch_ptsz, &known), hGraphExec, hStream, true);
 }
 
 CUresult cuGraphUpload(CUgraphExec hGraph, CUstream hStream)
