@@ -359,11 +359,6 @@ class Node:
         return {str(path.relative_to(root)) for folder in kept for path in folder.rglob("*")}
 
 
-def with_memory(base: ShareResult, memory_bytes: int) -> ShareResult:
-    """The share with another limit."""
-    return dataclasses.replace(base, memory_bytes=memory_bytes)
-
-
 @dataclasses.dataclass(frozen=True)
 class Process:
     """A plugin process that just recovered: its preparer, its ledger, what it found."""

@@ -26,10 +26,8 @@ CUcontext fg_current(CUresult *result)
     CUcontext context = depth ? stack[depth - 1] : NULL;
     if (context && context->retained && context->whole)
         context = context->whole;
-    if (!context)
-        *result = CUDA_ERROR_INVALID_CONTEXT;
-    else if (!context->retained)
-        *result = CUDA_ERROR_CONTEXT_IS_DESTROYED;
+    if (!context || !context->retained)
+        *result = context ? CUDA_ERROR_CONTEXT_IS_DESTROYED : CUDA_ERROR_INVALID_CONTEXT;
     return *result == CUDA_SUCCESS ? context : NULL;
 }
 
@@ -102,9 +100,7 @@ CUresult fg_contexts_visit(CUresult (*visit)(void *argument, CUcontext context),
 static CUresult check_device(CUdevice device)
 {
     CUresult result = fg_ready();
-    if (result == CUDA_SUCCESS && !fg_device(device))
-        result = CUDA_ERROR_INVALID_DEVICE;
-    return result;
+    return result == CUDA_SUCCESS && !fg_device(device) ? CUDA_ERROR_INVALID_DEVICE : result;
 }
 
 CUresult cuDevicePrimaryCtxRetain(CUcontext *out, CUdevice device)
@@ -268,9 +264,8 @@ CUresult cuCtxCreate_v3(CUcontext *out, CUexecAffinityParam *affinity, int count
 CUresult cuCtxCreate_v4(CUcontext *out, CUctxCreateParams *params, unsigned int flags,
                         CUdevice device)
 {
-    if (params && params->numExecAffinityParams)
-        return CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY;
-    return create(out, flags, device);
+    bool has_affinity = params && params->numExecAffinityParams;
+    return has_affinity ? CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY : create(out, flags, device);
 }
 
 static CUresult check_created(CUcontext context)
